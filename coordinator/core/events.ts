@@ -1,0 +1,119 @@
+/**
+ * What happens to the coordinator (CoreEvent) and what it then has done (Command).
+ *
+ * The journal holds CoreEvents with the time at which the loop took them: replaying them gives the state again.
+ * Commands are carried out only after their event is durable; each may be carried out again after a restart.
+ */
+import type { JobEvent } from '../../shared/events/job-event.ts';
+import type { Manifest } from '../../shared/manifest/schema.ts';
+import type {
+  AssembledShard,
+  Calibration,
+  CoordinatorState,
+  JobFailure,
+  JobIntake,
+  PrunedTensor,
+  StagedFile,
+  WorkerCapabilities,
+} from './state.ts';
+import type { TaskSpec } from './task.ts';
+
+export interface TaskIdentity {
+  readonly job: string;
+  readonly task: string;
+  readonly attempt: number;
+  readonly epoch: number;
+}
+
+export interface Holding {
+  readonly job: string;
+  readonly stage: number;
+  readonly boundary: number;
+}
+
+export type TaskOutcome =
+  | { readonly kind: 'prepareCalibration'; readonly calibration: Calibration }
+  | { readonly kind: 'digestSource'; readonly sha256: string }
+  | {
+      readonly kind: 'pass';
+      readonly tokens: number;
+      readonly computeMs: number;
+      readonly snapshots: readonly StagedFile[];
+      /** Per-sample statistics as stored by the coordinator; null when the pass had none. */
+      readonly statistics: StagedFile | null;
+    }
+  | {
+      readonly kind: 'prune';
+      readonly file: StagedFile;
+      readonly tensors: readonly PrunedTensor[];
+      readonly pruneMs: number;
+      readonly commitMs: number;
+    };
+
+export interface TaskFailure extends JobFailure {
+  readonly retryable: boolean;
+}
+
+export type CoreEvent =
+  | { readonly type: 'coordinatorStarted' }
+  | { readonly type: 'tick' }
+  | {
+      readonly type: 'jobSubmitted';
+      readonly job: string;
+      readonly namespace: string;
+      readonly name: string;
+      readonly manifest: Manifest;
+    }
+  | { readonly type: 'intakeSucceeded'; readonly job: string; readonly intake: JobIntake }
+  | { readonly type: 'effectFailed'; readonly job: string; readonly effect: string; readonly failure: JobFailure }
+  | {
+      readonly type: 'workerAttached';
+      readonly worker: string;
+      readonly incarnation: string;
+      readonly capabilities: WorkerCapabilities;
+      readonly tasks: readonly TaskIdentity[];
+      readonly holdings: readonly Holding[];
+    }
+  | {
+      readonly type: 'workerDetached';
+      readonly worker: string;
+      readonly incarnation: string;
+      readonly leaving: boolean;
+    }
+  | { readonly type: 'workerDraining'; readonly worker: string }
+  | { readonly type: 'holdingsLost'; readonly worker: string; readonly job: string; readonly why: string }
+  | {
+      readonly type: 'taskSucceeded';
+      readonly worker: string;
+      readonly identity: TaskIdentity;
+      readonly outcome: TaskOutcome;
+    }
+  | {
+      readonly type: 'taskFailed';
+      readonly worker: string;
+      readonly identity: TaskIdentity;
+      readonly failure: TaskFailure;
+      readonly holdingsLost: boolean;
+    }
+  | { readonly type: 'statisticsReduced'; readonly job: string; readonly layer: number; readonly file: StagedFile }
+  | { readonly type: 'statisticsLost'; readonly job: string; readonly layer: number }
+  | { readonly type: 'shardAssembled'; readonly job: string; readonly shard: number; readonly file: AssembledShard }
+  | { readonly type: 'checkpointPublished'; readonly job: string; readonly files: readonly AssembledShard[] }
+  | { readonly type: 'cancelRequested'; readonly job: string }
+  | { readonly type: 'resumeRequested'; readonly job: string };
+
+export type Command =
+  | { readonly kind: 'intake'; readonly job: string }
+  | { readonly kind: 'assign'; readonly worker: string; readonly identity: TaskIdentity; readonly spec: TaskSpec }
+  | { readonly kind: 'abort'; readonly worker: string; readonly identity: TaskIdentity }
+  | { readonly kind: 'releaseJob'; readonly worker: string; readonly job: string }
+  | { readonly kind: 'reduceStatistics'; readonly job: string; readonly layer: number }
+  | { readonly kind: 'assembleShard'; readonly job: string; readonly shard: number }
+  | { readonly kind: 'publishCheckpoint'; readonly job: string };
+
+export interface StepResult {
+  /** The same object as before when nothing changed: such an event is not journaled. */
+  readonly state: CoordinatorState;
+  readonly commands: readonly Command[];
+  readonly events: readonly JobEvent[];
+}

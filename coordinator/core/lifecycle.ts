@@ -1,0 +1,250 @@
+/** A job from submission to its end, and back again: submit, intake, plan, cancel, fail, resume. */
+import { toSecateurError } from '../../shared/errors/secateur-error.ts';
+import type { JsonValue } from '../../shared/events/job-event.ts';
+import type { CoreEvent } from './events.ts';
+import { planJob, totalWork } from './plan.ts';
+import { activeJob, hasEnded, type JobFailure, type JobIntake, type JobState, type LayerState } from './state.ts';
+import type { Transition } from './transition.ts';
+
+type EventOf<T extends CoreEvent['type']> = Extract<CoreEvent, { type: T }>;
+
+export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
+  if (t.state.jobs[event.job] !== undefined) return;
+  t.addJob({
+    id: event.job,
+    namespace: event.namespace,
+    name: event.name,
+    manifest: event.manifest,
+    submittedMs: t.nowMs,
+    phase: 'Queued',
+    reason: 'Submitted',
+    message: 'waits for its turn',
+    sinceMs: t.nowMs,
+    startedMs: null,
+    endedMs: null,
+    eventSequence: 0,
+    resumePhase: null,
+    intake: null,
+    plan: null,
+    calibration: null,
+    stages: [],
+    layers: [],
+    digests: {},
+    leases: {},
+    attempts: {},
+    retries: {},
+    assembled: [],
+    workDone: 0,
+    workTotal: 0,
+    resumes: 0,
+    failure: null,
+  });
+  const { model, output, pruning } = event.manifest.spec;
+  t.tell(event.job, 'job', 'submitted', {
+    name: event.name,
+    source: model.source,
+    destination: output.destination,
+    method: pruning.method,
+  });
+}
+
+/** Starts the intake of the job whose turn it is; every other waiting job says whom it waits for. */
+export function beginNextJob(t: Transition): void {
+  const active = activeJob(t.state);
+  if (active === undefined) return;
+  if (active.phase === 'Queued') {
+    const job = t.editJob(active.id);
+    job.startedMs ??= t.nowMs;
+    t.explain(active.id, 'Intake', 'ReadingInputs', 'reads the configuration and the headers of the checkpoint');
+    t.command({ kind: 'intake', job: active.id });
+  }
+  for (const id of t.state.queue) {
+    const job = t.state.jobs[id];
+    if (job !== undefined && id !== active.id && job.phase === 'Queued') {
+      t.explain(id, 'Queued', 'WaitingForJob', `waits for job ${active.id} to end`);
+    }
+  }
+}
+
+export function intakeSucceeded(t: Transition, event: EventOf<'intakeSucceeded'>): void {
+  const current = t.state.jobs[event.job];
+  if (current === undefined || current.phase !== 'Intake') return;
+  if (current.intake !== null) {
+    const drift = describeDrift(current.intake, event.intake);
+    if (drift.length > 0) {
+      const message = `the inputs are not those that the job began with: ${drift.join('; ')}. Put them back, or submit a new job with another destination.`;
+      return failJob(t, event.job, { code: 'SourceChanged', message, details: { drift } });
+    }
+  }
+  const job = t.editJob(event.job);
+  job.intake = event.intake;
+  const next = job.resumePhase ?? 'Planning';
+  job.resumePhase = null;
+  if (next === 'Planning') {
+    return t.explain(event.job, 'Planning', 'WaitingForWorker', 'needs at least one worker; none is attached');
+  }
+  t.explain(event.job, next, 'Resumed', 'goes on from what is committed');
+  if (next === 'Assembling') continueAssembly(t, event.job);
+  for (const [layer, state] of job.layers.entries()) {
+    if (state.status === 'reducing') t.command({ kind: 'reduceStatistics', job: event.job, layer });
+  }
+}
+
+/** Field by field, what is different between the inputs as they were and as they are. */
+export function describeDrift(before: JobIntake, now: JobIntake): string[] {
+  const drift: string[] = [];
+  const compare = (field: string, a: unknown, b: unknown): void => {
+    const [was, is] = [JSON.stringify(a), JSON.stringify(b)];
+    if (was !== is) drift.push(`${field} was ${abbreviate(was)}, is ${abbreviate(is)}`);
+  };
+  for (const key of Object.keys(before.model) as (keyof JobIntake['model'])[]) {
+    compare(`config ${key}`, before.model[key], now.model[key]);
+  }
+  for (const list of ['shards', 'calibrationFiles'] as const) {
+    compare(`number of ${list}`, before[list].length, now[list].length);
+    for (const [index, file] of before[list].entries()) {
+      compare(`size of ${file.file}`, file.sizeBytes, now[list][index]?.sizeBytes);
+    }
+  }
+  compare('tensor layout', before.layers, now.layers);
+  compare('tensors outside the layers', before.outside, now.outside);
+  return drift;
+}
+
+function abbreviate(text: string | undefined): string {
+  if (text === undefined) return 'absent';
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+/** Lays the job out as soon as there is a worker: `stages: auto` counts those that are there then. */
+export function tryPlan(t: Transition): void {
+  const job = activeJob(t.state);
+  if (job === undefined || job.phase !== 'Planning' || job.intake === null) return;
+  const workers = Object.values(t.state.workers).filter((worker) => worker.attached && !worker.draining);
+  if (workers.length === 0) return;
+  let plan: ReturnType<typeof planJob>;
+  try {
+    plan = planJob(job.manifest, job.intake, workers.length);
+  } catch (thrown) {
+    const { code, message, details } = toSecateurError(thrown);
+    return failJob(t, job.id, { code, message, details });
+  }
+  const edited = t.editJob(job.id);
+  edited.plan = plan;
+  edited.stages = plan.stages.map((stage) => ({ ...stage, worker: null, boundary: null, snapshot: null }));
+  edited.layers = job.intake.layers.map((layer) =>
+    emptyLayer(layer.linears.every((linear) => linear.choice.kind === 'keepAll')),
+  );
+  t.tell(job.id, 'job', 'planned', {
+    stages: plan.stages as unknown as JsonValue,
+    layers: job.intake.layers.length,
+    outputShards: plan.outputShards.length,
+    workers: workers.length,
+    warnings: job.intake.warnings,
+  });
+  t.explain(job.id, 'Preparing', 'PreparingCalibration', 'chooses the calibration windows');
+}
+
+/** A layer that keeps every weight needs no statistics: it can be committed at once. */
+function emptyLayer(keepsAll: boolean): LayerState {
+  return {
+    status: keepsAll ? 'ready' : 'pending',
+    samplesFile: null,
+    statisticsFile: null,
+    file: null,
+    tensors: [],
+    committedMs: 0,
+    worker: null,
+    pruneMs: 0,
+  };
+}
+
+export function effectFailed(t: Transition, event: EventOf<'effectFailed'>): void {
+  const job = t.state.jobs[event.job];
+  if (job === undefined || hasEnded(job)) return;
+  failJob(t, event.job, event.failure);
+}
+
+/** Ends a job without its output. Committed layers and the staging folder stay for a resume. */
+export function failJob(t: Transition, jobId: string, failure: JobFailure): void {
+  const job = t.state.jobs[jobId];
+  if (job === undefined || hasEnded(job)) return;
+  const phase = job.phase;
+  const edited = stopJob(t, jobId);
+  edited.failure = failure;
+  edited.resumePhase = resumableFrom(job);
+  t.explain(jobId, 'Failed', failure.code, failure.message);
+  t.tell(jobId, 'job', 'failed', {
+    phase,
+    code: failure.code,
+    message: failure.message,
+    details: failure.details as JsonValue,
+  });
+}
+
+export function cancelJob(t: Transition, event: EventOf<'cancelRequested'>): void {
+  const job = t.state.jobs[event.job];
+  if (job === undefined || hasEnded(job)) return;
+  stopJob(t, event.job).resumePhase = resumableFrom(job);
+  t.explain(event.job, 'Cancelled', 'CancelRequested', 'cancelled; committed layers stay, `resume` goes on from them');
+  t.tell(event.job, 'job', 'cancelled', { phase: job.phase });
+}
+
+function stopJob(t: Transition, jobId: string): JobState {
+  const job = t.editJob(jobId);
+  const workers = new Set(job.stages.map((stage) => stage.worker));
+  for (const { task, attempt, epoch, worker } of Object.values(job.leases)) {
+    t.command({ kind: 'abort', worker, identity: { job: jobId, task, attempt, epoch } });
+    workers.add(worker);
+  }
+  for (const worker of workers) {
+    if (worker !== null) t.command({ kind: 'releaseJob', worker, job: jobId });
+  }
+  job.leases = {};
+  for (const stage of job.stages) Object.assign(stage, { worker: null, boundary: null });
+  job.endedMs = t.nowMs;
+  return job;
+}
+
+function resumableFrom(job: JobState): JobState['phase'] | null {
+  if (job.resumePhase !== null) return job.resumePhase;
+  return job.phase === 'Queued' || job.phase === 'Intake' ? null : job.phase;
+}
+
+/** Reads the inputs again first: `intakeSucceeded` compares them with those that the job began with. */
+export function resumeJob(t: Transition, event: EventOf<'resumeRequested'>): void {
+  const current = t.state.jobs[event.job];
+  if (current === undefined || (current.phase !== 'Failed' && current.phase !== 'Cancelled')) return;
+  const job = t.editJob(event.job);
+  job.failure = null;
+  job.endedMs = null;
+  job.retries = {};
+  job.resumes += 1;
+  t.tell(event.job, 'job', 'resumed', { from: current.phase, committed: committedCount(job) });
+  t.explain(event.job, 'Queued', 'Resumed', 'waits for its turn');
+}
+
+export function committedCount(job: JobState): number {
+  return job.layers.filter((layer) => layer.status === 'committed').length;
+}
+
+/** The next step of the assembly: one shard after the other, then everything into its place. */
+export function continueAssembly(t: Transition, jobId: string): void {
+  const job = t.state.jobs[jobId];
+  if (job === undefined || job.plan === null || job.phase !== 'Assembling') return;
+  const shard = job.assembled.length;
+  const count = job.plan.outputShards.length;
+  if (shard < count) {
+    t.explain(jobId, 'Assembling', 'WritingShards', `writes shard ${shard + 1} of ${count}`);
+    t.command({ kind: 'assembleShard', job: jobId, shard });
+  } else {
+    t.explain(jobId, 'Assembling', 'Publishing', 'moves the finished files into their place');
+    t.command({ kind: 'publishCheckpoint', job: jobId });
+  }
+}
+
+/** What a whole run is worth in tokens through layers; known once the calibration data is. */
+export function workTotal(job: JobState): number {
+  if (job.calibration === null) return 0;
+  return totalWork(job.manifest, job.layers.length, job.calibration.samples * job.calibration.sequenceLength);
+}

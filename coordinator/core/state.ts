@@ -1,0 +1,241 @@
+/**
+ * What the coordinator knows: plain data, a pure function of the journal.
+ *
+ * Invariants, kept by step.ts and checked by the tests:
+ *  1. A job's `eventSequence` grows by one with every event it tells; nothing else touches it.
+ *  2. A lease exists for a task exactly while one worker may be running it; a worker has at most one lease.
+ *  3. A layer that is `committed` never becomes anything else.
+ *  4. Only the first job of `queue` that has not ended holds leases.
+ */
+
+import type { ErrorCode, ErrorDetails } from '../../shared/errors/secateur-error.ts';
+import type { Manifest } from '../../shared/manifest/schema.ts';
+import type { LinearChoice } from '../../shared/manifest/select-linears.ts';
+import type { ModelDescription } from '../../shared/models/family.ts';
+import type { Dtype } from '../../shared/safetensors/dtype.ts';
+import type { TaskSpec } from './task.ts';
+
+export interface CoordinatorState {
+  readonly epoch: number;
+  readonly workers: { readonly [worker: string]: WorkerState };
+  readonly jobs: { readonly [job: string]: JobState };
+  /** Every job, in the order of submission. */
+  readonly queue: readonly string[];
+}
+
+export interface WorkerCapabilities {
+  readonly host: string;
+  readonly processId: number;
+  readonly provider: 'cpu' | 'cuda';
+  readonly threads: number;
+  readonly memoryBytes: number;
+  readonly version: string;
+}
+
+export interface WorkerState {
+  readonly id: string;
+  /** New for every process of that worker. */
+  readonly incarnation: string;
+  readonly capabilities: WorkerCapabilities;
+  readonly attached: boolean;
+  /** Takes no new task. */
+  readonly draining: boolean;
+  /** When `attached` last changed. */
+  readonly sinceMs: number;
+}
+
+export type JobPhase =
+  | 'Queued'
+  | 'Intake'
+  | 'Planning'
+  | 'Preparing'
+  | 'Pruning'
+  | 'Assembling'
+  | 'Succeeded'
+  | 'Failed'
+  | 'Cancelled';
+
+export interface JobFailure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details: ErrorDetails;
+}
+
+/** A tensor of the source, by the basename of its shard. */
+export interface TensorSlot {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly file: string;
+  readonly offset: number;
+  readonly sizeBytes: number;
+}
+
+export interface LinearIntake {
+  readonly tensor: string;
+  readonly statistic: string;
+  readonly outFeatures: number;
+  readonly inFeatures: number;
+  readonly choice: LinearChoice;
+}
+
+export interface LayerIntake {
+  readonly linears: readonly LinearIntake[];
+  /** Every tensor of the layer, linears and others, in the order in which its committed file holds them. */
+  readonly tensors: readonly TensorSlot[];
+}
+
+export interface FileIntake {
+  readonly file: string;
+  readonly sizeBytes: number;
+}
+
+/** What reading the inputs found: everything that the plan and the tasks need, and no tensor. */
+export interface JobIntake {
+  readonly sourceDirectory: string;
+  readonly outputDirectory: string;
+  readonly model: ModelDescription;
+  readonly shards: readonly FileIntake[];
+  readonly auxiliaryFiles: readonly FileIntake[];
+  readonly calibrationFiles: readonly FileIntake[];
+  readonly layers: readonly LayerIntake[];
+  /** Tensors outside the decoder layers, in the order of the source. */
+  readonly outside: readonly TensorSlot[];
+  readonly embedding: TensorSlot;
+  readonly warnings: readonly string[];
+}
+
+export interface StagePlan {
+  readonly firstLayer: number;
+  readonly layerCount: number;
+}
+
+export interface OutputShardPlan {
+  readonly file: string;
+  readonly tensors: readonly string[];
+  readonly sizeBytes: number;
+}
+
+export interface Plan {
+  readonly stages: readonly StagePlan[];
+  /** Samples in one forward run. */
+  readonly microbatch: number;
+  /** Null until the calibration data has been read (given token ids bring their own). */
+  readonly samples: number | null;
+  readonly sequenceLength: number | null;
+  readonly outputShards: readonly OutputShardPlan[];
+}
+
+export interface Calibration {
+  readonly samples: number;
+  readonly sequenceLength: number;
+  readonly sha256: string;
+  readonly sizeBytes: number;
+}
+
+export interface StagedFile {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+}
+
+export interface StageState extends StagePlan {
+  /** The worker that holds, or is to hold, this stage's hidden states. */
+  worker: string | null;
+  /** The layer boundary at which that worker holds every sample; null when it holds none. */
+  boundary: number | null;
+  /** Hidden states at the stage's end, for the next stage; null until written, [] for the last stage. */
+  snapshot: readonly StagedFile[] | null;
+}
+
+export interface PrunedTensor {
+  readonly name: string;
+  readonly elements: number;
+  readonly zeros: number;
+  readonly pruned: boolean;
+}
+
+export interface LayerState {
+  /**
+   * pending: its statistics are not complete. reducing: the coordinator adds them up. ready: it can be pruned.
+   * committed: its file is durable.
+   */
+  status: 'pending' | 'reducing' | 'ready' | 'committed';
+  /** Statistics of its samples as a worker sent them. */
+  samplesFile: StagedFile | null;
+  /** The sums over all samples. */
+  statisticsFile: StagedFile | null;
+  file: StagedFile | null;
+  tensors: readonly PrunedTensor[];
+  committedMs: number;
+  worker: string | null;
+  pruneMs: number;
+}
+
+export interface Lease {
+  readonly task: string;
+  readonly attempt: number;
+  readonly epoch: number;
+  readonly worker: string;
+  readonly spec: TaskSpec;
+  readonly leasedMs: number;
+}
+
+export interface RetryState {
+  failures: number;
+  lost: number;
+  notBeforeMs: number;
+}
+
+export interface AssembledShard {
+  readonly file: string;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+}
+
+export interface JobState {
+  readonly id: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly manifest: Manifest;
+  readonly submittedMs: number;
+  phase: JobPhase;
+  reason: string;
+  message: string;
+  sinceMs: number;
+  startedMs: number | null;
+  endedMs: number | null;
+  eventSequence: number;
+  /** The phase that a failed or cancelled job goes back to. */
+  resumePhase: JobPhase | null;
+  intake: JobIntake | null;
+  plan: Plan | null;
+  calibration: Calibration | null;
+  stages: StageState[];
+  layers: LayerState[];
+  digests: { [shard: string]: string };
+  leases: { [task: string]: Lease };
+  attempts: { [task: string]: number };
+  retries: { [task: string]: RetryState };
+  assembled: AssembledShard[];
+  /** Tokens through layers in finished passes, and what all passes of an undisturbed run make. */
+  workDone: number;
+  workTotal: number;
+  resumes: number;
+  failure: JobFailure | null;
+}
+
+export const INITIAL_STATE: CoordinatorState = { epoch: 0, workers: {}, jobs: {}, queue: [] };
+
+export function hasEnded(job: JobState): boolean {
+  return job.phase === 'Succeeded' || job.phase === 'Failed' || job.phase === 'Cancelled';
+}
+
+/** The job that may use the workers now: the first in the queue that has not ended. */
+export function activeJob(state: CoordinatorState): JobState | undefined {
+  for (const id of state.queue) {
+    const job = state.jobs[id];
+    if (job !== undefined && !hasEnded(job)) return job;
+  }
+  return undefined;
+}

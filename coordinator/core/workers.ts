@@ -1,0 +1,177 @@
+/** Workers that come, go, come back, and what their going means for the tasks and the hidden states they had. */
+import type { CoreEvent, TaskIdentity } from './events.ts';
+import { failJob } from './lifecycle.ts';
+import { activeJob, hasEnded, type JobState, type Lease } from './state.ts';
+import type { Transition } from './transition.ts';
+
+/** How long a worker whose stream broke may take to come back before its work is given to another. */
+export const RECONNECT_GRACE_MS = 10_000;
+/** A task whose worker vanished this often takes its workers down: the job fails rather than loop. */
+const LOST_WORKERS_MAX = 8;
+
+type EventOf<T extends CoreEvent['type']> = Extract<CoreEvent, { type: T }>;
+
+/** A new process of the coordinator: a new epoch; no worker is attached yet, each gets its grace period to return. */
+export function coordinatorStarted(t: Transition): void {
+  t.setEpoch(t.state.epoch + 1);
+  for (const worker of Object.values(t.state.workers)) {
+    t.setWorker({ ...worker, attached: false, sinceMs: t.nowMs });
+  }
+  for (const job of Object.values(t.state.jobs)) {
+    if (hasEnded(job)) continue;
+    if (job.phase === 'Intake') t.command({ kind: 'intake', job: job.id });
+    for (const [layer, state] of job.layers.entries()) {
+      if (state.status === 'reducing') t.command({ kind: 'reduceStatistics', job: job.id, layer });
+    }
+    if (job.phase === 'Assembling' && job.plan !== null) {
+      const shard = job.assembled.length;
+      if (shard < job.plan.outputShards.length) t.command({ kind: 'assembleShard', job: job.id, shard });
+      else t.command({ kind: 'publishCheckpoint', job: job.id });
+    }
+  }
+}
+
+export function workerAttached(t: Transition, event: EventOf<'workerAttached'>): void {
+  const before = t.state.workers[event.worker];
+  const isSameProcess = before?.incarnation === event.incarnation;
+  if (before !== undefined && !isSameProcess) loseWorker(t, event.worker, 'it restarted');
+  t.setWorker({
+    id: event.worker,
+    incarnation: event.incarnation,
+    capabilities: event.capabilities,
+    attached: true,
+    draining: isSameProcess && before.draining,
+    sinceMs: t.nowMs,
+  });
+  for (const job of Object.values(t.state.jobs)) reconcile(t, job, event);
+  abortUnknownTasks(t, event);
+  const active = activeJob(t.state);
+  if (active !== undefined)
+    tellWorker(t, active, 'attached', event.worker, {
+      provider: event.capabilities.provider,
+      threads: event.capabilities.threads,
+    });
+}
+
+/** Sets leases and boundaries of one job to what the worker says that it has. */
+function reconcile(t: Transition, job: JobState, event: EventOf<'workerAttached'>): void {
+  for (const lease of leasesOf(job, event.worker)) {
+    if (!event.tasks.some((task) => matches(job.id, lease, task))) {
+      delete t.editJob(job.id).leases[lease.task];
+    }
+  }
+  for (const [index, stage] of job.stages.entries()) {
+    if (stage.worker !== event.worker) continue;
+    const held = event.holdings.find((holding) => holding.job === job.id && holding.stage === index);
+    const boundary = held?.boundary ?? null;
+    if (boundary !== stage.boundary && !hasPassLease(job, index)) {
+      (t.editJob(job.id).stages[index] as { boundary: number | null }).boundary = boundary;
+    }
+  }
+}
+
+function hasPassLease(job: JobState, stage: number): boolean {
+  return Object.values(job.leases).some((lease) => lease.spec.kind === 'pass' && lease.spec.stage === stage);
+}
+
+function abortUnknownTasks(t: Transition, event: EventOf<'workerAttached'>): void {
+  for (const task of event.tasks) {
+    const lease = t.state.jobs[task.job]?.leases[task.task];
+    if (lease === undefined || lease.worker !== event.worker || !matches(task.job, lease, task)) {
+      t.command({ kind: 'abort', worker: event.worker, identity: task });
+    }
+  }
+  const jobs = new Set(event.holdings.map((holding) => holding.job));
+  for (const id of jobs) {
+    const job = t.state.jobs[id];
+    if (job === undefined || hasEnded(job)) t.command({ kind: 'releaseJob', worker: event.worker, job: id });
+  }
+}
+
+export function workerDetached(t: Transition, event: EventOf<'workerDetached'>): void {
+  const worker = t.state.workers[event.worker];
+  if (worker === undefined || worker.incarnation !== event.incarnation || !worker.attached) return;
+  t.setWorker({ ...worker, attached: false, sinceMs: t.nowMs });
+  const active = activeJob(t.state);
+  if (active !== undefined) tellWorker(t, active, 'detached', event.worker, { leaving: event.leaving });
+  if (event.leaving) forget(t, event.worker, 'it left');
+}
+
+export function workerDraining(t: Transition, event: EventOf<'workerDraining'>): void {
+  const worker = t.state.workers[event.worker];
+  if (worker === undefined || worker.draining) return;
+  t.setWorker({ ...worker, draining: true });
+}
+
+/** The engine is gone and with it the hidden states; the worker itself goes on. */
+export function holdingsLost(t: Transition, event: EventOf<'holdingsLost'>): void {
+  const job = t.state.jobs[event.job];
+  if (job !== undefined) dropBoundaries(t, job, event.worker);
+}
+
+/** Gives up on workers that have been away for longer than the grace period. */
+export function expireWorkers(t: Transition): void {
+  for (const worker of Object.values(t.state.workers)) {
+    if (!worker.attached && t.nowMs - worker.sinceMs >= RECONNECT_GRACE_MS) {
+      forget(t, worker.id, `it was away for ${Math.round((t.nowMs - worker.sinceMs) / 1000)} s`);
+    }
+  }
+}
+
+function forget(t: Transition, worker: string, why: string): void {
+  loseWorker(t, worker, why);
+  t.removeWorker(worker);
+}
+
+/** Everything that was leased to a worker, or held by it, is to be had elsewhere from now on. */
+function loseWorker(t: Transition, worker: string, why: string): void {
+  for (const job of Object.values(t.state.jobs)) {
+    for (const lease of leasesOf(job, worker)) loseLease(t, job.id, lease, why);
+    dropBoundaries(t, job, worker);
+  }
+}
+
+function loseLease(t: Transition, jobId: string, lease: Lease, why: string): void {
+  const job = t.editJob(jobId);
+  delete job.leases[lease.task];
+  const retry = job.retries[lease.task] ?? { failures: 0, lost: 0, notBeforeMs: 0 };
+  retry.lost += 1;
+  job.retries[lease.task] = retry;
+  t.tell(jobId, 'task', 'lost', { task: lease.task, attempt: lease.attempt, worker: lease.worker, why });
+  if (retry.lost >= LOST_WORKERS_MAX) {
+    const message = `task ${lease.task} was lost with its worker ${retry.lost} times, last on ${lease.worker} (${why}). See the workers' logs for what ended them (memory, most often), then resume the job.`;
+    failJob(t, jobId, { code: 'EngineCrashed', message, details: { task: lease.task, lost: retry.lost } });
+  }
+}
+
+/** Called also where hidden states are missing at the worker that should hold them. */
+export function dropBoundaries(t: Transition, job: JobState, worker: string): void {
+  for (const [index, stage] of job.stages.entries()) {
+    if (stage.worker !== worker) continue;
+    const edited = t.editJob(job.id).stages[index];
+    if (edited !== undefined) Object.assign(edited, { worker: null, boundary: null });
+  }
+}
+
+function leasesOf(job: JobState, worker: string): Lease[] {
+  return Object.values(job.leases).filter((lease) => lease.worker === worker);
+}
+
+function matches(job: string, lease: Lease, identity: TaskIdentity): boolean {
+  return (
+    identity.job === job &&
+    identity.task === lease.task &&
+    identity.attempt === lease.attempt &&
+    identity.epoch === lease.epoch
+  );
+}
+
+function tellWorker(
+  t: Transition,
+  job: JobState,
+  verb: string,
+  worker: string,
+  data: Record<string, string | number | boolean>,
+): void {
+  t.tell(job.id, 'worker', verb, { worker, ...data });
+}

@@ -1,0 +1,49 @@
+/**
+ * One coordinator a state folder. The lock is SQLite's exclusive lock on a file of its own: the kernel gives it back
+ * the moment the process ends, however it ends, so a killed coordinator leaves no stale lock behind.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { SecateurError } from '../../shared/errors/secateur-error.ts';
+
+export class StateLock {
+  private readonly database: DatabaseSync;
+
+  private constructor(database: DatabaseSync) {
+    this.database = database;
+  }
+
+  /** @throws StateLocked when another process has it, with that process's id. */
+  static acquire(stateDirectory: string): StateLock {
+    mkdirSync(stateDirectory, { recursive: true });
+    const ownerFile = join(stateDirectory, 'owner.json');
+    const database = new DatabaseSync(join(stateDirectory, 'lock.sqlite'), { timeout: 0 });
+    try {
+      database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+    } catch (cause) {
+      database.close();
+      const owner = readOwner(ownerFile);
+      throw new SecateurError(
+        'StateLocked',
+        `the state folder ${stateDirectory} is in use by another coordinator${owner}. Stop that one, or give --state another folder.`,
+        { cause, details: { stateDirectory } },
+      );
+    }
+    writeFileSync(ownerFile, `${JSON.stringify({ processId: process.pid, since: new Date().toISOString() })}\n`);
+    return new StateLock(database);
+  }
+
+  release(): void {
+    this.database.close();
+  }
+}
+
+function readOwner(file: string): string {
+  try {
+    const owner = JSON.parse(readFileSync(file, 'utf8')) as { processId?: number; since?: string };
+    return ` (process ${owner.processId}, since ${owner.since})`;
+  } catch {
+    return ''; // The owner is only a hint: without it the message still says what to do.
+  }
+}
