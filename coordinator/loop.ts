@@ -6,11 +6,12 @@
  *  2. Commands and events leave only after the journal has their cause.
  *  3. A journal that cannot be written stops the coordinator: going on would promise what a restart forgets.
  */
-import type { EventLog } from './outbox/event-log.ts';
+
 import type { Command, CoreEvent } from './core/events.ts';
 import { type CoordinatorState, INITIAL_STATE } from './core/state.ts';
 import { step } from './core/step.ts';
 import type { Journal } from './journal/journal.ts';
+import type { EventLog } from './outbox/event-log.ts';
 
 const TICK_MS = 500;
 

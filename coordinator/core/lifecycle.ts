@@ -34,6 +34,7 @@ export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
     attempts: {},
     retries: {},
     assembled: [],
+    workersSeen: {},
     workDone: 0,
     workTotal: 0,
     resumes: 0,
@@ -98,7 +99,7 @@ export function describeDrift(before: JobIntake, now: JobIntake): string[] {
     if (was !== is) drift.push(`${field} was ${abbreviate(was)}, is ${abbreviate(is)}`);
   };
   for (const key of Object.keys(before.model) as (keyof JobIntake['model'])[]) {
-    compare(`config ${key}`, before.model[key], now.model[key]);
+    compare(`config ${String(key)}`, before.model[key], now.model[key]);
   }
   for (const list of ['shards', 'calibrationFiles'] as const) {
     compare(`number of ${list}`, before[list].length, now[list].length);

@@ -30,6 +30,7 @@ export interface WorkerCapabilities {
   readonly threads: number;
   readonly memoryBytes: number;
   readonly version: string;
+  readonly engineVersion: string;
 }
 
 export interface WorkerState {
@@ -218,6 +219,8 @@ export interface JobState {
   attempts: { [task: string]: number };
   retries: { [task: string]: RetryState };
   assembled: AssembledShard[];
+  /** Who was given tasks, and what it ran them with. */
+  workersSeen: { [worker: string]: WorkerCapabilities };
   /** Tokens through layers in finished passes, and what all passes of an undisturbed run make. */
   workDone: number;
   workTotal: number;

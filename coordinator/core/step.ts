@@ -106,6 +106,8 @@ function lease(t: Transition, jobId: string, spec: Parameters<typeof taskName>[0
   const attempt = (job.attempts[task] ?? 0) + 1;
   job.attempts[task] = attempt;
   const epoch = t.state.epoch;
+  const capabilities = t.state.workers[worker]?.capabilities;
+  if (capabilities !== undefined) job.workersSeen[worker] = capabilities;
   job.leases[task] = { task, attempt, epoch, worker, spec, leasedMs: t.nowMs };
   if (spec.kind === 'pass') {
     const stage = job.stages[spec.stage];

@@ -40,6 +40,7 @@ export class Transition {
       attempts: { ...job.attempts },
       retries: Object.fromEntries(Object.entries(job.retries).map(([task, retry]) => [task, { ...retry }])),
       assembled: [...job.assembled],
+      workersSeen: { ...job.workersSeen },
     };
     this.edited.add(id);
     this.draft = { ...this.draft, jobs: { ...this.draft.jobs, [id]: copy } };

@@ -1,0 +1,75 @@
+/** `secateur.json`: what was done to which bytes, with what, and what came of it. docs/provenance.md describes it. */
+import type { AssembledShard, JobState, PrunedTensor } from '../core/state.ts';
+
+export const PROVENANCE_FORMAT = 'secateur.provenance/v1';
+
+export interface StatisticSummary {
+  readonly layer: number;
+  readonly statistic: string;
+  readonly columns: number;
+  readonly min: number;
+  readonly mean: number;
+  readonly max: number;
+}
+
+export interface ProvenanceParts {
+  readonly version: string;
+  readonly nodeVersion: string;
+  readonly publishedMs: number;
+  readonly outputs: readonly AssembledShard[];
+  readonly auxiliaryInputs: readonly AssembledShard[];
+  readonly calibrationInputs: readonly AssembledShard[];
+  readonly statistics: readonly StatisticSummary[];
+}
+
+export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
+  const tensors = job.layers.flatMap((layer) => layer.tensors);
+  const pruned = tensors.filter((tensor) => tensor.pruned);
+  return {
+    format: PROVENANCE_FORMAT,
+    job: { id: job.id, namespace: job.namespace, name: job.name },
+    versions: { secateur: parts.version, node: parts.nodeVersion },
+    manifest: job.manifest,
+    model: job.intake?.model,
+    calibration: job.calibration,
+    plan: { stages: job.plan?.stages, microbatch: job.plan?.microbatch },
+    inputs: {
+      shards: (job.intake?.shards ?? []).map(({ file, sizeBytes }) => ({ file, sizeBytes, sha256: job.digests[file] })),
+      files: parts.auxiliaryInputs,
+      calibration: parts.calibrationInputs,
+    },
+    outputs: parts.outputs,
+    totals: totals(pruned),
+    layers: job.layers.map((layer, index) => ({
+      layer: index,
+      worker: layer.worker,
+      sha256: layer.file?.sha256,
+      committed: new Date(layer.committedMs).toISOString(),
+      pruneMs: layer.pruneMs,
+      tensors: Object.fromEntries(
+        layer.tensors
+          .filter((tensor) => tensor.pruned)
+          .map(({ name, elements, zeros }) => [name, { elements, zeros, choice: choiceOf(job, index, name) }]),
+      ),
+    })),
+    statistics: parts.statistics,
+    workers: job.workersSeen,
+    times: {
+      submitted: new Date(job.submittedMs).toISOString(),
+      started: job.startedMs === null ? null : new Date(job.startedMs).toISOString(),
+      published: new Date(parts.publishedMs).toISOString(),
+      elapsedMs: parts.publishedMs - (job.startedMs ?? job.submittedMs),
+      resumes: job.resumes,
+    },
+  };
+}
+
+function choiceOf(job: JobState, layer: number, tensor: string): object | undefined {
+  return job.intake?.layers[layer]?.linears.find((linear) => linear.tensor === tensor)?.choice;
+}
+
+function totals(pruned: readonly PrunedTensor[]): object {
+  const weights = pruned.reduce((sum, tensor) => sum + tensor.elements, 0);
+  const zeros = pruned.reduce((sum, tensor) => sum + tensor.zeros, 0);
+  return { prunedTensors: pruned.length, weights, zeros, sparsity: weights === 0 ? 0 : zeros / weights };
+}

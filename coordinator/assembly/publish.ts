@@ -1,0 +1,179 @@
+/**
+ * Moves a finished job into its place. Everything is written into the publish folder first and listed in
+ * publish.json; then files are renamed one by one, the one that makes the checkpoint loadable (the index, or the only
+ * shard) last; then the staging folder goes. Each step may be run again after a crash, at any point.
+ */
+import { createHash } from 'node:crypto';
+import { access, copyFile, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { digestFile } from '../../shared/checkpoint/source-digest.ts';
+import { invariant, SecateurError } from '../../shared/errors/secateur-error.ts';
+import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
+import { fsyncDirectory, writeFileAtomic } from '../../shared/storage/atomic-file.ts';
+import { VERSION } from '../../shared/version.ts';
+import type { AssembledShard, JobState } from '../core/state.ts';
+import { CALIBRATION_FILE_NAME, type JobPaths } from '../effects/job-paths.ts';
+import { loadSums } from '../effects/statistics.ts';
+import { buildProvenance, type StatisticSummary } from './provenance.ts';
+
+const INDEX_FILE = 'model.safetensors.index.json';
+export const PROVENANCE_FILE = 'secateur.json';
+/** Apart from the checkpoint's own files: loaders that take every *.safetensors of a folder must not see these. */
+const EXTRAS_FOLDER = 'secateur';
+
+interface PublishList {
+  readonly job: string;
+  /** In the order of their moves. */
+  readonly files: readonly AssembledShard[];
+}
+
+export async function publishCheckpoint(
+  job: JobState,
+  paths: JobPaths,
+  nowMs: number,
+): Promise<readonly AssembledShard[]> {
+  const done = await publishedBefore(job, paths);
+  if (done !== null) return done;
+  const list = (await readList(paths)) ?? (await prepare(job, paths, nowMs));
+  await mkdir(join(paths.output, EXTRAS_FOLDER), { recursive: true });
+  for (const { file } of list.files) await moveIntoPlace(file, paths);
+  await fsyncDirectory(join(paths.output, EXTRAS_FOLDER));
+  await fsyncDirectory(paths.output);
+  await rm(paths.staging, { recursive: true, force: true });
+  await fsyncDirectory(paths.output);
+  return list.files;
+}
+
+/** The staging folder is removed last: where it is gone and the provenance names this job, all was done before. */
+async function publishedBefore(job: JobState, paths: JobPaths): Promise<readonly AssembledShard[] | null> {
+  if (await exists(paths.claim)) return null;
+  const file = join(paths.output, PROVENANCE_FILE);
+  if (!(await exists(file))) {
+    throw new SecateurError(
+      'StorageFailed',
+      `${paths.staging}: expected the staging folder of job ${job.id}; it is gone, and nothing was published. Submit the job again.`,
+      { details: { staging: paths.staging } },
+    );
+  }
+  const provenance = JSON.parse(await readFile(file, 'utf8')) as { job: { id: string }; outputs: AssembledShard[] };
+  if (provenance.job.id !== job.id) {
+    throw new SecateurError(
+      'OutputExists',
+      `${file}: expected the provenance of job ${job.id}; found that of ${provenance.job.id}. Choose another destination.`,
+      { details: { file } },
+    );
+  }
+  return provenance.outputs;
+}
+
+async function readList(paths: JobPaths): Promise<PublishList | null> {
+  if (!(await exists(paths.publishList))) return null;
+  return JSON.parse(await readFile(paths.publishList, 'utf8')) as PublishList;
+}
+
+async function prepare(job: JobState, paths: JobPaths, nowMs: number): Promise<PublishList> {
+  const { intake, plan } = job;
+  invariant(intake !== null && plan !== null, `job ${job.id} was planned`);
+  await mkdir(join(paths.publish, EXTRAS_FOLDER), { recursive: true });
+  const index = plan.outputShards.length > 1 ? [await writeIndex(job, paths)] : [];
+  const auxiliary: AssembledShard[] = [];
+  for (const { file } of intake.auxiliaryFiles)
+    auxiliary.push(await carryOver(join(intake.sourceDirectory, file), file, paths));
+  const calibration = await carryOver(
+    join(paths.staging, CALIBRATION_FILE_NAME),
+    `${EXTRAS_FOLDER}/calibration.safetensors`,
+    paths,
+  );
+  const { file: statistics, summaries } = await writeStatistics(job, paths);
+  const outputs = [...job.assembled, ...auxiliary, calibration, statistics, ...index];
+  const calibrationInputs: AssembledShard[] = [];
+  for (const { file } of intake.calibrationFiles) calibrationInputs.push({ file, ...(await digestFile(file)) });
+  const provenance = buildProvenance(job, {
+    version: VERSION,
+    nodeVersion: process.version,
+    publishedMs: nowMs,
+    outputs,
+    auxiliaryInputs: auxiliary,
+    calibrationInputs,
+    statistics: summaries,
+  });
+  const provenanceFile = await writeJson(provenance, PROVENANCE_FILE, paths);
+  const last = index[0] ?? (job.assembled[0] as AssembledShard);
+  const files = [...outputs.filter((file) => file !== last), provenanceFile, last];
+  const list: PublishList = { job: job.id, files };
+  await writeFileAtomic(paths.publishList, [Buffer.from(JSON.stringify(list))]);
+  return list;
+}
+
+async function writeIndex(job: JobState, paths: JobPaths): Promise<AssembledShard> {
+  const shards = job.plan?.outputShards ?? [];
+  const weightMap = Object.fromEntries(
+    shards
+      .flatMap((shard) => shard.tensors.map((tensor) => [tensor, shard.file] as const))
+      .sort(([a], [b]) => (a < b ? -1 : 1)),
+  );
+  const totalSize = shards.reduce((sum, shard) => sum + shard.sizeBytes, 0);
+  return writeJson({ metadata: { total_size: totalSize }, weight_map: weightMap }, INDEX_FILE, paths);
+}
+
+async function writeJson(content: object, file: string, paths: JobPaths): Promise<AssembledShard> {
+  const bytes = Buffer.from(`${JSON.stringify(content, null, 2)}\n`);
+  await writeFileAtomic(join(paths.publish, file), [bytes]);
+  return { file, sizeBytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+}
+
+async function carryOver(from: string, file: string, paths: JobPaths): Promise<AssembledShard> {
+  const to = join(paths.publish, file);
+  await mkdir(dirname(to), { recursive: true });
+  await copyFile(from, to);
+  const handle = await open(to, 'r+');
+  await handle.sync();
+  await handle.close();
+  return { file, ...(await digestFile(to)) };
+}
+
+/** The sums of squares of every layer, for researchers, and a summary of them for the provenance. */
+async function writeStatistics(
+  job: JobState,
+  paths: JobPaths,
+): Promise<{ file: AssembledShard; summaries: StatisticSummary[] }> {
+  const file = `${EXTRAS_FOLDER}/statistics.safetensors`;
+  const target = join(paths.publish, file);
+  const tensors = [];
+  const summaries: StatisticSummary[] = [];
+  for (const [layer, state] of job.layers.entries()) {
+    if (state.statisticsFile === null) continue;
+    for (const [statistic, data] of await loadSums(paths.state, state.statisticsFile)) {
+      const values = new Float64Array(data.slice().buffer);
+      tensors.push({ name: `layers.${layer}.${statistic}`, dtype: 'F64' as const, shape: [values.length], data });
+      const sum = values.reduce((a, b) => a + b, 0);
+      summaries.push({
+        layer,
+        statistic,
+        columns: values.length,
+        min: values.reduce((a, b) => Math.min(a, b)),
+        mean: sum / values.length,
+        max: values.reduce((a, b) => Math.max(a, b)),
+      });
+    }
+  }
+  await writeSafetensorsFile(target, tensors);
+  return { file: { file, ...(await digestFile(target)) }, summaries };
+}
+
+/** A file that is in its place already, and no longer in the publish folder, was moved before a crash. */
+async function moveIntoPlace(file: string, paths: JobPaths): Promise<void> {
+  const [from, to] = [join(paths.publish, file), join(paths.output, file)];
+  try {
+    await rename(from, to);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT' || !(await exists(to))) throw thrown;
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

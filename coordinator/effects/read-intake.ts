@@ -1,0 +1,109 @@
+/** Reads a job's inputs: configuration and headers, never a tensor. */
+import { stat } from 'node:fs/promises';
+import { openCheckpoint } from '../../shared/checkpoint/open-checkpoint.ts';
+import type { TensorLocation } from '../../shared/checkpoint/tensor-location.ts';
+import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import type { Manifest } from '../../shared/manifest/schema.ts';
+import { checkSelections, selectionFor } from '../../shared/manifest/select-linears.ts';
+import { checkTensors, layerTensors } from '../../shared/models/family.ts';
+import { describeModel } from '../../shared/models/registry.ts';
+import type { FileIntake, JobIntake, LayerIntake, TensorSlot } from '../core/state.ts';
+
+/**
+ * @throws CheckpointInvalid, SafetensorsInvalid, ModelUnsupported, ManifestInvalid (patterns that match nothing),
+ * CalibrationInvalid; each before any work is done
+ */
+export async function readIntake(manifest: Manifest): Promise<JobIntake> {
+  const { model, output, pruning } = manifest.spec;
+  const sourceDirectory = locationToPath(model.source);
+  const checkpoint = await openCheckpoint(sourceDirectory);
+  const description = describeModel(checkpoint.config);
+  const { extra } = checkTensors(description, checkpoint.tensors);
+  const shardOf = new Map(checkpoint.shards.map((shard) => [shard.path, shard.file]));
+  const slot = (name: string): TensorSlot => toSlot(checkpoint.tensors.get(name) as TensorLocation, shardOf);
+
+  const perLayer = Array.from({ length: description.layerCount }, (_, layer) => layerTensors(description, layer));
+  const linears = perLayer.flatMap((tensors, layer) =>
+    tensors.linears.map(({ name, linear, inFeatures, outFeatures }) => ({
+      name: moduleName(name),
+      linear,
+      layer,
+      inFeatures,
+      outFeatures,
+    })),
+  );
+  checkSelections(pruning, linears);
+  const layers = perLayer.map((tensors, layer): LayerIntake => {
+    const names = [...tensors.linears, ...tensors.others].map((tensor) => tensor.name);
+    return {
+      linears: tensors.linears.map(({ name, linear, statistic, outFeatures, inFeatures }) => ({
+        tensor: name,
+        statistic,
+        outFeatures,
+        inFeatures,
+        choice: selectionFor(pruning, { name: moduleName(name), linear, layer }),
+      })),
+      tensors: names.map(slot),
+    };
+  });
+  const inLayers = new Set(layers.flatMap((layer) => layer.tensors.map((tensor) => tensor.name)));
+  const outside = [...checkpoint.tensors.keys()].filter((name) => !inLayers.has(name)).map(slot);
+  return {
+    sourceDirectory,
+    outputDirectory: locationToPath(output.destination),
+    model: description,
+    shards: checkpoint.shards.map(({ file, sizeBytes }) => ({ file, sizeBytes })),
+    auxiliaryFiles: await fileSizes(checkpoint.auxiliaryFiles, (file) => `${sourceDirectory}/${file}`),
+    calibrationFiles: await calibrationFiles(manifest),
+    layers,
+    outside,
+    embedding: slot('model.embed_tokens.weight'),
+    warnings: [
+      ...checkpoint.warnings,
+      ...(extra.length > 0
+        ? [
+            `carried over as they are, of no known use: ${extra.slice(0, 5).join(', ')}${extra.length > 5 ? ` and ${extra.length - 5} more` : ''}`,
+          ]
+        : []),
+    ],
+  };
+}
+
+function moduleName(tensor: string): string {
+  return tensor.replace(/\.weight$/, '');
+}
+
+function toSlot(location: TensorLocation, shardOf: ReadonlyMap<string, string>): TensorSlot {
+  const { name, dtype, shape, offset, sizeBytes } = location;
+  return { name, dtype, shape, file: shardOf.get(location.file) ?? location.file, offset, sizeBytes };
+}
+
+async function calibrationFiles(manifest: Manifest): Promise<FileIntake[]> {
+  const calibration = manifest.spec.calibration;
+  const locations = 'text' in calibration ? calibration.text : [calibration.tokens];
+  return fileSizes(locations.map(locationToPath), (path) => path);
+}
+
+async function fileSizes(files: readonly string[], pathOf: (file: string) => string): Promise<FileIntake[]> {
+  return Promise.all(
+    files.map(async (file) => {
+      const path = pathOf(file);
+      try {
+        const found = await stat(path);
+        if (found.isFile()) return { file, sizeBytes: found.size };
+      } catch (cause) {
+        throw new SecateurError(
+          'SourceMissing',
+          `${path}: expected a file; ${(cause as Error).message}. Check the path in the manifest.`,
+          { cause, details: { path } },
+        );
+      }
+      throw new SecateurError(
+        'SourceMissing',
+        `${path}: expected a file; found something else. Check the path in the manifest.`,
+        { details: { path } },
+      );
+    }),
+  );
+}
