@@ -5,7 +5,7 @@ import { committedCount, continueAssembly, failJob, workTotal } from './lifecycl
 import { resolveMicrobatch } from './plan.ts';
 import { hasEnded, type JobFailure, type JobState, type Lease } from './state.ts';
 import type { Transition } from './transition.ts';
-import { dropBoundaries } from './workers.ts';
+import { dropBoundaries, LOST_MAX } from './workers.ts';
 
 /** Attempts of one task that may fail for a reason that could pass. */
 const FAILURES_MAX = 4;
@@ -146,9 +146,11 @@ export function taskFailed(t: Transition, event: EventOf<'taskFailed'>): void {
   if (event.holdingsLost || code === 'InputsMissing') dropBoundaries(t, t.state.jobs[jobId] as JobState, event.worker);
   const job = t.editJob(jobId);
   const retry = job.retries[lease.task] ?? { failures: 0, lost: 0, notBeforeMs: 0 };
-  retry.failures += 1;
-  const isLast = !retryable || retry.failures >= FAILURES_MAX;
-  retry.notBeforeMs = t.nowMs + RETRY_BASE_MS * 2 ** (retry.failures - 1);
+  // Hidden states that are gone by the time a task asks for them are nobody's failure: they are computed again.
+  if (code === 'InputsMissing') retry.lost += 1;
+  else retry.failures += 1;
+  const isLast = !retryable || retry.failures >= FAILURES_MAX || retry.lost >= LOST_MAX;
+  retry.notBeforeMs = t.nowMs + RETRY_BASE_MS * 2 ** Math.max(0, retry.failures - 1);
   job.retries[lease.task] = retry;
   t.tell(jobId, 'task', 'failed', {
     task: lease.task,

@@ -7,7 +7,7 @@ import type { Transition } from './transition.ts';
 /** How long a worker whose stream broke may take to come back before its work is given to another. */
 export const RECONNECT_GRACE_MS = 10_000;
 /** A task whose worker vanished this often takes its workers down: the job fails rather than loop. */
-const LOST_WORKERS_MAX = 8;
+export const LOST_MAX = 8;
 
 type EventOf<T extends CoreEvent['type']> = Extract<CoreEvent, { type: T }>;
 
@@ -138,7 +138,7 @@ function loseLease(t: Transition, jobId: string, lease: Lease, why: string): voi
   retry.lost += 1;
   job.retries[lease.task] = retry;
   t.tell(jobId, 'task', 'lost', { task: lease.task, attempt: lease.attempt, worker: lease.worker, why });
-  if (retry.lost >= LOST_WORKERS_MAX) {
+  if (retry.lost >= LOST_MAX) {
     const message = `task ${lease.task} was lost with its worker ${retry.lost} times, last on ${lease.worker} (${why}). See the workers' logs for what ended them (memory, most often), then resume the job.`;
     failJob(t, jobId, { code: 'EngineCrashed', message, details: { task: lease.task, lost: retry.lost } });
   }

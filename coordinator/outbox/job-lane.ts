@@ -75,7 +75,10 @@ export class JobLane {
     return this.#position !== undefined && this.#position >= this.#log.lastSequence(this.#job);
   }
 
-  /** Publishes until the log has nothing more, or `ended()`. Rejects as EventStream does; call again to go on. */
+  /**
+   * Publishes until the log has nothing more, or `ended()`. Rejects as EventStream does; call again to go on: what
+   * became of an append without an answer shows at the next one, which the server then refuses.
+   */
   async drain(ended: () => boolean): Promise<void> {
     let refusals = 0;
     while (!ended() && !this.settled) {
@@ -86,7 +89,9 @@ export class JobLane {
           refusals = 0;
           continue;
         }
-        this.#forget();
+        // Nothing is taken for granted any more: the stream is asked again.
+        this.#position = undefined;
+        this.#newestOnSubject.clear();
         refusals += 1;
         if (refusals > MOVED_MAX) throw this.#contested(event);
         break;
@@ -94,28 +99,17 @@ export class JobLane {
     }
   }
 
-  /** After a failure nothing is taken for granted: the stream will be asked again. */
-  #forget(): void {
-    this.#position = undefined;
-    this.#newestOnSubject.clear();
-  }
-
   /** Offers one event. False where the stream has moved and must be asked again. */
   async #publish(event: JobEvent): Promise<boolean> {
-    try {
-      const expected = await this.#newestBefore(event);
-      if (expected === undefined) return false;
-      const outcome = await this.#stream.append(event, expected);
-      if (outcome.kind === 'moved') return false;
-      this.#cursors.set(this.#job, { sequence: event.sequence, streamSequence: outcome.streamSequence });
-      if (outcome.kind === 'stored') this.#newestOnSubject.set(natsSubject(event), outcome.streamSequence);
-      else this.#newestOnSubject.clear();
-      this.#position = event.sequence;
-      return true;
-    } catch (thrown) {
-      this.#forget();
-      throw thrown;
-    }
+    const expected = await this.#newestBefore(event);
+    if (expected === undefined) return false;
+    const outcome = await this.#stream.append(event, expected);
+    if (outcome.kind === 'moved') return false;
+    this.#cursors.set(this.#job, { sequence: event.sequence, streamSequence: outcome.streamSequence });
+    if (outcome.kind === 'stored') this.#newestOnSubject.set(natsSubject(event), outcome.streamSequence);
+    else this.#newestOnSubject.clear();
+    this.#position = event.sequence;
+    return true;
   }
 
   /**

@@ -26,6 +26,8 @@ import { Wake } from './wake.ts';
 const STREAM = 'SECATEUR';
 const AUDIT_MS = 30_000;
 const STOP_DEADLINE_MS = 5_000;
+/** Closing a healthy connection takes milliseconds; a dead one is left to the operating system. */
+const CLOSE_GRACE_MS = 500;
 
 export interface NatsOutboxOptions {
   /** `nats://host:port`, or several of one cluster. */
@@ -106,16 +108,22 @@ export class NatsOutbox {
     this.#draining = true;
     this.#unsubscribe();
     this.#ringAll();
+    await this.#ended(deadlineMs);
+    this.#aborted = true;
+    this.#ringAll();
+    // A connection attempt that hangs is not waited for; when it ends it finds `#aborted` and closes.
+    await this.#ended(CLOSE_GRACE_MS);
+    await this.#cursors.flush();
+  }
+
+  /** Waits for the loop to end, at most so long. */
+  async #ended(atMostMs: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const deadline = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, deadlineMs);
+      timer = setTimeout(resolve, atMostMs);
     });
     await Promise.race([this.#loop, deadline]);
     clearTimeout(timer);
-    // A connection attempt that hangs is not waited for; when it ends it finds `#aborted` and closes.
-    this.#aborted = true;
-    this.#ringAll();
-    await this.#cursors.flush();
   }
 
   async #run(): Promise<void> {
@@ -127,8 +135,9 @@ export class NatsOutbox {
       if (error === undefined) break;
       this.#report(error);
       if (lastAttempt) break;
-      failures = settled ? 0 : failures + 1;
+      if (settled) failures = 0;
       const waitMs = retryDelayMs(this.#options.retry ?? OUTBOX_RETRY, failures, this.#random);
+      failures += 1;
       if (!this.#draining) await this.#stopBell.wait(waitMs);
     }
     await this.#cursors.flush();
@@ -148,7 +157,7 @@ export class NatsOutbox {
       const session = this.#session(stream, () => {
         settled = true;
       });
-      void stream.closed().then((reason) => session.fail(reason ?? toSecateurError(new Error('NATS closed the line'))));
+      void stream.closed().then((reason) => session.fail(reason));
       return { error: await session.run(), settled };
     } catch (thrown) {
       return { error: toSecateurError(thrown), settled };
@@ -168,10 +177,8 @@ export class NatsOutbox {
       random: this.#random,
       aborted: () => this.#aborted,
       draining: () => this.#draining,
-      onSettled: () => {
-        this.#refused.clear();
-        onSettled();
-      },
+      onSettled,
+      onAccepted: (job) => this.#refused.delete(job),
       onRefused: (job, error) => {
         if (this.#refused.get(job)?.message !== error.message) {
           this.#options.logger?.warn({ err: error, job }, 'the events of a job are refused');

@@ -11,9 +11,9 @@ import {
   JetStreamApiError,
   type JetStreamClient,
   type JetStreamManager,
-  JsHeaders,
   jetstream,
   jetstreamManager,
+  PubHeaders,
   type StoredMsg,
   type StreamInfo,
 } from '@nats-io/jetstream';
@@ -94,10 +94,10 @@ export class NatsStream implements EventStream {
     }
   }
 
-  /** Resolves when the connection has ended, for whatever reason. */
-  async closed(): Promise<SecateurError | undefined> {
+  /** Resolves when the connection has ended, for whatever reason, with that reason. */
+  async closed(): Promise<SecateurError> {
     const reason = await this.#connection.closed();
-    return reason instanceof Error ? asUnavailable(reason, 'the connection to NATS') : undefined;
+    return asUnavailable(reason ?? new Error('closed'), 'the connection to NATS');
   }
 
   async close(): Promise<void> {
@@ -192,7 +192,7 @@ async function findOrCreate(manager: JetStreamManager, options: NatsStreamOption
 }
 
 function describe(message: StoredMsg): StreamMessage {
-  const id = message.header.get(JsHeaders.MessageIdHdr);
+  const id = message.header.get(PubHeaders.MsgIdHdr);
   return { streamSequence: message.seq, id: id === '' ? undefined : id };
 }
 

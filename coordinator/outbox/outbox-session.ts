@@ -35,6 +35,8 @@ export interface OutboxSessionOptions {
   readonly draining: () => boolean;
   /** A job was refused: the session goes on without it for a while. */
   readonly onRefused: (job: string, error: SecateurError) => void;
+  /** A job's events went through, after a refusal or without one. */
+  readonly onAccepted: (job: string) => void;
   /** Everything that the log holds is published. */
   readonly onSettled: () => void;
   /** Ends the connection. Must not reject. */
@@ -76,7 +78,7 @@ export class OutboxSession {
       }
       if (now() >= auditAtMs) {
         auditAtMs = now() + auditMs;
-        await this.#audit();
+        void this.#audit();
       }
       await wake.wait(Math.min(auditAtMs, this.#nextRetryMs()) - now());
     }
@@ -106,12 +108,13 @@ export class OutboxSession {
   }
 
   async #drain(job: string, entry: Entry): Promise<void> {
-    const { retry, random, now, wake, onRefused } = this.#options;
+    const { retry, random, now, wake, onRefused, onAccepted } = this.#options;
     entry.running = true;
     this.#running += 1;
     try {
       await entry.lane.drain(() => this.#ended());
       entry.refusals = 0;
+      onAccepted(job);
     } catch (thrown) {
       const error = toSecateurError(thrown);
       if (error.retryable || error.code !== 'Unavailable') {
@@ -130,11 +133,15 @@ export class OutboxSession {
 
   /** A stream that was deleted while nothing is published would otherwise stay empty until the next event. */
   async #audit(): Promise<void> {
+    this.#running += 1;
     try {
       const { createdAt } = await this.#options.stream.state();
       if (createdAt !== this.#options.createdAt) this.#failure ??= replaced(this.#options.createdAt, createdAt);
     } catch (thrown) {
       this.#failure ??= toSecateurError(thrown);
+    } finally {
+      this.#running -= 1;
+      this.#options.wake.ring();
     }
   }
 

@@ -48,6 +48,7 @@ export const ERROR_TABLE = {
   SourceMissing: { grpcStatus: GRPC.NOT_FOUND, exitCode: EXIT.input },
   SourceChanged: { grpcStatus: GRPC.FAILED_PRECONDITION, exitCode: EXIT.input },
   OutputExists: { grpcStatus: GRPC.ALREADY_EXISTS, exitCode: EXIT.conflict },
+  WorkerNameTaken: { grpcStatus: GRPC.ALREADY_EXISTS, exitCode: EXIT.conflict },
   JobNotFound: { grpcStatus: GRPC.NOT_FOUND, exitCode: EXIT.input },
   JobExists: { grpcStatus: GRPC.ALREADY_EXISTS, exitCode: EXIT.conflict },
   JobState: { grpcStatus: GRPC.FAILED_PRECONDITION, exitCode: EXIT.conflict },

@@ -3,7 +3,10 @@
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 export type JsonObject = { readonly [key: string]: JsonValue };
 
-export type EventEntity = 'job' | 'calibration' | 'stage' | 'layer' | 'task' | 'worker' | 'checkpoint';
+/** Everything an event can be about; docs/events.md lists the verbs of each. */
+export const EVENT_ENTITIES = ['job', 'calibration', 'stage', 'layer', 'task', 'worker', 'checkpoint'] as const;
+
+export type EventEntity = (typeof EVENT_ENTITIES)[number];
 
 export interface JobEvent {
   readonly namespace: string;
@@ -11,10 +14,10 @@ export interface JobEvent {
   readonly job: string;
   /** 1, 2, 3, … within the job, without gaps. */
   readonly sequence: number;
-  /** Milliseconds since the epoch, by the coordinator's clock. */
+  /** Milliseconds since the epoch, by the coordinator's clock: an integer. */
   readonly atMs: number;
   readonly entity: EventEntity;
-  /** Past tense, lower case: submitted, started, committed, failed. */
+  /** Past tense, camelCase, letters only: submitted, committed, shardWritten. */
   readonly verb: string;
   readonly data: JsonObject;
 }

@@ -1,0 +1,60 @@
+/** How far a job is and how fast: from the state and from what workers last said. Not journaled, not part of the events. */
+import type { Progress } from '../../shared/rpc/generated/secateur/v1/Progress.ts';
+import { committedCount } from '../core/lifecycle.ts';
+import type { JobState } from '../core/state.ts';
+
+/** The speed is that of the last minute: long enough to hold a whole layer of a small model, short enough to follow. */
+const RATE_WINDOW_MS = 60_000;
+
+interface Sample {
+  readonly atMs: number;
+  readonly work: number;
+}
+
+export interface RunningTask {
+  readonly done: number;
+  readonly total: number;
+  readonly unit: string;
+}
+
+export class ProgressTracker {
+  private readonly running = new Map<string, RunningTask>();
+  private readonly samples = new Map<string, Sample[]>();
+
+  report(job: string, task: string, progress: RunningTask): void {
+    this.running.set(`${job}/${task}`, progress);
+  }
+
+  forget(job: string, task: string): void {
+    this.running.delete(`${job}/${task}`);
+  }
+
+  of(job: JobState, nowMs: number): Progress {
+    const leases = Object.values(job.leases);
+    let work = job.workDone;
+    for (const lease of leases) {
+      if (lease.spec.kind === 'pass') work += this.running.get(`${job.id}/${lease.task}`)?.done ?? 0;
+    }
+    const rate = this.rate(job.id, work, nowMs);
+    const left = Math.max(0, job.workTotal - work);
+    return {
+      layersCommitted: committedCount(job),
+      layerCount: job.intake?.layers.length ?? 0,
+      workDone: Math.min(work, job.workTotal),
+      workTotal: job.workTotal,
+      tokensPerSecond: rate,
+      remainingMs: rate > 0 ? (left / rate) * 1000 : -1,
+      activity: leases.length > 0 ? leases.map((lease) => lease.task).sort().join(', ') : job.message,
+    };
+  }
+
+  private rate(job: string, work: number, nowMs: number): number {
+    const samples = this.samples.get(job) ?? [];
+    samples.push({ atMs: nowMs, work });
+    while (samples.length > 2 && nowMs - (samples[0] as Sample).atMs > RATE_WINDOW_MS) samples.shift();
+    this.samples.set(job, samples);
+    const first = samples[0] as Sample;
+    const elapsedMs = nowMs - first.atMs;
+    return elapsedMs <= 0 ? 0 : Math.max(0, ((work - first.work) / elapsedMs) * 1000);
+  }
+}

@@ -1,0 +1,142 @@
+/** A core task as the message that a worker gets: names become files, offsets and settings. */
+import { invariant } from '../../shared/errors/secateur-error.ts';
+import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import type { FileRef } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
+import type { JobContext } from '../../shared/rpc/generated/secateur/v1/JobContext.ts';
+import type { LinearSelection } from '../../shared/rpc/generated/secateur/v1/LinearSelection.ts';
+import type { PassInput } from '../../shared/rpc/generated/secateur/v1/PassInput.ts';
+import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
+import type { TensorRef } from '../../shared/rpc/generated/secateur/v1/TensorRef.ts';
+import { committedSlots } from '../assembly/committed-layer.ts';
+import type { TaskIdentity } from '../core/events.ts';
+import type { JobIntake, JobState, LinearIntake, StagedFile, TensorSlot } from '../core/state.ts';
+import type { TaskSpec } from '../core/task.ts';
+import { CALIBRATION_FILE_NAME, type JobPaths, layerFileName, PROBE_FILE_NAME } from '../effects/job-paths.ts';
+import { loadSums } from '../effects/statistics.ts';
+
+export async function taskMessage(job: JobState, spec: TaskSpec, identity: TaskIdentity, paths: JobPaths): Promise<Task> {
+  const intake = job.intake;
+  invariant(intake !== null, `job ${job.id} has read its inputs`);
+  const head = { identity, context: contextMessage(job, intake, paths) };
+  switch (spec.kind) {
+    case 'prepareCalibration':
+      return { ...head, prepareCalibration: calibrationMessage(job, intake) };
+    case 'digestSource': {
+      const shard = intake.shards.find((each) => each.file === spec.shard);
+      return { ...head, digestSource: { file: sourceFile(spec.shard, shard?.sizeBytes ?? 0) } };
+    }
+    case 'pass':
+      return { ...head, pass: passMessage(job, intake, spec) };
+    case 'prune':
+      return { ...head, prune: await pruneMessage(job, intake, spec.layer, paths) };
+  }
+}
+
+function contextMessage(job: JobState, intake: JobIntake, paths: JobPaths): JobContext {
+  return {
+    job: job.id,
+    sourceDirectory: intake.sourceDirectory,
+    stagingDirectory: paths.staging,
+    calibrationFiles: intake.calibrationFiles.map(({ file }) => file),
+    modelJson: JSON.stringify(intake.model),
+    samples: job.calibration?.samples ?? 0,
+    sequenceLength: job.calibration?.sequenceLength ?? 0,
+    microbatch: job.plan?.microbatch ?? 1,
+    probeName: PROBE_FILE_NAME,
+    probeContent: job.id,
+  };
+}
+
+function calibrationMessage(job: JobState, intake: JobIntake): NonNullable<Task['prepareCalibration']> {
+  const calibration = job.manifest.spec.calibration;
+  const vocabularySize = intake.model.vocabularySize;
+  if ('text' in calibration) {
+    const { samples, sequenceLength, seed } = calibration;
+    return { text: true, samples, sequenceLength, seed, vocabularySize };
+  }
+  invariant(locationToPath(calibration.tokens) === intake.calibrationFiles[0]?.file, 'the token ids were read at intake');
+  return { text: false, samples: calibration.samples ?? 0, sequenceLength: 0, seed: 0, vocabularySize };
+}
+
+function passMessage(job: JobState, intake: JobIntake, spec: Extract<TaskSpec, { kind: 'pass' }>): NonNullable<Task['pass']> {
+  const layer = intake.layers[spec.layer];
+  invariant(layer !== undefined, `job ${job.id} has layer ${spec.layer}`);
+  const committed = spec.weights === 'committed';
+  const slots = committed ? committedSlots(spec.layer, layer) : layer.tensors;
+  const file = committed ? job.layers[spec.layer]?.file : null;
+  return {
+    stage: spec.stage,
+    layer: spec.layer,
+    tensors: slots.map((slot) => (file ? tensorRef(slot, stagedFile(file)) : sourceTensor(slot, intake))),
+    firstSample: 0,
+    sampleCount: job.calibration?.samples ?? 0,
+    input: passInput(job, intake, spec),
+    statistics: spec.statistics,
+    hidden: spec.hidden,
+    persist: spec.persist,
+  };
+}
+
+function passInput(job: JobState, intake: JobIntake, spec: Extract<TaskSpec, { kind: 'pass' }>): PassInput {
+  switch (spec.input) {
+    case 'memory':
+      return { memory: true };
+    case 'snapshot':
+      return { snapshot: { files: (job.stages[spec.stage - 1]?.snapshot ?? []).map(stagedFile) } };
+    case 'embed': {
+      const { sizeBytes = 0, sha256 = '' } = job.calibration ?? {};
+      return {
+        embed: {
+          calibration: stagedFile({ name: CALIBRATION_FILE_NAME, sizeBytes, sha256 }),
+          embedding: sourceTensor(intake.embedding, intake),
+        },
+      };
+    }
+  }
+}
+
+async function pruneMessage(job: JobState, intake: JobIntake, layer: number, paths: JobPaths): Promise<NonNullable<Task['prune']>> {
+  const layerIntake = intake.layers[layer];
+  const sums = job.layers[layer]?.statisticsFile;
+  invariant(layerIntake !== undefined, `job ${job.id} has layer ${layer}`);
+  const statistics = sums ? await loadSums(paths.state, sums) : new Map<string, Uint8Array>();
+  return {
+    layer,
+    tensors: layerIntake.tensors.map((slot) => sourceTensor(slot, intake)),
+    method: job.manifest.spec.pruning.method,
+    linears: layerIntake.linears.map(linearMessage),
+    statistics: [...statistics].map(([statistic, float64]) => ({ statistic, float64: Buffer.from(float64) })),
+    samples: job.calibration?.samples ?? 0,
+    output: { root: 'FILE_ROOT_STAGING', name: layerFileName(layer) },
+  };
+}
+
+function linearMessage(linear: LinearIntake): LinearSelection {
+  const { tensor, statistic, choice } = linear;
+  switch (choice.kind) {
+    case 'keepAll':
+      return { tensor, statistic, keepAll: true };
+    case 'unstructured':
+      return { tensor, statistic, sparsity: choice.sparsity };
+    case 'pattern':
+      return { tensor, statistic, pattern: { keep: choice.keep, group: choice.group } };
+  }
+}
+
+function sourceFile(file: string, sizeBytes: number): FileRef {
+  return { root: 'FILE_ROOT_SOURCE', name: file, sizeBytes };
+}
+
+function sourceTensor(slot: TensorSlot, intake: JobIntake): TensorRef {
+  const shard = intake.shards.find((each) => each.file === slot.file);
+  return tensorRef(slot, sourceFile(slot.file, shard?.sizeBytes ?? 0));
+}
+
+function stagedFile(file: StagedFile): FileRef {
+  return { root: 'FILE_ROOT_STAGING', name: file.name, sizeBytes: file.sizeBytes, sha256: file.sha256 };
+}
+
+function tensorRef(slot: TensorSlot, file: FileRef): TensorRef {
+  const { name, dtype, shape, offset, sizeBytes } = slot;
+  return { name, dtype, shape: [...shape], file, offset, sizeBytes };
+}

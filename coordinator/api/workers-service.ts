@@ -1,0 +1,308 @@
+/**
+ * The workers' side of the API: one stream a worker, from its registration to its end.
+ *
+ * Invariants:
+ *  1. What a worker reports becomes a core event only with the identity that it carries; the core decides whether it counts.
+ *  2. A result is acknowledged after the journal has it, and not before.
+ *  3. One live stream a worker name: a second process under a name in use is refused.
+ */
+import type { ServerDuplexStream } from '@grpc/grpc-js';
+import { type ErrorCode, ERROR_TABLE, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { toServiceError } from '../../shared/rpc/status.ts';
+import type { CoordinatorMessage } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
+import type { Heartbeat__Output } from '../../shared/rpc/generated/secateur/v1/Heartbeat.ts';
+import type { LogBatch__Output } from '../../shared/rpc/generated/secateur/v1/LogBatch.ts';
+import type { Register__Output } from '../../shared/rpc/generated/secateur/v1/Register.ts';
+import type { SampleStatistics__Output } from '../../shared/rpc/generated/secateur/v1/SampleStatistics.ts';
+import type { TaskError__Output } from '../../shared/rpc/generated/secateur/v1/TaskError.ts';
+import type { TaskResult__Output } from '../../shared/rpc/generated/secateur/v1/TaskResult.ts';
+import type { FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
+import type { WorkerMessage__Output } from '../../shared/rpc/generated/secateur/v1/WorkerMessage.ts';
+import { VERSION } from '../../shared/version.ts';
+import type { Command, TaskFailure, TaskIdentity, TaskOutcome } from '../core/events.ts';
+import type { StagedFile } from '../core/state.ts';
+import { storeSamples } from '../effects/statistics.ts';
+import type { CoordinatorLoop } from '../loop.ts';
+import type { JobLogs } from './job-logs.ts';
+import type { ProgressTracker } from './progress.ts';
+
+const HEARTBEAT_INTERVAL_MS = 1_000;
+/** Without a word for this long a stream counts as broken (keepalive notices a dead connection sooner). */
+const SILENCE_MAX_MS = 15_000;
+
+export type WorkerStream = ServerDuplexStream<WorkerMessage__Output, CoordinatorMessage>;
+
+export interface WorkersContext {
+  readonly loop: CoordinatorLoop;
+  readonly logs: JobLogs;
+  readonly progress: ProgressTracker;
+  /** The job's folder in the state directory. */
+  readonly stateFolderOf: (job: string) => string;
+  readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void;
+}
+
+export interface WorkerMemory {
+  readonly residentBytes: number;
+  readonly engineResidentBytes: number;
+}
+
+interface Session {
+  readonly worker: string;
+  readonly incarnation: string;
+  readonly stream: WorkerStream;
+  /** Statistics of tasks whose result has not come yet, by task, then by sample. */
+  readonly statistics: Map<string, Map<number, Uint8Array>>;
+  memory: WorkerMemory;
+  heardMs: number;
+  leaving: boolean;
+}
+
+export class WorkersService {
+  private readonly context: WorkersContext;
+  private readonly sessions = new Map<string, Session>();
+  private readonly watchdog: NodeJS.Timeout;
+
+  constructor(context: WorkersContext) {
+    this.context = context;
+    this.watchdog = setInterval(() => this.endSilentSessions(), HEARTBEAT_INTERVAL_MS);
+  }
+
+  close(): void {
+    clearInterval(this.watchdog);
+    for (const session of this.sessions.values()) session.stream.end();
+  }
+
+  memoryOf(worker: string): WorkerMemory {
+    return this.sessions.get(worker)?.memory ?? { residentBytes: 0, engineResidentBytes: 0 };
+  }
+
+  /** Sends a core command to its worker; one that is not attached gets it by the core's own means when it returns. */
+  deliver(command: Extract<Command, { kind: 'abort' | 'releaseJob' }>): void {
+    const message: CoordinatorMessage =
+      command.kind === 'abort' ? { abort: command.identity } : { release: { job: command.job } };
+    this.sessions.get(command.worker)?.stream.write(message);
+  }
+
+  /** @returns false when the worker has no stream now */
+  assign(worker: string, task: NonNullable<CoordinatorMessage['assign']>): boolean {
+    const session = this.sessions.get(worker);
+    session?.stream.write({ assign: task });
+    return session !== undefined;
+  }
+
+  attach(stream: WorkerStream): void {
+    let session: Session | null = null;
+    // Messages of one worker are taken one after the other: a result waits for the statistics before it.
+    let turn: Promise<void> = Promise.resolve();
+    stream.on('data', (message: WorkerMessage__Output) => {
+      if (session !== null) session.heardMs = Date.now();
+      turn = turn
+        .then(async () => {
+          if (session === null) session = await this.register(stream, message);
+          else await this.take(session, message);
+        })
+        .catch((thrown: unknown) => this.refuse(stream, session, thrown));
+    });
+    const gone = (): void => {
+      turn = turn.then(() => (session === null ? undefined : this.detach(session))).catch(this.logError);
+    };
+    stream.on('end', () => {
+      gone();
+      stream.end();
+    });
+    stream.on('error', gone);
+    stream.on('cancelled', gone);
+  }
+
+  private async register(stream: WorkerStream, message: WorkerMessage__Output): Promise<Session> {
+    const register = message.register;
+    if (!register) throw new SecateurError('ArgumentInvalid', 'the first message of Workers.Attach must be Register');
+    checkRegister(register);
+    const { worker, incarnation } = register;
+    const before = this.sessions.get(worker);
+    if (before !== undefined && before.incarnation !== incarnation) {
+      throw new SecateurError(
+        'WorkerNameTaken',
+        `worker "${worker}": another process is attached under this name. Give each worker its own --name.`,
+        { details: { worker } },
+      );
+    }
+    before?.stream.end();
+    const session: Session = {
+      worker,
+      incarnation,
+      stream,
+      statistics: new Map(),
+      memory: { residentBytes: 0, engineResidentBytes: 0 },
+      heardMs: Date.now(),
+      leaving: false,
+    };
+    this.sessions.set(worker, session);
+    const { epoch } = this.context.loop.state;
+    stream.write({ registered: { epoch, heartbeatIntervalMs: HEARTBEAT_INTERVAL_MS, coordinatorVersion: VERSION } });
+    await this.context.loop.submit({
+      type: 'workerAttached',
+      worker,
+      incarnation,
+      capabilities: {
+        host: register.host,
+        processId: register.processId,
+        provider: register.provider === 'cuda' ? 'cuda' : 'cpu',
+        threads: register.threads,
+        memoryBytes: register.memoryBytes,
+        version: register.version,
+        engineVersion: register.engineVersion,
+      },
+      tasks: register.tasks.map(identityOf),
+      holdings: register.holdings.map(({ job, stage, boundary }) => ({ job, stage, boundary })),
+    });
+    this.context.log('info', `worker ${worker} attached`, { worker, host: register.host, provider: register.provider });
+    return session;
+  }
+
+  private async take(session: Session, message: WorkerMessage__Output): Promise<void> {
+    const { loop } = this.context;
+    const { worker } = session;
+    if (message.heartbeat) this.takeHeartbeat(session, message.heartbeat);
+    else if (message.statistics) takeStatistics(session, message.statistics);
+    else if (message.result) await this.takeResult(session, message.result);
+    else if (message.logs) this.takeLogs(session, message.logs);
+    else if (message.holdingsLost) await loop.submit({ type: 'holdingsLost', worker, job: message.holdingsLost.job, why: message.holdingsLost.why });
+    else if (message.draining?.leaving) session.leaving = true;
+    else if (message.draining) await loop.submit({ type: 'workerDraining', worker });
+  }
+
+  private takeHeartbeat(session: Session, heartbeat: Heartbeat__Output): void {
+    const { residentBytes, engineResidentBytes } = heartbeat;
+    session.memory = { residentBytes, engineResidentBytes };
+    for (const { identity, done, total, unit } of heartbeat.tasks) {
+      if (identity) this.context.progress.report(identity.job, identity.task, { done, total, unit });
+    }
+  }
+
+  private takeLogs(session: Session, logs: LogBatch__Output): void {
+    for (const { job, task, source, level, atMs, message } of logs.lines) {
+      // Lines without a job (a worker's start, say) stand in the worker's own log only.
+      if (this.context.loop.state.jobs[job] === undefined) continue;
+      this.context.logs.append(job, { worker: session.worker, source, level, atMs, task, message }, this.logError);
+    }
+  }
+
+  private async takeResult(session: Session, result: TaskResult__Output): Promise<void> {
+    const { loop, progress } = this.context;
+    if (!result.identity) throw new SecateurError('ArgumentInvalid', 'a TaskResult must carry its identity');
+    const identity = identityOf(result.identity);
+    const { worker } = session;
+    progress.forget(identity.job, identity.task);
+    if (result.error) {
+      const failure = failureOf(result.error);
+      await loop.submit({ type: 'taskFailed', worker, identity, failure, holdingsLost: result.holdingsLost });
+    } else {
+      const outcome = await this.outcomeOf(session, result, identity);
+      await loop.submit({ type: 'taskSucceeded', worker, identity, outcome });
+    }
+    session.statistics.delete(keyOf(identity));
+    session.stream.write({ acknowledge: identity });
+  }
+
+  private async outcomeOf(session: Session, result: TaskResult__Output, identity: TaskIdentity): Promise<TaskOutcome> {
+    if (result.prepareCalibration) {
+      const { samples, sequenceLength, file } = result.prepareCalibration;
+      const { sha256, sizeBytes } = staged(file);
+      return { kind: 'prepareCalibration', calibration: { samples, sequenceLength, sha256, sizeBytes } };
+    }
+    if (result.digestSource) return { kind: 'digestSource', sha256: staged(result.digestSource.file).sha256 };
+    if (result.prune) {
+      const { file, tensors, pruneMs, commitMs } = result.prune;
+      const counted = tensors.map(({ name, elements, zeros, pruned }) => ({ name, elements, zeros, pruned }));
+      return { kind: 'prune', file: staged(file), tensors: counted, pruneMs, commitMs };
+    }
+    if (result.pass) {
+      const { tokens, computeMs, snapshots } = result.pass;
+      const statistics = await this.storeStatistics(session, identity);
+      return { kind: 'pass', tokens, computeMs, snapshots: snapshots.map(staged), statistics };
+    }
+    throw new SecateurError('ArgumentInvalid', `task ${identity.task}: its result has an outcome that this version does not know`);
+  }
+
+  /** Makes the statistics of a pass durable before its result counts. Null where the pass had none, or no longer matters. */
+  private async storeStatistics(session: Session, identity: TaskIdentity): Promise<StagedFile | null> {
+    const job = this.context.loop.state.jobs[identity.job];
+    const lease = job?.leases[identity.task];
+    if (job === undefined || lease?.spec.kind !== 'pass' || !lease.spec.statistics) return null;
+    const bySample = session.statistics.get(keyOf(identity)) ?? new Map<number, Uint8Array>();
+    const count = job.calibration?.samples ?? 0;
+    const samples = Array.from({ length: count }, (_, sample) => bySample.get(sample));
+    const missing = samples.findIndex((sample) => sample === undefined);
+    if (missing >= 0) {
+      throw new SecateurError('Internal', `task ${identity.task}: the statistics of sample ${missing} did not come before its result`);
+    }
+    return storeSamples(this.context.stateFolderOf(identity.job), lease.spec.layer, samples as Uint8Array[]);
+  }
+
+  /** A message that cannot be taken ends the stream with the reason; the worker comes back with all that it has. */
+  private refuse(stream: WorkerStream, session: Session | null, thrown: unknown): void {
+    const error = toSecateurError(thrown);
+    this.context.log('warn', `a worker's message was refused: ${error.message}`, { worker: session?.worker, code: error.code });
+    stream.emit('error', toServiceError(error));
+  }
+
+  private async detach(session: Session): Promise<void> {
+    if (this.sessions.get(session.worker) !== session) return;
+    this.sessions.delete(session.worker);
+    const { worker, incarnation, leaving } = session;
+    this.context.log('info', `worker ${worker} ${leaving ? 'left' : 'lost its stream'}`, { worker });
+    await this.context.loop.submit({ type: 'workerDetached', worker, incarnation, leaving });
+  }
+
+  private endSilentSessions(): void {
+    const nowMs = Date.now();
+    for (const session of this.sessions.values()) {
+      if (nowMs - session.heardMs < SILENCE_MAX_MS) continue;
+      const error = new SecateurError('DeadlineExceeded', `worker ${session.worker}: not heard of for ${SILENCE_MAX_MS / 1000} s`, { retryable: true });
+      this.refuse(session.stream, session, error);
+      this.detach(session).catch(this.logError);
+    }
+  }
+
+  private readonly logError = (thrown: unknown): void => {
+    this.context.log('error', toSecateurError(thrown).message);
+  };
+}
+
+function takeStatistics(session: Session, message: SampleStatistics__Output): void {
+  if (!message.identity) throw new SecateurError('ArgumentInvalid', 'SampleStatistics must carry its identity');
+  const key = keyOf(identityOf(message.identity));
+  const samples = session.statistics.get(key) ?? new Map<number, Uint8Array>();
+  samples.set(message.sample, message.float32);
+  session.statistics.set(key, samples);
+}
+
+function checkRegister(register: Register__Output): void {
+  const { worker, incarnation, provider } = register;
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(worker)) {
+    throw new SecateurError('ArgumentInvalid', `Register.worker: expected letters, digits, ".", "_" and "-", at most 128; found ${JSON.stringify(worker)}. Give the worker another --name.`);
+  }
+  if (incarnation === '') throw new SecateurError('ArgumentInvalid', 'Register.incarnation: expected a string; found none');
+  if (provider !== 'cpu' && provider !== 'cuda') {
+    throw new SecateurError('ArgumentInvalid', `Register.provider: expected cpu or cuda; found ${JSON.stringify(provider)}`);
+  }
+}
+
+function identityOf({ job, task, attempt, epoch }: TaskIdentity): TaskIdentity {
+  return { job, task, attempt, epoch };
+}
+
+function keyOf({ job, task, attempt, epoch }: TaskIdentity): string {
+  return `${job}/${task}/${attempt}/${epoch}`;
+}
+
+function staged(file: FileRef__Output | null | undefined): StagedFile {
+  if (!file || file.sha256 === '') throw new SecateurError('ArgumentInvalid', 'a result must name its file with its digest');
+  return { name: file.name, sizeBytes: file.sizeBytes, sha256: file.sha256 };
+}
+
+function failureOf(error: TaskError__Output): TaskFailure {
+  const code = (Object.hasOwn(ERROR_TABLE, error.code) ? error.code : 'Internal') as ErrorCode;
+  return { code, message: error.message, retryable: error.retryable, details: JSON.parse(error.detailsJson || '{}') };
+}

@@ -1,0 +1,60 @@
+/** A manifest's relative paths made absolute file URLs, which mean the same on every node that sees the files. */
+
+import { isAbsolute, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { SecateurError } from '../errors/secateur-error.ts';
+import { locationProblem, SCHEME } from './location.ts';
+import type { CalibrationSpec, Manifest } from './schema.ts';
+
+/**
+ * The manifest with every location as a canonical absolute file URL. Resolving twice changes nothing.
+ *
+ * @param baseDirectory absolute path of the folder that relative paths count from: that of the manifest file
+ * @throws SecateurError ArgumentInvalid where baseDirectory is not absolute
+ */
+export function resolveLocations(manifest: Manifest, baseDirectory: string): Manifest {
+  if (!isAbsolute(baseDirectory)) {
+    throw new SecateurError(
+      'ArgumentInvalid',
+      `base directory ${JSON.stringify(baseDirectory)}: expected an absolute path`,
+      { details: { baseDirectory } },
+    );
+  }
+  const resolved = (location: string): string => {
+    const path = SCHEME.test(location) ? fileURLToPath(location) : location;
+    return pathToFileURL(resolve(baseDirectory, path)).href;
+  };
+  const { model, output, calibration } = manifest.spec;
+  return {
+    ...manifest,
+    spec: {
+      ...manifest.spec,
+      model: { ...model, source: resolved(model.source) },
+      output: { ...output, destination: resolved(output.destination) },
+      calibration: resolvedCalibration(calibration, resolved),
+    },
+  };
+}
+
+function resolvedCalibration(calibration: CalibrationSpec, resolved: (location: string) => string): CalibrationSpec {
+  return 'text' in calibration
+    ? { ...calibration, text: calibration.text.map(resolved) }
+    : { ...calibration, tokens: resolved(calibration.tokens) };
+}
+
+/**
+ * The absolute path of a file URL that `resolveLocations` made.
+ *
+ * @throws SecateurError ArgumentInvalid for anything else: a relative path here would mean another folder on each node.
+ */
+export function locationToPath(location: string): string {
+  const problem = SCHEME.test(location) ? locationProblem(location) : 'it is a path';
+  if (problem !== undefined) {
+    throw new SecateurError(
+      'ArgumentInvalid',
+      `location ${JSON.stringify(location)}: expected a file URL such as file:///models/llama; ${problem}. Resolve the manifest's locations first.`,
+      { details: { location } },
+    );
+  }
+  return fileURLToPath(location);
+}

@@ -1,0 +1,262 @@
+/**
+ * The manifest `secateur/v1 PruneJob`: every field with its type, range, default and description.
+ *
+ * One source for three things: parsing (parse-manifest.ts), the JSON Schema for editors (write-json-schema.ts) and the
+ * TypeScript types. Every mapping is strict, and every message says "expected …, found …" (expectation.ts).
+ * A parsed Manifest is a valid manifest again: parsing is idempotent, so what a job records can be submitted.
+ */
+
+import { z } from 'zod';
+import { expects, quoteHint } from './expectation.ts';
+import {
+  autoOrInteger,
+  dnsLabel,
+  exactlyOne,
+  glob,
+  integer,
+  layers,
+  list,
+  location,
+  maxShardSize,
+  onlyWith,
+  pattern,
+  sparsity,
+  strict,
+  textLocation,
+  words,
+} from './schema-fields.ts';
+
+/** A job's name becomes a part of folder names and NATS subjects, with a suffix behind it. */
+const JOB_NAME_LENGTH_MAX = 50;
+const NAMESPACE_LENGTH_MAX = 63;
+/** Label keys and values as in Kubernetes, so that they can be copied onto its objects. */
+const LABEL_KEY = /^(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/;
+const LABEL_VALUE = /^(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$/;
+const SAMPLES_MAX = 1_000_000;
+const SEQUENCE_LENGTH_MAX = 1_048_576;
+const MICROBATCH_MAX = 65_536;
+const SEED_MAX = 2 ** 32 - 1;
+const STAGES_MAX = 4096;
+
+const SAMPLES_DEFAULT = 128;
+const SEQUENCE_LENGTH_DEFAULT = 2048;
+const SEED_DEFAULT = 0;
+
+const oneOfSparsity = exactlyOne('sparsity', 'pattern');
+const oneOfCalibration = exactlyOne('text', 'tokens');
+const sequenceLengthWithText = onlyWith('sequenceLength', 'text', 'tokens');
+const seedWithText = onlyWith('seed', 'text', 'tokens');
+
+const sparsityFields = {
+  sparsity: sparsity()
+    .meta({
+      description:
+        'Share of the weights of every row that becomes zero: 0.5 is half. Either this or `pattern`. 0 keeps the weights as they are.',
+      examples: [0.5],
+    })
+    .optional(),
+  pattern: pattern()
+    .meta({
+      description:
+        'Semi-structured sparsity "keep:group": of every `group` consecutive weights of a row, `keep` stay. "2:4" is what sparse tensor cores run. Either this or `sparsity`.',
+      examples: ['2:4'],
+    })
+    .optional(),
+};
+
+const overrideSchema = strict({
+  layers: layers().meta({
+    description: 'Decoder layers, counted from 0: a number, a range with both ends such as "0-3", or a list of those.',
+    examples: [3, '0-3', [0, '30-31']],
+  }),
+  linears: list(glob(), 'globs', 1)
+    .meta({
+      description:
+        'Globs (`*`, `?`) over short names (`mlp.down_proj`) and full names (`model.layers.3.mlp.down_proj`). Left out: every linear of those layers.',
+      examples: [['self_attn.*']],
+    })
+    .optional(),
+  ...sparsityFields,
+})
+  .refine(oneOfSparsity.check, oneOfSparsity.rule)
+  .meta({
+    description: 'Another sparsity or pattern for some layers. Where several match a linear, the last one counts.',
+    oneOf: oneOfSparsity.jsonSchema,
+  });
+
+const pruningSchema = strict({
+  method: words(['wanda']).meta({
+    description:
+      'How weights are scored: `wanda` is |weight| times the norm of its input (Sun et al., 2023), row by row.',
+  }),
+  ...sparsityFields,
+  propagate: words(['pruned', 'dense'])
+    .meta({
+      description:
+        'What a layer is calibrated on: the hidden states behind the pruned layers before it (`pruned`, as the reference does) or behind the dense ones (`dense`: one pass, layers side by side).',
+    })
+    .default('pruned'),
+  include: list(glob(), 'globs', 1)
+    .meta({ description: 'Only linears that one of these globs matches are pruned.' })
+    .default(['*']),
+  exclude: list(glob(), 'globs', 0)
+    .meta({
+      description: 'Linears that one of these globs matches stay as they are, whatever `include` and `overrides` say.',
+      examples: [['mlp.down_proj', 'model.layers.0.*']],
+    })
+    .default([]),
+  overrides: list(overrideSchema, 'overrides', 0)
+    .meta({ description: 'Exceptions for some layers or linears; where several match, the last one counts.' })
+    .default([]),
+})
+  .refine(oneOfSparsity.check, oneOfSparsity.rule)
+  .meta({ description: 'What is pruned, how, and how much.', oneOf: oneOfSparsity.jsonSchema });
+
+export interface TextCalibration {
+  readonly text: readonly string[];
+  readonly samples: number;
+  readonly sequenceLength: number;
+  readonly seed: number;
+  readonly microbatch: 'auto' | number;
+}
+
+export interface TokensCalibration {
+  readonly tokens: string;
+  /** Left out: every row of the file. */
+  readonly samples?: number;
+  readonly microbatch: 'auto' | number;
+}
+
+const calibrationSchema = strict({
+  text: list(textLocation(), 'files', 1)
+    .meta({
+      description:
+        'Files of text: `.txt` and `.md` are one document each, `.jsonl` has a document a line in its field `text`. Either this or `tokens`.',
+    })
+    .optional(),
+  tokens: location()
+    .meta({
+      description:
+        'A safetensors file with `input_ids` [samples, sequenceLength], I32 or I64: token ids ready to use, for instance those of an earlier run. Either this or `text`.',
+    })
+    .optional(),
+  samples: integer(1, SAMPLES_MAX)
+    .meta({
+      description: `Number of sequences. With \`text\`: ${SAMPLES_DEFAULT} unless given. With \`tokens\`: the first rows of the file, all of them unless given.`,
+    })
+    .optional(),
+  sequenceLength: integer(1, SEQUENCE_LENGTH_MAX)
+    .meta({
+      description: `Tokens a sequence, with \`text\` only: ${SEQUENCE_LENGTH_DEFAULT} unless given. A token file has its own.`,
+    })
+    .optional(),
+  seed: integer(0, SEED_MAX)
+    .meta({
+      description: `Seed of the draw of sequences, with \`text\` only: ${SEED_DEFAULT} unless given. The same seed, text and tokenizer give the same sequences.`,
+    })
+    .optional(),
+  microbatch: autoOrInteger(1, MICROBATCH_MAX)
+    .meta({
+      description: 'Sequences a forward run; `auto` fits the memory of the device. It does not change the result.',
+    })
+    .default('auto'),
+})
+  .refine(oneOfCalibration.check, oneOfCalibration.rule)
+  .refine(sequenceLengthWithText.check, sequenceLengthWithText.rule)
+  .refine(seedWithText.check, seedWithText.rule)
+  .transform((given): TextCalibration | TokensCalibration => {
+    const { text, tokens, samples, sequenceLength, seed, microbatch } = given;
+    if (tokens !== undefined) return { tokens, ...(samples === undefined ? {} : { samples }), microbatch };
+    return {
+      text: text ?? [],
+      samples: samples ?? SAMPLES_DEFAULT,
+      sequenceLength: sequenceLength ?? SEQUENCE_LENGTH_DEFAULT,
+      seed: seed ?? SEED_DEFAULT,
+      microbatch,
+    };
+  })
+  .meta({
+    description: 'The data whose activations score the weights.',
+    oneOf: [
+      { required: ['text'], properties: { tokens: false } },
+      { required: ['tokens'], properties: { text: false, sequenceLength: false, seed: false } },
+    ],
+  });
+
+const labelsError = expects('a mapping from label names to texts');
+const labelValueError = expects(
+  'a label value as in Kubernetes (at most 63 letters, digits, "-", "_", ".")',
+  quoteHint,
+);
+const labelKeyError = expects(
+  'a label name as in Kubernetes (at most 63 letters, digits, "-", "_", "."; "prefix/" before it)',
+);
+
+const metadataSchema = strict({
+  name: dnsLabel(JOB_NAME_LENGTH_MAX).meta({
+    description: `The job's name: a DNS label of at most ${JOB_NAME_LENGTH_MAX} characters, part of folder names and event subjects.`,
+    examples: ['llama-65b-wanda-50'],
+  }),
+  namespace: dnsLabel(NAMESPACE_LENGTH_MAX)
+    .meta({ description: 'Keeps jobs of several teams apart, in listings and in event subjects.' })
+    .default('default'),
+  labels: z
+    .record(
+      z.string({ error: labelKeyError }).regex(LABEL_KEY, { error: labelKeyError }),
+      z.string({ error: labelValueError }).regex(LABEL_VALUE, { error: labelValueError }),
+      { error: labelsError },
+    )
+    .meta({ description: 'Free pairs of name and text, carried along and never interpreted.' })
+    .optional(),
+}).meta({ description: 'Who this job is.' });
+
+const replicasError = expects('"auto" or 1 (one replica a stage so far)');
+
+const specSchema = strict({
+  model: strict({
+    source: location().meta({
+      description:
+        'Folder of the Hugging Face checkpoint (safetensors) to prune: a file URL or a path; a relative path counts from the folder of this file.',
+      examples: ['file:///models/llama-65b'],
+    }),
+  }).meta({ description: 'The model to prune.' }),
+  output: strict({
+    destination: location().meta({
+      description:
+        'Folder for the pruned checkpoint: a file URL or a path; a relative path counts from the folder of this file.',
+      examples: ['file:///out/llama-65b-wanda-50'],
+    }),
+    maxShardSize: maxShardSize()
+      .meta({
+        description:
+          'Largest size of a shard: "5GB" (powers of 1000, as in Hugging Face), "2GiB" (powers of 1024), or whole bytes. A larger tensor gets a shard of its own.',
+      })
+      .prefault('5GB'),
+  }).meta({ description: 'Where the result goes.' }),
+  calibration: calibrationSchema,
+  pruning: pruningSchema,
+  placement: strict({
+    stages: autoOrInteger(1, STAGES_MAX)
+      .meta({ description: 'Number of contiguous ranges that the layers are cut into; `auto` asks the planner.' })
+      .default('auto'),
+    replicas: z
+      .literal(['auto', 1], { error: replicasError })
+      .meta({ description: 'Workers that share the calibration sequences of a stage. So far `auto` and 1 are one.' })
+      .default('auto'),
+  })
+    .meta({ description: 'How the work is laid out over workers. It does not change the result.' })
+    .prefault({}),
+}).meta({ description: 'What to do.' });
+
+export const manifestSchema = strict({
+  apiVersion: words(['secateur/v1']).meta({ description: 'Version of this format.' }),
+  kind: words(['PruneJob']).meta({ description: 'What this manifest describes.' }),
+  metadata: metadataSchema,
+  spec: specSchema,
+}).meta({ title: 'secateur PruneJob', description: 'A manifest of secateur: prune one model.' });
+
+/** A valid manifest with every default filled in. */
+export type Manifest = z.infer<typeof manifestSchema>;
+export type CalibrationSpec = TextCalibration | TokensCalibration;
+export type PruningSpec = Manifest['spec']['pruning'];
+export type PlacementSpec = Manifest['spec']['placement'];

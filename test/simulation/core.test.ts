@@ -1,0 +1,49 @@
+import { describe, expect, it } from 'vitest';
+import { RECONNECT_GRACE_MS } from '../../coordinator/core/workers.ts';
+import { Cluster, fakeManifest, seededRandom } from './cluster.ts';
+
+/** One simulated life of a job under seeded faults; the seed in the test's name reproduces it. */
+function live(seed: number): Cluster {
+  const random = seededRandom(seed);
+  const cluster = new Cluster(1 + Math.floor(random() * 6), random);
+  const propagate = random() < 0.5 ? 'pruned' : 'dense';
+  const layerCount = cluster.layerCount;
+  const stages = random() < 0.3 ? 'auto' : 1 + Math.floor(random() * Math.min(3, layerCount));
+  cluster.take({ type: 'coordinatorStarted' });
+  cluster.take({ type: 'jobSubmitted', job: 'fake-1', namespace: 'default', name: 'fake', manifest: fakeManifest({ propagate, stages }) });
+  const names = ['w1', 'w2', 'w3'].slice(0, 1 + Math.floor(random() * 3));
+  for (const name of names) if (random() < 0.7) cluster.attach(name);
+  for (let turn = 0; turn < 150; turn++) {
+    const name = names[Math.floor(random() * names.length)] as string;
+    const dice = random();
+    if (dice < 0.03) cluster.kill(name);
+    else if (dice < 0.06) cluster.detach(name);
+    else if (dice < 0.08) cluster.crashEngine(name);
+    else if (dice < 0.1) cluster.restartCoordinator();
+    else if (dice < 0.12) cluster.passTime(random() * 2 * RECONNECT_GRACE_MS);
+    else if (dice < 0.25 && !cluster.workers.get(name)?.attached) cluster.attach(name);
+    else cluster.advance();
+  }
+  if (cluster.job.phase === 'Failed') cluster.take({ type: 'resumeRequested', job: cluster.job.id });
+  for (const name of names) if (!cluster.workers.get(name)?.attached) cluster.attach(name);
+  return cluster;
+}
+
+describe('the core under seeded faults', () => {
+  for (let block = 0; block < 25; block++) {
+    it(`seeds ${block * 40}…${block * 40 + 39}: the job ends, no committed layer is computed twice, the sequence has no gap`, () => {
+      for (let seed = block * 40; seed < block * 40 + 40; seed++) {
+        const cluster = live(seed);
+        const ended = cluster.settle(3_000);
+        const where = `seed ${seed}`;
+        expect(cluster.violations, where).toEqual([]);
+        expect(ended, `${where}: ${JSON.stringify([cluster.job.phase, cluster.job.reason, cluster.job.message])}`).toBe(true);
+        expect([cluster.job.phase, cluster.job.message], where).toEqual(['Succeeded', expect.any(String)]);
+        expect([...cluster.commits.values()].every((count) => count === 1), where).toBe(true);
+        expect(cluster.commits.size, where).toBe(cluster.layerCount);
+        expect(cluster.events.map((event) => event.sequence), where).toEqual(cluster.events.map((_, index) => index + 1));
+        expect(cluster.events.at(-1)?.verb, where).toBe('succeeded');
+      }
+    });
+  }
+});

@@ -1,0 +1,88 @@
+/** The engine as the agent sees it: a child process that is started when needed, and whose death is an answer. */
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
+import type { EngineOptions, FromEngine, ToEngine } from '../engine/messages.ts';
+
+const ENGINE_MAIN = fileURLToPath(new URL('../engine/main.ts', import.meta.url));
+/** What of the engine's standard error is kept as its last words. */
+const LAST_WORDS_BYTES = 8 * 1024;
+const START_TIMEOUT_MS = 60_000;
+
+export interface EngineListener {
+  message(message: FromEngine): void;
+  /** The process is gone; `why` holds the signal or exit code and its last words. */
+  ended(why: string): void;
+}
+
+export interface EngineReady {
+  readonly provider: 'cpu' | 'cuda';
+  readonly engineVersion: string;
+}
+
+export class EngineProcess {
+  readonly ready: Promise<EngineReady>;
+  private readonly child: ChildProcess;
+  private lastWords = '';
+
+  constructor(options: EngineOptions, listener: EngineListener) {
+    this.child = fork(ENGINE_MAIN, [], {
+      serialization: 'advanced',
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      // The runtime's binary starts a telemetry thread unless it is told not to before it is loaded.
+      env: { ...process.env, ORT_DISABLE_TELEMETRY: '1' },
+    });
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.lastWords = (this.lastWords + text).slice(-LAST_WORDS_BYTES);
+      listener.message({ type: 'log', level: 'warn', message: text.trimEnd() });
+    });
+    this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      listener.message({ type: 'log', level: 'info', message: text.trimEnd() });
+    });
+    this.child.on('message', (message: FromEngine) => listener.message(message));
+    this.ready = this.waitUntilReady(listener);
+    // Whoever runs a task waits for it; nobody else needs to know.
+    this.ready.catch(() => undefined);
+    this.send({ type: 'start', options });
+  }
+
+  get processId(): number | undefined {
+    return this.child.pid;
+  }
+
+  run(task: Task__Output): void {
+    this.send({ type: 'run', task });
+  }
+
+  /** Ends the process at once, and whatever it is computing with it. */
+  kill(): void {
+    this.child.kill('SIGKILL');
+  }
+
+  private send(message: ToEngine): void {
+    // A channel that is closed means a process that has ended, which `ended` tells.
+    this.child.send(message, () => undefined);
+  }
+
+  private waitUntilReady(listener: EngineListener): Promise<EngineReady> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.kill(), START_TIMEOUT_MS);
+      this.child.on('message', (message: FromEngine) => {
+        if (message.type !== 'ready') return;
+        clearTimeout(timer);
+        resolve({ provider: message.provider, engineVersion: message.engineVersion });
+      });
+      const end = (how: string): void => {
+        clearTimeout(timer);
+        const words = this.lastWords.trim();
+        const why = words === '' ? how : `${how}; its last words: ${words}`;
+        reject(new SecateurError('ProviderUnavailable', `the engine process did not start: ${why}`));
+        listener.ended(why);
+      };
+      // 'close' comes after the pipes are drained, so that the last words are complete.
+      this.child.on('close', (code, signal) => end(signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`));
+      this.child.on('error', (error) => end(error.message));
+    });
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * The engine: the child process that owns ONNX Runtime, the hidden states and the kernels. It runs one task at a time;
+ * to stop a task, the agent ends the process. Started by worker/agent/engine-process.ts, never by hand.
+ */
+import { createRequire } from 'node:module';
+import { toSecateurError } from '../../shared/errors/secateur-error.ts';
+import type { ModelDescription } from '../../shared/models/family.ts';
+import type { JobContext__Output } from '../../shared/rpc/generated/secateur/v1/JobContext.ts';
+import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
+import { chooseJobFiles } from '../../shared/storage/choose-job-files.ts';
+import type { JobFiles } from '../../shared/storage/job-files.ts';
+import { KernelPool } from '../kernels/kernel-pool.ts';
+import { Failpoints } from './failpoint.ts';
+import { HiddenStore } from './hidden-store.ts';
+import type { EngineOptions, FromEngine, Outcome, ToEngine } from './messages.ts';
+import { probeProvider } from './session.ts';
+import type { TaskContext } from './task-context.ts';
+import { runCalibration } from './tasks/run-calibration.ts';
+import { runDigest } from './tasks/run-digest.ts';
+import { runPass } from './tasks/run-pass.ts';
+import { runPrune } from './tasks/run-prune.ts';
+
+/** Progress is told at most this often: the agent passes it on with its heartbeats. */
+const PROGRESS_INTERVAL_MS = 250;
+
+class Engine {
+  private readonly options: EngineOptions;
+  private readonly provider: 'cpu' | 'cuda';
+  private readonly failpoints: Failpoints;
+  private readonly hidden = new HiddenStore();
+  private job: { readonly id: string; readonly files: JobFiles } | null = null;
+  private pool: Promise<KernelPool> | null = null;
+
+  constructor(options: EngineOptions, provider: 'cpu' | 'cuda') {
+    this.options = options;
+    this.provider = provider;
+    this.failpoints = new Failpoints(options.failpoint);
+  }
+
+  async run(task: Task__Output): Promise<void> {
+    const job = task.identity?.job ?? '';
+    try {
+      const outcome = await this.dispatch(task, await this.context(task));
+      send({ type: 'succeeded', outcome, job, holdings: this.hidden.holdings() });
+    } catch (thrown) {
+      const error = toSecateurError(thrown);
+      const { code, message, retryable, details } = error;
+      if (code === 'Internal') send({ type: 'log', level: 'error', message: error.stack ?? message });
+      send({ type: 'failed', code, message, retryable, details, job, holdings: this.hidden.holdings() });
+    }
+  }
+
+  private dispatch(task: Task__Output, context: TaskContext): Promise<Outcome> {
+    if (task.pass) return runPass(task.pass, context);
+    if (task.prune) return runPrune(task.prune, context);
+    if (task.prepareCalibration) return runCalibration(task.prepareCalibration, context);
+    if (task.digestSource) return runDigest(task.digestSource, context);
+    throw new Error(`a task of a kind that this version does not know: ${task.spec}`);
+  }
+
+  private async context(task: Task__Output): Promise<TaskContext> {
+    const job = task.context as JobContext__Output;
+    let toldMs = 0;
+    return {
+      job,
+      model: JSON.parse(job.modelJson) as ModelDescription,
+      files: await this.filesOf(job, task),
+      hidden: this.hidden,
+      provider: this.provider,
+      deviceId: this.options.deviceId,
+      threads: this.options.threads,
+      failpoints: this.failpoints,
+      kernels: () => {
+        this.pool ??= KernelPool.create({ threads: this.options.threads });
+        return this.pool;
+      },
+      progress: (done, total, unit) => {
+        const nowMs = performance.now();
+        if (done < total && nowMs - toldMs < PROGRESS_INTERVAL_MS) return;
+        toldMs = nowMs;
+        send({ type: 'progress', done, total, unit });
+      },
+      statistics: (layer, sample, float32) => send({ type: 'statistics', layer, sample, float32 }),
+    };
+  }
+
+  /** The engine serves one job in its life: the agent starts a new one for the next. */
+  private async filesOf(context: JobContext__Output, task: Task__Output): Promise<JobFiles> {
+    if (this.job === null || this.job.id !== context.job) {
+      const { coordinator, storage, cacheDirectory } = this.options;
+      const files = await chooseJobFiles({ context, coordinator, storage, cacheDirectory });
+      send({ type: 'log', level: 'info', message: `job ${context.job}: files ${files.kind}` });
+      this.job = { id: context.job, files };
+    }
+    this.job.files.setIdentity(task.identity ?? null);
+    return this.job.files;
+  }
+}
+
+function send(message: FromEngine): void {
+  // The agent is gone: what this engine computes, nobody will ever ask for.
+  process.send?.(message, (error: Error | null) => {
+    if (error !== null) process.exit(1);
+  });
+}
+
+async function main(options: EngineOptions): Promise<Engine> {
+  const provider = await probeProvider(options.provider, options.deviceId);
+  const require = createRequire(import.meta.url);
+  const engineVersion = (require('onnxruntime-node/package.json') as { version: string }).version;
+  send({ type: 'ready', provider, engineVersion });
+  return new Engine(options, provider);
+}
+
+let engine: Promise<Engine> | null = null;
+let queue: Promise<void> = Promise.resolve();
+process.on('message', (message: ToEngine) => {
+  if (message.type === 'start') {
+    engine = main(message.options);
+    engine.catch((thrown: unknown) => {
+      process.stderr.write(`${toSecateurError(thrown).message}\n`, () => process.exit(1));
+    });
+  } else if (engine !== null) {
+    const started = engine;
+    queue = queue.then(async () => (await started).run(message.task));
+  }
+});
+process.on('disconnect', () => process.exit(0));
+// Ctrl-C reaches the whole group of processes: the agent decides what it means.
+process.on('SIGINT', () => undefined);
+process.on('SIGTERM', () => process.exit(0));

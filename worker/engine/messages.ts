@@ -1,0 +1,44 @@
+/**
+ * What agent and engine say to each other over the child process's channel. Control only: hidden states and weights
+ * stay in the engine; of tensors, only the statistics (a few hundred kilobytes a sample) cross.
+ */
+import type { ErrorCode, ErrorDetails } from '../../shared/errors/secateur-error.ts';
+import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
+import type { TaskResult } from '../../shared/rpc/generated/secateur/v1/TaskResult.ts';
+
+export interface EngineOptions {
+  readonly provider: 'auto' | 'cpu' | 'cuda';
+  readonly deviceId: number;
+  readonly threads: number;
+  readonly coordinator: string;
+  readonly storage: 'auto' | 'direct' | 'coordinator';
+  readonly cacheDirectory: string;
+  readonly failpoint: string | null;
+}
+
+export type ToEngine =
+  | { readonly type: 'start'; readonly options: EngineOptions }
+  | { readonly type: 'run'; readonly task: Task__Output };
+
+export interface StageHolding {
+  readonly stage: number;
+  readonly boundary: number;
+}
+
+export type Outcome = Omit<TaskResult, 'identity' | 'holdingsLost' | 'error'>;
+
+export type FromEngine =
+  | { readonly type: 'ready'; readonly provider: 'cpu' | 'cuda'; readonly engineVersion: string }
+  | { readonly type: 'progress'; readonly done: number; readonly total: number; readonly unit: string }
+  | { readonly type: 'statistics'; readonly layer: number; readonly sample: number; readonly float32: Uint8Array }
+  | { readonly type: 'succeeded'; readonly outcome: Outcome; readonly job: string; readonly holdings: readonly StageHolding[] }
+  | {
+      readonly type: 'failed';
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly retryable: boolean;
+      readonly details: ErrorDetails;
+      readonly job: string;
+      readonly holdings: readonly StageHolding[];
+    }
+  | { readonly type: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string };

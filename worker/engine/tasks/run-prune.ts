@@ -1,0 +1,126 @@
+/**
+ * Prunes one layer and commits it: every linear streams source file → kernel → the layer's new file, every other tensor
+ * is copied, bit for bit; then fsync, digest, rename. The layer never is in memory.
+ */
+import { open } from 'node:fs/promises';
+import type { TensorLocation } from '../../../shared/checkpoint/tensor-location.ts';
+import { digestFile } from '../../../shared/checkpoint/source-digest.ts';
+import { invariant, SecateurError } from '../../../shared/errors/secateur-error.ts';
+import type { LinearSelection__Output } from '../../../shared/rpc/generated/secateur/v1/LinearSelection.ts';
+import type { PrunedTensor } from '../../../shared/rpc/generated/secateur/v1/PrunedTensor.ts';
+import type { PruneTask__Output } from '../../../shared/rpc/generated/secateur/v1/PruneTask.ts';
+import { type FloatDtype, isFloatDtype } from '../../../shared/safetensors/dtype.ts';
+import { layoutSafetensors } from '../../../shared/safetensors/layout.ts';
+import type { LinearChoice } from '../../../shared/manifest/select-linears.ts';
+import { methodByName } from '../../methods/registry.ts';
+import type { Outcome } from '../messages.ts';
+import type { TaskContext } from '../task-context.ts';
+
+const COPY_CHUNK_BYTES = 1024 * 1024;
+
+export async function runPrune(task: PruneTask__Output, context: TaskContext): Promise<Outcome> {
+  const { files } = context;
+  const output = task.output;
+  invariant(output !== null && output !== undefined, 'a prune task names its output');
+  const located = await files.fetchTensors(task.tensors);
+  const tensors = task.tensors.map((ref) => located.get(ref.name) as TensorLocation);
+  const layout = layoutSafetensors(tensors.map(({ name, dtype, shape }) => ({ name, dtype, shape })));
+  const scratch = await files.scratchPath(output.name);
+  const handle = await open(scratch, 'w');
+  const started = performance.now();
+  const results: PrunedTensor[] = [];
+  let pruneMs = 0;
+  try {
+    await handle.write(layout.headerBytes, 0, layout.headerBytes.length, 0);
+    let done = 0;
+    for (const tensor of tensors) {
+      const offset = layout.tensors.get(tensor.name)?.offset as number;
+      const linear = task.linears.find((each) => each.tensor === tensor.name);
+      if (linear === undefined) {
+        await copyTensor(tensor, handle, offset);
+        results.push({ name: tensor.name, elements: tensor.shape.reduce((a, b) => a * b, 1), zeros: 0, pruned: false });
+      } else {
+        const begun = performance.now();
+        results.push(await pruneLinear(task, linear, tensor, { file: scratch, offset }, context));
+        pruneMs += performance.now() - begun;
+        context.failpoints.reach('linear-pruned');
+      }
+      done += tensor.sizeBytes;
+      context.progress(done, layout.fileSizeBytes, 'bytes');
+    }
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  context.failpoints.reach('layer-written');
+  const { sha256, sizeBytes } = await digestFile(scratch);
+  const file = await files.commit({ root: 'FILE_ROOT_STAGING', name: output.name, sizeBytes, sha256 }, scratch);
+  context.failpoints.reach('layer-committed');
+  return { prune: { file, tensors: results, pruneMs, commitMs: performance.now() - started - pruneMs } };
+}
+
+async function pruneLinear(
+  task: PruneTask__Output,
+  linear: LinearSelection__Output,
+  tensor: TensorLocation,
+  destination: { file: string; offset: number },
+  context: TaskContext,
+): Promise<PrunedTensor> {
+  const [rows, columns] = tensor.shape as [number, number];
+  invariant(isFloatDtype(tensor.dtype), `${tensor.name} has a floating point type`);
+  const choice = choiceOf(linear);
+  const method = methodByName(task.method);
+  const columnNorms =
+    choice.kind === 'keepAll'
+      ? new Float32Array(columns).fill(1)
+      : method.columnNorms({ linear: tensor.name, inputNormSquared: statisticOf(task, linear, columns), samples: task.samples });
+  const kernels = await context.kernels();
+  const { zeros } = await kernels.pruneMatrix({
+    tensor: tensor.name,
+    dtype: tensor.dtype as FloatDtype,
+    rows,
+    columns,
+    columnNorms,
+    selection: method.selection(choice, columns, tensor.name),
+    source: { file: tensor.file, offset: tensor.offset },
+    destination,
+  });
+  return { name: tensor.name, elements: rows * columns, zeros, pruned: choice.kind !== 'keepAll' };
+}
+
+function choiceOf(linear: LinearSelection__Output): LinearChoice {
+  if (linear.pattern) return { kind: 'pattern', keep: linear.pattern.keep, group: linear.pattern.group };
+  if (linear.sparsity !== undefined && linear.selection === 'sparsity') return { kind: 'unstructured', sparsity: linear.sparsity };
+  return { kind: 'keepAll' };
+}
+
+function statisticOf(task: PruneTask__Output, linear: LinearSelection__Output, columns: number): Float64Array {
+  const found = task.statistics.find((each) => each.statistic === linear.statistic);
+  if (found === undefined || found.float64.length !== columns * 8) {
+    throw new SecateurError(
+      'Internal',
+      `${linear.tensor}: expected ${columns} values of the statistic ${linear.statistic}; found ${found === undefined ? 'none' : found.float64.length / 8}`,
+    );
+  }
+  // Decoded bytes stand at any offset: a copy is aligned.
+  return new Float64Array(Uint8Array.from(found.float64).buffer);
+}
+
+async function copyTensor(tensor: TensorLocation, destination: Awaited<ReturnType<typeof open>>, offset: number): Promise<void> {
+  const source = await open(tensor.file, 'r');
+  const buffer = Buffer.allocUnsafe(Math.min(COPY_CHUNK_BYTES, Math.max(1, tensor.sizeBytes)));
+  try {
+    let done = 0;
+    while (done < tensor.sizeBytes) {
+      const { bytesRead } = await source.read(buffer, 0, Math.min(buffer.length, tensor.sizeBytes - done), tensor.offset + done);
+      if (bytesRead === 0) {
+        throw new SecateurError('SourceChanged', `${tensor.file}: ends inside tensor ${tensor.name}. It was cut short while the job ran: restore it, then resume.`, { details: { file: tensor.file, tensor: tensor.name } });
+      }
+      let written = 0;
+      while (written < bytesRead) written += (await destination.write(buffer, written, bytesRead - written, offset + done + written)).bytesWritten;
+      done += bytesRead;
+    }
+  } finally {
+    await source.close();
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * N:M for 16-bit weights and groups of 4 or 8: every weight's rank in its group by pairwise comparison, no branches.
+ *
+ * A weight is zeroed when fewer than `pruned` of its group come before it. One comes before another when its metric is
+ * less, or equal and its column lower. "Equal or greater" is "greater" after adding 1 to the bits: metrics are finite or
+ * +infinity and not negative, so their bits order as integers and never overflow.
+ *
+ * Lanes: a load of eight columns gives e = (c0 c2 c4 c6) and o = (c1 c3 c5 c7). Comparisons that hold are -1.
+ */
+import { DTYPE_F16 } from './job';
+import { Lanes, Widen } from './widen';
+
+/** 1 in the lanes whose partner, so many lanes further on and around, has the lower column. */
+const LOWER_PARTNER: usize = memory.data<i32>([0, 0, 0, 1, 0, 0, 1, 1, 0, 1, 1, 1, 0, 1, 0, 1], 16);
+
+class Partner {
+  @inline static lowerAfter1(): v128 {
+    return v128.load(LOWER_PARTNER);
+  }
+  @inline static lowerAfter2(): v128 {
+    return v128.load(LOWER_PARTNER, 16);
+  }
+  @inline static lowerAfter3(): v128 {
+    return v128.load(LOWER_PARTNER, 32);
+  }
+  /** For pairs of lanes, as groups of four have them. */
+  @inline static lowerInPair(): v128 {
+    return v128.load(LOWER_PARTNER, 48);
+  }
+  @inline static after1(a: v128): v128 {
+    return v128.shuffle<i32>(a, a, 1, 2, 3, 0);
+  }
+  @inline static after2(a: v128): v128 {
+    return v128.shuffle<i32>(a, a, 2, 3, 0, 1);
+  }
+  @inline static after3(a: v128): v128 {
+    return v128.shuffle<i32>(a, a, 3, 0, 1, 2);
+  }
+  @inline static inPair(a: v128): v128 {
+    return v128.shuffle<i32>(a, a, 1, 0, 3, 2);
+  }
+}
+
+class Metrics {
+  @inline static even(dtype: i32, weights: v128, norms: v128, magnitude32: v128, bias: v128, subnormal: bool): v128 {
+    if (dtype != DTYPE_F16) return f32x4.mul(Widen.evenBf16(weights, magnitude32), norms);
+    const placed = Widen.placeEvenF16(weights);
+    return f32x4.mul(subnormal ? Widen.rebiasF16(placed) : i32x4.add(placed, bias), norms);
+  }
+  @inline static odd(dtype: i32, weights: v128, norms: v128, mask: v128, bias: v128, subnormal: bool): v128 {
+    if (dtype != DTYPE_F16) return f32x4.mul(Widen.oddBf16(weights, mask), norms);
+    const placed = Widen.placeOddF16(weights, mask);
+    return f32x4.mul(subnormal ? Widen.rebiasF16(placed) : i32x4.add(placed, bias), norms);
+  }
+}
+
+class Row {
+  /** Inlined with constant dtype and group: four loops come of it, each without a branch on them. */
+  @inline static prune(
+    dtype: i32,
+    group: i32,
+    row: usize,
+    normsEven: usize,
+    normsOdd: usize,
+    columns: i32,
+    pruned: i32,
+  ): void {
+    const magnitude32 = Lanes.magnitude32();
+    const oddMask = dtype == DTYPE_F16 ? Lanes.placeF16() : Lanes.magnitudeOddBf16();
+    const magnitude16 = Lanes.magnitude16();
+    const normalMin = Lanes.normalMinF16();
+    const bias = Lanes.biasF16();
+    const oddHalf = Lanes.oddHalf();
+    const none = i32x4.splat(0);
+    const quota = i32x4.splat(pruned);
+    const toOdd = normsOdd - normsEven;
+    let norms = normsEven;
+    for (let at = row, end = row + ((<usize>columns) << 1); at < end; at += 16) {
+      const stored = v128.load(at);
+      let weights = stored;
+      let subnormal = false;
+      if (dtype == DTYPE_F16) {
+        weights = v128.and(stored, magnitude16);
+        subnormal = v128.any_true(i16x8.lt_s(weights, normalMin));
+      }
+      const e = Metrics.even(dtype, weights, v128.load(norms), magnitude32, bias, subnormal);
+      const o = Metrics.odd(dtype, weights, v128.load(norms + toOdd), oddMask, bias, subnormal);
+      let rankEven: v128;
+      let rankOdd: v128;
+      // c: in an even lane's favour or not: the odd one comes before the even one.
+      let c = i32x4.gt_s(e, o);
+      if (group == 4) {
+        const lower = Partner.lowerInPair();
+        const eTied = i32x4.add(e, lower);
+        const across = i32x4.gt_s(eTied, Partner.inPair(o));
+        rankEven = i32x4.sub(none, i32x4.add(i32x4.add(c, across), i32x4.gt_s(eTied, Partner.inPair(e))));
+        // Two even columns come before an odd one, less those that it came before itself.
+        rankOdd = i32x4.add(i32x4.splat(2), i32x4.add(c, Partner.inPair(across)));
+        rankOdd = i32x4.sub(rankOdd, i32x4.gt_s(i32x4.add(o, lower), Partner.inPair(o)));
+      } else {
+        rankEven = i32x4.sub(none, c);
+        rankOdd = i32x4.add(i32x4.splat(4), c);
+
+        let lower = Partner.lowerAfter1();
+        let eTied = i32x4.add(e, lower);
+        let oNext = Partner.after1(o);
+        c = i32x4.gt_s(eTied, oNext);
+        rankEven = i32x4.sub(i32x4.sub(rankEven, i32x4.gt_s(eTied, Partner.after1(e))), c);
+        rankOdd = i32x4.sub(rankOdd, i32x4.gt_s(i32x4.add(o, lower), oNext));
+        rankOdd = i32x4.add(rankOdd, Partner.after3(c));
+
+        lower = Partner.lowerAfter2();
+        eTied = i32x4.add(e, lower);
+        oNext = Partner.after2(o);
+        c = i32x4.gt_s(eTied, oNext);
+        rankEven = i32x4.sub(i32x4.sub(rankEven, i32x4.gt_s(eTied, Partner.after2(e))), c);
+        rankOdd = i32x4.sub(rankOdd, i32x4.gt_s(i32x4.add(o, lower), oNext));
+        rankOdd = i32x4.add(rankOdd, Partner.after2(c));
+
+        lower = Partner.lowerAfter3();
+        eTied = i32x4.add(e, lower);
+        oNext = Partner.after3(o);
+        c = i32x4.gt_s(eTied, oNext);
+        rankEven = i32x4.sub(i32x4.sub(rankEven, i32x4.gt_s(eTied, Partner.after3(e))), c);
+        rankOdd = i32x4.sub(rankOdd, i32x4.gt_s(i32x4.add(o, lower), oNext));
+        rankOdd = i32x4.add(rankOdd, Partner.after1(c));
+      }
+      const chosen = v128.bitselect(i32x4.gt_s(quota, rankOdd), i32x4.gt_s(quota, rankEven), oddHalf);
+      v128.store(at, v128.andnot(stored, chosen));
+      norms += 16;
+    }
+  }
+}
+
+/** columns: a multiple of 8. group: 4 or 8. All weights are finite. */
+export function pruneGroups16(
+  dtype: i32,
+  group: i32,
+  row: usize,
+  normsEven: usize,
+  normsOdd: usize,
+  columns: i32,
+  pruned: i32,
+): void {
+  if (dtype == DTYPE_F16) {
+    if (group == 4) pruneHalf4(row, normsEven, normsOdd, columns, pruned);
+    else pruneHalf8(row, normsEven, normsOdd, columns, pruned);
+  } else if (group == 4) pruneBrain4(row, normsEven, normsOdd, columns, pruned);
+  else pruneBrain8(row, normsEven, normsOdd, columns, pruned);
+}
+
+function pruneHalf4(row: usize, normsEven: usize, normsOdd: usize, columns: i32, pruned: i32): void {
+  Row.prune(1, 4, row, normsEven, normsOdd, columns, pruned);
+}
+function pruneHalf8(row: usize, normsEven: usize, normsOdd: usize, columns: i32, pruned: i32): void {
+  Row.prune(1, 8, row, normsEven, normsOdd, columns, pruned);
+}
+function pruneBrain4(row: usize, normsEven: usize, normsOdd: usize, columns: i32, pruned: i32): void {
+  Row.prune(0, 4, row, normsEven, normsOdd, columns, pruned);
+}
+function pruneBrain8(row: usize, normsEven: usize, normsOdd: usize, columns: i32, pruned: i32): void {
+  Row.prune(0, 8, row, normsEven, normsOdd, columns, pruned);
+}

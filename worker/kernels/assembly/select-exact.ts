@@ -1,0 +1,76 @@
+/**
+ * Exact selection among full 32-bit metrics: which value divides the `rank` smallest from the rest, and how many of
+ * those equal to it still belong to the smallest. At most 31 passes over the values, whatever they are.
+ */
+import { Lanes } from './widen';
+
+/** Larger than the bits of any metric: an infinite one is 0x7f800000. */
+const PADDING: u32 = 0x7fffffff;
+
+/** The result of selectThreshold: all metrics below `threshold` are chosen, and the first `ties` that equal it. */
+export class Threshold {
+  @inline static pack(threshold: u32, ties: i32): u64 {
+    return ((<u64>threshold) << 32) | <u64>ties;
+  }
+  @inline static value(packed: u64): u32 {
+    return <u32>(packed >> 32);
+  }
+  @inline static ties(packed: u64): i32 {
+    return <i32>packed;
+  }
+}
+
+/**
+ * metrics: u32 [count] in memory, with room for three more (written here). 1 <= rank <= count.
+ * Bisects between the least and the greatest. Kept true: fewer than `rank` are below `low`, at least `rank` below `high`.
+ */
+export function selectThreshold(metrics: usize, count: i32, rank: i32): u64 {
+  const end = metrics + ((<usize>((count + 3) & ~3)) << 2);
+  for (let at = metrics + ((<usize>count) << 2); at < end; at += 4) store<u32>(at, PADDING);
+  let low = least(metrics, end);
+  let high = greatest(metrics, count) + 1;
+  let belowLow = 0;
+  while (high - low > 1) {
+    const middle = low + ((high - low) >> 1);
+    const below = countBelow(metrics, end, middle);
+    if (below == rank) return Threshold.pack(middle, 0);
+    if (below < rank) {
+      low = middle;
+      belowLow = below;
+    } else {
+      high = middle;
+    }
+  }
+  return Threshold.pack(low, rank - belowLow);
+}
+
+function countBelow(metrics: usize, end: usize, pivot: u32): i32 {
+  const pivots = i32x4.splat(pivot);
+  let counts = i32x4.splat(0);
+  for (let at = metrics; at < end; at += 16) counts = i32x4.sub(counts, i32x4.lt_s(v128.load(at), pivots));
+  return Lanes.sumI32(counts);
+}
+
+function least(metrics: usize, end: usize): u32 {
+  let found = i32x4.splat(PADDING);
+  for (let at = metrics; at < end; at += 16) found = i32x4.min_s(found, v128.load(at));
+  return min(
+    min(<u32>i32x4.extract_lane(found, 0), <u32>i32x4.extract_lane(found, 1)),
+    min(<u32>i32x4.extract_lane(found, 2), <u32>i32x4.extract_lane(found, 3)),
+  );
+}
+
+/** The last lanes may be padding: what is there is looked at one by one. */
+function greatest(metrics: usize, count: i32): u32 {
+  const vectorized = count & ~3;
+  let lanes = i32x4.splat(0);
+  for (let at = metrics, stop = metrics + ((<usize>vectorized) << 2); at < stop; at += 16) {
+    lanes = i32x4.max_s(lanes, v128.load(at));
+  }
+  let found = max(
+    max(<u32>i32x4.extract_lane(lanes, 0), <u32>i32x4.extract_lane(lanes, 1)),
+    max(<u32>i32x4.extract_lane(lanes, 2), <u32>i32x4.extract_lane(lanes, 3)),
+  );
+  for (let i = vectorized; i < count; ++i) found = max(found, load<u32>(metrics + ((<usize>i) << 2)));
+  return found;
+}
