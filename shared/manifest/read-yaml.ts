@@ -13,8 +13,12 @@ import {
   type Node,
   type Pair,
   parseDocument,
+  type Scalar,
+  visit,
   type YAMLError,
+  type YAMLMap,
 } from 'yaml';
+import { showValue } from './expectation.ts';
 import type { ManifestPath } from './manifest-path.ts';
 
 /** A manifest is a page of text; a file this large is something else, given by mistake. */
@@ -51,6 +55,7 @@ export function readYaml(text: string): YamlText {
     prettyErrors: false,
     strict: true,
     stringKeys: true,
+    uniqueKeys: false,
     resolveKnownTags: false,
     merge: false,
     version: '1.2',
@@ -62,25 +67,32 @@ export function readYaml(text: string): YamlText {
   };
   const problems: PlacedMessage[] = syntaxErrors(document).map((error) => ({
     position: positionAt(error.pos[0]),
-    message: syntaxMessage(error, text),
+    message: syntaxMessage(error),
   }));
-  if (document.directives?.yaml.explicit === true && document.directives.yaml.version !== '1.2') {
-    const message = `not valid here: %YAML ${document.directives.yaml.version}; expected YAML 1.2, remove the line`;
+  const version = document.directives?.yaml;
+  if (version?.explicit === true && version.version !== '1.2') {
+    const message = `not valid here: %YAML ${version.version}; expected YAML 1.2, remove the line`;
     problems.push({ position: { line: 1, column: 1 }, message });
   }
-  const positionOf = (path: ManifestPath, part: 'value' | 'key') => {
-    const offset = offsetOf(document, path, part);
-    return offset === undefined ? undefined : positionAt(offset);
-  };
-  // A duplicate key leaves the tree sound, so that the rest can be checked too; nothing else does.
-  const sound = document.errors.every((error) => error.code === 'DUPLICATE_KEY') && document.warnings.length === 0;
-  if (!sound) return { value: undefined, problems, positionOf };
+  if (problems.length > 0) return { value: undefined, problems, positionOf: () => undefined };
   try {
-    return { value: document.toJS({ maxAliasCount: ALIAS_COUNT_MAX }) as unknown, problems, positionOf };
+    const value = document.toJS({ maxAliasCount: ALIAS_COUNT_MAX }) as unknown;
+    const index = indexPairs(document);
+    problems.push(
+      ...index.duplicates.map((key) => ({
+        position: positionAt(key.range?.[0] ?? 0),
+        message: `duplicate key ${showValue(key.value)}; keep one of them`,
+      })),
+    );
+    const positionOf = (path: ManifestPath, part: 'value' | 'key') => {
+      const offset = offsetOf(document, index.pairs, path, part);
+      return offset === undefined ? undefined : positionAt(offset);
+    };
+    return { value, problems, positionOf };
   } catch (error) {
     // Unresolved aliases and alias bombs show only here; the library gives no position.
     const message = `not valid YAML: ${error instanceof Error ? error.message : String(error)}`;
-    return { value: undefined, problems: [...problems, { position: undefined, message }], positionOf };
+    return { value: undefined, problems: [{ position: undefined, message }], positionOf: () => undefined };
   }
 }
 
@@ -105,12 +117,8 @@ function syntaxErrors(document: Document): YAMLError[] {
   return deep === undefined ? [...document.errors, ...document.warnings] : [deep];
 }
 
-function syntaxMessage(error: YAMLError, text: string): string {
+function syntaxMessage(error: YAMLError): string {
   switch (error.code) {
-    case 'DUPLICATE_KEY': {
-      const key = /^[^:\n]{1,60}/.exec(text.slice(error.pos[0]))?.[0].trim() ?? '';
-      return `duplicate key ${JSON.stringify(key)}; keep one of them`;
-    }
     case 'TAB_AS_INDENT':
       return 'not valid YAML: a tab as indentation; use spaces';
     case 'MULTIPLE_DOCS':
@@ -124,15 +132,42 @@ function syntaxMessage(error: YAMLError, text: string): string {
   }
 }
 
-function offsetOf(document: Document, path: ManifestPath, part: 'value' | 'key'): number | undefined {
+type PairsOfMaps = ReadonlyMap<unknown, ReadonlyMap<string, Pair<Node, Node | null>>>;
+
+/**
+ * The pairs of every mapping by key (the last of equal keys, as in the value), and the keys that repeat one before
+ * them. The library's own check for duplicates, switched off, takes time quadratic in the keys: minutes for 1 MiB.
+ */
+function indexPairs(document: Document): { pairs: PairsOfMaps; duplicates: Scalar[] } {
+  const pairs = new Map<unknown, Map<string, Pair<Node, Node | null>>>();
+  const duplicates: Scalar[] = [];
+  visit(document, {
+    Map(_, map) {
+      const byKey = new Map<string, Pair<Node, Node | null>>();
+      for (const pair of (map as YAMLMap<Node, Node | null>).items) {
+        if (!isScalar(pair.key)) continue;
+        const key = String(pair.key.value);
+        if (byKey.has(key)) duplicates.push(pair.key);
+        byKey.set(key, pair);
+      }
+      pairs.set(map, byKey);
+    },
+  });
+  return { pairs, duplicates };
+}
+
+function offsetOf(
+  document: Document,
+  pairs: PairsOfMaps,
+  path: ManifestPath,
+  part: 'value' | 'key',
+): number | undefined {
   let node: Node | null | undefined = document.contents;
   let key: Node | undefined;
   for (const segment of path) {
     const collection: Node | null | undefined = isAlias(node) ? node.resolve(document) : node;
-    if (isMap<Node, Node | null>(collection)) {
-      const pair: Pair<Node, Node | null> | undefined = collection.items.find(
-        (item) => isScalar(item.key) && String(item.key.value) === segment,
-      );
+    if (isMap(collection)) {
+      const pair: Pair<Node, Node | null> | undefined = pairs.get(collection)?.get(String(segment));
       if (pair === undefined) return undefined;
       key = pair.key;
       node = pair.value;

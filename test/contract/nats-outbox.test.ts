@@ -58,7 +58,13 @@ describe.skipIf(source.kind === 'none')(`the NATS outbox against a real nats-ser
 
   /** The ids in the stream, once it has so many and the outbox claims to be done. */
   async function idsOnce(outbox: NatsOutbox, count: number): Promise<string[]> {
-    await until(`the stream holds ${count}`, async () => (await streamInfo(server.url)).state.messages >= count);
+    // The stream may not be there yet.
+    const held = () =>
+      streamInfo(server.url).then(
+        ({ state }) => state.messages,
+        () => 0,
+      );
+    await until(`the stream holds ${count}`, async () => (await held()) >= count);
     await published(outbox);
     return idsInStream(server.url);
   }
@@ -299,6 +305,16 @@ describe.skipIf(source.kind === 'none')(`the NATS outbox against a real nats-ser
     expect(await stream.lastOn('secateur.test.b.>')).toBeUndefined();
     expect(await stream.at(9)).toBeUndefined();
     expect(await stream.state()).toMatchObject({ firstSequence: 1, lastSequence: 3, subjects: ['secateur.>'] });
+    await stream.close();
+  });
+
+  it('notices at an acknowledgement that the stream was made again', async () => {
+    await createStream(server.url);
+    const stream = await NatsStream.open({ servers: server.url, stream: STREAM, replicas: 1 });
+    for (const sequence of [1, 2, 3]) await stream.append(sampleEvent('a', sequence), 0);
+    await withManager(server.url, (manager) => manager.streams.delete(STREAM));
+    await createStream(server.url);
+    await expect(stream.append(sampleEvent('b', 1), 0)).rejects.toMatchObject({ code: 'Unavailable', retryable: true });
     await stream.close();
   });
 

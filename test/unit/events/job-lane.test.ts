@@ -165,6 +165,18 @@ describe('a lane of the outbox, against a stream without a duplicate window', ()
     expect(idsIn(stream)).toEqual(idsUpTo(6));
   });
 
+  it('goes on by itself where another publisher went ahead', async () => {
+    const stream = new ModelStream(() => 1);
+    const log = logWith(3);
+    const [one, other] = [laneOn(stream, log), laneOn(stream, log)];
+    await one.drain(forEver);
+    for (const sequence of [4, 5, 6]) log.append(eventOf(sequence, () => 0));
+    await other.drain(forEver);
+    log.append(eventOf(7, () => 0));
+    await one.drain(forEver);
+    expect(idsIn(stream)).toEqual(idsUpTo(7));
+  });
+
   it('stops between two events when it is told to', async () => {
     const stream = new ModelStream(() => 1);
     const lane = laneOn(stream, logWith(5));

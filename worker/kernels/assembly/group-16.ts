@@ -7,7 +7,7 @@
  *
  * Lanes: a load of eight columns gives e = (c0 c2 c4 c6) and o = (c1 c3 c5 c7). Comparisons that hold are -1.
  */
-import { DTYPE_F16 } from './job';
+import { DTYPE_BF16, DTYPE_F16 } from './job';
 import { Lanes, Widen } from './widen';
 
 /** 1 in the lanes whose partner, so many lanes further on and around, has the lower column. */
@@ -87,7 +87,7 @@ class Row {
       const o = Metrics.odd(dtype, weights, v128.load(norms + toOdd), oddMask, bias, subnormal);
       let rankEven: v128;
       let rankOdd: v128;
-      // c: in an even lane's favour or not: the odd one comes before the even one.
+      // c: where it holds, the odd column comes before the even one.
       let c = i32x4.gt_s(e, o);
       if (group == 4) {
         const lower = Partner.lowerInPair();
@@ -143,21 +143,21 @@ export function pruneGroups16(
   pruned: i32,
 ): void {
   if (dtype == DTYPE_F16) {
-    if (group == 4) pruneHalf4(row, normsEven, normsOdd, columns, pruned);
-    else pruneHalf8(row, normsEven, normsOdd, columns, pruned);
-  } else if (group == 4) pruneBrain4(row, normsEven, normsOdd, columns, pruned);
-  else pruneBrain8(row, normsEven, normsOdd, columns, pruned);
+    if (group == 4) pruneF16By4(row, normsEven, normsOdd, columns, pruned);
+    else pruneF16By8(row, normsEven, normsOdd, columns, pruned);
+  } else if (group == 4) pruneBf16By4(row, normsEven, normsOdd, columns, pruned);
+  else pruneBf16By8(row, normsEven, normsOdd, columns, pruned);
 }
 
-function pruneHalf4(row: usize, normsEven: usize, normsOdd: usize, columns: i32, pruned: i32): void {
-  Row.prune(1, 4, row, normsEven, normsOdd, columns, pruned);
+function pruneF16By4(row: usize, normsEven: usize, normsOdd: usize, columns: i32, pruned: i32): void {
+  Row.prune(DTYPE_F16, 4, row, normsEven, normsOdd, columns, pruned);
 }
-function pruneHalf8(row: usize, normsEven: usize, normsOdd: usize, columns: i32, pruned: i32): void {
-  Row.prune(1, 8, row, normsEven, normsOdd, columns, pruned);
+function pruneF16By8(row: usize, normsEven: usize, normsOdd: usize, columns: i32, pruned: i32): void {
+  Row.prune(DTYPE_F16, 8, row, normsEven, normsOdd, columns, pruned);
 }
-function pruneBrain4(row: usize, normsEven: usize, normsOdd: usize, columns: i32, pruned: i32): void {
-  Row.prune(0, 4, row, normsEven, normsOdd, columns, pruned);
+function pruneBf16By4(row: usize, normsEven: usize, normsOdd: usize, columns: i32, pruned: i32): void {
+  Row.prune(DTYPE_BF16, 4, row, normsEven, normsOdd, columns, pruned);
 }
-function pruneBrain8(row: usize, normsEven: usize, normsOdd: usize, columns: i32, pruned: i32): void {
-  Row.prune(0, 8, row, normsEven, normsOdd, columns, pruned);
+function pruneBf16By8(row: usize, normsEven: usize, normsOdd: usize, columns: i32, pruned: i32): void {
+  Row.prune(DTYPE_BF16, 8, row, normsEven, normsOdd, columns, pruned);
 }

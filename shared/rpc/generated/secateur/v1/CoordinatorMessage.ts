@@ -1,0 +1,24 @@
+// Original file: protos/secateur/v1/workers.proto
+
+import type { Registered as _secateur_v1_Registered, Registered__Output as _secateur_v1_Registered__Output } from '../../secateur/v1/Registered.ts';
+import type { Task as _secateur_v1_Task, Task__Output as _secateur_v1_Task__Output } from '../../secateur/v1/Task.ts';
+import type { TaskIdentity as _secateur_v1_TaskIdentity, TaskIdentity__Output as _secateur_v1_TaskIdentity__Output } from '../../secateur/v1/TaskIdentity.ts';
+import type { ReleaseJob as _secateur_v1_ReleaseJob, ReleaseJob__Output as _secateur_v1_ReleaseJob__Output } from '../../secateur/v1/ReleaseJob.ts';
+
+export interface CoordinatorMessage {
+  'registered'?: (_secateur_v1_Registered | null);
+  'assign'?: (_secateur_v1_Task | null);
+  'abort'?: (_secateur_v1_TaskIdentity | null);
+  'acknowledge'?: (_secateur_v1_TaskIdentity | null);
+  'release'?: (_secateur_v1_ReleaseJob | null);
+  'message'?: "registered"|"assign"|"abort"|"acknowledge"|"release";
+}
+
+export interface CoordinatorMessage__Output {
+  'registered'?: (_secateur_v1_Registered__Output | null);
+  'assign'?: (_secateur_v1_Task__Output | null);
+  'abort'?: (_secateur_v1_TaskIdentity__Output | null);
+  'acknowledge'?: (_secateur_v1_TaskIdentity__Output | null);
+  'release'?: (_secateur_v1_ReleaseJob__Output | null);
+  'message'?: "registered"|"assign"|"abort"|"acknowledge"|"release";
+}

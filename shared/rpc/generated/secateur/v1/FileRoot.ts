@@ -1,0 +1,47 @@
+// Original file: protos/secateur/v1/common.proto
+
+/**
+ * The folders that belong to a job. Nothing outside them can be named on the wire.
+ */
+export const FileRoot = {
+  FILE_ROOT_UNSPECIFIED: 'FILE_ROOT_UNSPECIFIED',
+  /**
+   * The source checkpoint's directory (read only).
+   */
+  FILE_ROOT_SOURCE: 'FILE_ROOT_SOURCE',
+  /**
+   * <output>/.secateur: committed layers, snapshots, calibration ids (read and write).
+   */
+  FILE_ROOT_STAGING: 'FILE_ROOT_STAGING',
+  /**
+   * The manifest's calibration files, named by their position: "0", "1", … (read only).
+   */
+  FILE_ROOT_CALIBRATION: 'FILE_ROOT_CALIBRATION',
+} as const;
+
+/**
+ * The folders that belong to a job. Nothing outside them can be named on the wire.
+ */
+export type FileRoot =
+  | 'FILE_ROOT_UNSPECIFIED'
+  | 0
+  /**
+   * The source checkpoint's directory (read only).
+   */
+  | 'FILE_ROOT_SOURCE'
+  | 1
+  /**
+   * <output>/.secateur: committed layers, snapshots, calibration ids (read and write).
+   */
+  | 'FILE_ROOT_STAGING'
+  | 2
+  /**
+   * The manifest's calibration files, named by their position: "0", "1", … (read only).
+   */
+  | 'FILE_ROOT_CALIBRATION'
+  | 3
+
+/**
+ * The folders that belong to a job. Nothing outside them can be named on the wire.
+ */
+export type FileRoot__Output = typeof FileRoot[keyof typeof FileRoot]

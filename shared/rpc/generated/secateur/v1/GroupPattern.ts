@@ -1,0 +1,12 @@
+// Original file: protos/secateur/v1/common.proto
+
+
+export interface GroupPattern {
+  'keep'?: (number);
+  'group'?: (number);
+}
+
+export interface GroupPattern__Output {
+  'keep': (number);
+  'group': (number);
+}

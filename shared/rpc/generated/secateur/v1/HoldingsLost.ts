@@ -1,0 +1,12 @@
+// Original file: protos/secateur/v1/workers.proto
+
+
+export interface HoldingsLost {
+  'job'?: (string);
+  'why'?: (string);
+}
+
+export interface HoldingsLost__Output {
+  'job': (string);
+  'why': (string);
+}

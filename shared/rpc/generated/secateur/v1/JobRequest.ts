@@ -1,0 +1,18 @@
+// Original file: protos/secateur/v1/jobs.proto
+
+
+export interface JobRequest {
+  /**
+   * A job's id, or a name (then the latest job of that name).
+   */
+  'job'?: (string);
+  'namespace'?: (string);
+}
+
+export interface JobRequest__Output {
+  /**
+   * A job's id, or a name (then the latest job of that name).
+   */
+  'job': (string);
+  'namespace': (string);
+}

@@ -1,0 +1,16 @@
+// Original file: protos/secateur/v1/jobs.proto
+
+
+export interface ListRequest {
+  /**
+   * Empty: all.
+   */
+  'namespace'?: (string);
+}
+
+export interface ListRequest__Output {
+  /**
+   * Empty: all.
+   */
+  'namespace': (string);
+}

@@ -1,0 +1,8 @@
+// Original file: protos/secateur/v1/jobs.proto
+
+
+export interface ListWorkersRequest {
+}
+
+export interface ListWorkersRequest__Output {
+}

@@ -1,0 +1,10 @@
+// Original file: protos/secateur/v1/jobs.proto
+
+
+export interface PlanRequest {
+  'manifestJson'?: (string);
+}
+
+export interface PlanRequest__Output {
+  'manifestJson': (string);
+}

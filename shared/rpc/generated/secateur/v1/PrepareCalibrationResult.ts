@@ -1,0 +1,15 @@
+// Original file: protos/secateur/v1/common.proto
+
+import type { FileRef as _secateur_v1_FileRef, FileRef__Output as _secateur_v1_FileRef__Output } from '../../secateur/v1/FileRef.ts';
+
+export interface PrepareCalibrationResult {
+  'file'?: (_secateur_v1_FileRef | null);
+  'samples'?: (number);
+  'sequenceLength'?: (number);
+}
+
+export interface PrepareCalibrationResult__Output {
+  'file': (_secateur_v1_FileRef__Output | null);
+  'samples': (number);
+  'sequenceLength': (number);
+}

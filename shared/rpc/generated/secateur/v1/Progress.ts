@@ -1,0 +1,34 @@
+// Original file: protos/secateur/v1/jobs.proto
+
+
+export interface Progress {
+  'layersCommitted'?: (number);
+  'layerCount'?: (number);
+  /**
+   * Work done and work in all, in tokens through layers; both passes of a layer count.
+   */
+  'workDone'?: (number | string);
+  'workTotal'?: (number | string);
+  'tokensPerSecond'?: (number | string);
+  /**
+   * Negative: not known yet.
+   */
+  'remainingMs'?: (number | string);
+  'activity'?: (string);
+}
+
+export interface Progress__Output {
+  'layersCommitted': (number);
+  'layerCount': (number);
+  /**
+   * Work done and work in all, in tokens through layers; both passes of a layer count.
+   */
+  'workDone': (number);
+  'workTotal': (number);
+  'tokensPerSecond': (number);
+  /**
+   * Negative: not known yet.
+   */
+  'remainingMs': (number);
+  'activity': (string);
+}

@@ -1,0 +1,18 @@
+// Original file: protos/secateur/v1/common.proto
+
+import type { FileRef as _secateur_v1_FileRef, FileRef__Output as _secateur_v1_FileRef__Output } from '../../secateur/v1/FileRef.ts';
+import type { PrunedTensor as _secateur_v1_PrunedTensor, PrunedTensor__Output as _secateur_v1_PrunedTensor__Output } from '../../secateur/v1/PrunedTensor.ts';
+
+export interface PruneResult {
+  'file'?: (_secateur_v1_FileRef | null);
+  'tensors'?: (_secateur_v1_PrunedTensor)[];
+  'pruneMs'?: (number | string);
+  'commitMs'?: (number | string);
+}
+
+export interface PruneResult__Output {
+  'file': (_secateur_v1_FileRef__Output | null);
+  'tensors': (_secateur_v1_PrunedTensor__Output)[];
+  'pruneMs': (number);
+  'commitMs': (number);
+}

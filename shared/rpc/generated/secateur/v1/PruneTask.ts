@@ -1,0 +1,32 @@
+// Original file: protos/secateur/v1/common.proto
+
+import type { TensorRef as _secateur_v1_TensorRef, TensorRef__Output as _secateur_v1_TensorRef__Output } from '../../secateur/v1/TensorRef.ts';
+import type { LinearSelection as _secateur_v1_LinearSelection, LinearSelection__Output as _secateur_v1_LinearSelection__Output } from '../../secateur/v1/LinearSelection.ts';
+import type { StatisticSum as _secateur_v1_StatisticSum, StatisticSum__Output as _secateur_v1_StatisticSum__Output } from '../../secateur/v1/StatisticSum.ts';
+import type { FileRef as _secateur_v1_FileRef, FileRef__Output as _secateur_v1_FileRef__Output } from '../../secateur/v1/FileRef.ts';
+
+/**
+ * Choose and zero the weights of one layer; commit layers/<layer>.safetensors.
+ */
+export interface PruneTask {
+  'layer'?: (number);
+  'tensors'?: (_secateur_v1_TensorRef)[];
+  'method'?: (string);
+  'linears'?: (_secateur_v1_LinearSelection)[];
+  'statistics'?: (_secateur_v1_StatisticSum)[];
+  'samples'?: (number);
+  'output'?: (_secateur_v1_FileRef | null);
+}
+
+/**
+ * Choose and zero the weights of one layer; commit layers/<layer>.safetensors.
+ */
+export interface PruneTask__Output {
+  'layer': (number);
+  'tensors': (_secateur_v1_TensorRef__Output)[];
+  'method': (string);
+  'linears': (_secateur_v1_LinearSelection__Output)[];
+  'statistics': (_secateur_v1_StatisticSum__Output)[];
+  'samples': (number);
+  'output': (_secateur_v1_FileRef__Output | null);
+}

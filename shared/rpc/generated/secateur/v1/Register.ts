@@ -1,0 +1,63 @@
+// Original file: protos/secateur/v1/workers.proto
+
+import type { TaskIdentity as _secateur_v1_TaskIdentity, TaskIdentity__Output as _secateur_v1_TaskIdentity__Output } from '../../secateur/v1/TaskIdentity.ts';
+import type { Holding as _secateur_v1_Holding, Holding__Output as _secateur_v1_Holding__Output } from '../../secateur/v1/Holding.ts';
+import type { Long } from '@grpc/proto-loader';
+
+export interface Register {
+  /**
+   * Chosen by the worker, stable over reconnects: two workers must not share it.
+   */
+  'worker'?: (string);
+  /**
+   * New for every process: tells a restart from a reconnect.
+   */
+  'incarnation'?: (string);
+  'version'?: (string);
+  'host'?: (string);
+  'processId'?: (number);
+  /**
+   * "cpu" or "cuda", as probed with a real session.
+   */
+  'provider'?: (string);
+  'threads'?: (number);
+  'memoryBytes'?: (number | string | Long);
+  /**
+   * Tasks running, or finished and not acknowledged.
+   */
+  'tasks'?: (_secateur_v1_TaskIdentity)[];
+  'holdings'?: (_secateur_v1_Holding)[];
+  /**
+   * Of onnxruntime-node.
+   */
+  'engineVersion'?: (string);
+}
+
+export interface Register__Output {
+  /**
+   * Chosen by the worker, stable over reconnects: two workers must not share it.
+   */
+  'worker': (string);
+  /**
+   * New for every process: tells a restart from a reconnect.
+   */
+  'incarnation': (string);
+  'version': (string);
+  'host': (string);
+  'processId': (number);
+  /**
+   * "cpu" or "cuda", as probed with a real session.
+   */
+  'provider': (string);
+  'threads': (number);
+  'memoryBytes': (number);
+  /**
+   * Tasks running, or finished and not acknowledged.
+   */
+  'tasks': (_secateur_v1_TaskIdentity__Output)[];
+  'holdings': (_secateur_v1_Holding__Output)[];
+  /**
+   * Of onnxruntime-node.
+   */
+  'engineVersion': (string);
+}

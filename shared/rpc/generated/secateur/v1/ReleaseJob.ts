@@ -1,0 +1,10 @@
+// Original file: protos/secateur/v1/workers.proto
+
+
+export interface ReleaseJob {
+  'job'?: (string);
+}
+
+export interface ReleaseJob__Output {
+  'job': (string);
+}

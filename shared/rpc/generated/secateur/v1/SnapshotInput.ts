@@ -1,0 +1,11 @@
+// Original file: protos/secateur/v1/common.proto
+
+import type { FileRef as _secateur_v1_FileRef, FileRef__Output as _secateur_v1_FileRef__Output } from '../../secateur/v1/FileRef.ts';
+
+export interface SnapshotInput {
+  'files'?: (_secateur_v1_FileRef)[];
+}
+
+export interface SnapshotInput__Output {
+  'files': (_secateur_v1_FileRef__Output)[];
+}

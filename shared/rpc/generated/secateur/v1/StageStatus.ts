@@ -1,0 +1,20 @@
+// Original file: protos/secateur/v1/jobs.proto
+
+
+export interface StageStatus {
+  'stage'?: (number);
+  'firstLayer'?: (number);
+  'layerCount'?: (number);
+  'committed'?: (number);
+  'worker'?: (string);
+  'activity'?: (string);
+}
+
+export interface StageStatus__Output {
+  'stage': (number);
+  'firstLayer': (number);
+  'layerCount': (number);
+  'committed': (number);
+  'worker': (string);
+  'activity': (string);
+}

@@ -1,0 +1,18 @@
+// Original file: protos/secateur/v1/common.proto
+
+
+/**
+ * Σ over all tokens of x², one value an input column, float64 little-endian.
+ */
+export interface StatisticSum {
+  'statistic'?: (string);
+  'float64'?: (Buffer | Uint8Array | string);
+}
+
+/**
+ * Σ over all tokens of x², one value an input column, float64 little-endian.
+ */
+export interface StatisticSum__Output {
+  'statistic': (string);
+  'float64': (Buffer);
+}

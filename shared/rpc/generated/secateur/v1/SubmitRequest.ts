@@ -1,0 +1,16 @@
+// Original file: protos/secateur/v1/jobs.proto
+
+
+export interface SubmitRequest {
+  /**
+   * The manifest as JSON, every location absolute.
+   */
+  'manifestJson'?: (string);
+}
+
+export interface SubmitRequest__Output {
+  /**
+   * The manifest as JSON, every location absolute.
+   */
+  'manifestJson': (string);
+}

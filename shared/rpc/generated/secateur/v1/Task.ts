@@ -1,0 +1,28 @@
+// Original file: protos/secateur/v1/common.proto
+
+import type { TaskIdentity as _secateur_v1_TaskIdentity, TaskIdentity__Output as _secateur_v1_TaskIdentity__Output } from '../../secateur/v1/TaskIdentity.ts';
+import type { JobContext as _secateur_v1_JobContext, JobContext__Output as _secateur_v1_JobContext__Output } from '../../secateur/v1/JobContext.ts';
+import type { PrepareCalibrationTask as _secateur_v1_PrepareCalibrationTask, PrepareCalibrationTask__Output as _secateur_v1_PrepareCalibrationTask__Output } from '../../secateur/v1/PrepareCalibrationTask.ts';
+import type { DigestSourceTask as _secateur_v1_DigestSourceTask, DigestSourceTask__Output as _secateur_v1_DigestSourceTask__Output } from '../../secateur/v1/DigestSourceTask.ts';
+import type { PassTask as _secateur_v1_PassTask, PassTask__Output as _secateur_v1_PassTask__Output } from '../../secateur/v1/PassTask.ts';
+import type { PruneTask as _secateur_v1_PruneTask, PruneTask__Output as _secateur_v1_PruneTask__Output } from '../../secateur/v1/PruneTask.ts';
+
+export interface Task {
+  'identity'?: (_secateur_v1_TaskIdentity | null);
+  'context'?: (_secateur_v1_JobContext | null);
+  'prepareCalibration'?: (_secateur_v1_PrepareCalibrationTask | null);
+  'digestSource'?: (_secateur_v1_DigestSourceTask | null);
+  'pass'?: (_secateur_v1_PassTask | null);
+  'prune'?: (_secateur_v1_PruneTask | null);
+  'spec'?: "prepareCalibration"|"digestSource"|"pass"|"prune";
+}
+
+export interface Task__Output {
+  'identity': (_secateur_v1_TaskIdentity__Output | null);
+  'context': (_secateur_v1_JobContext__Output | null);
+  'prepareCalibration'?: (_secateur_v1_PrepareCalibrationTask__Output | null);
+  'digestSource'?: (_secateur_v1_DigestSourceTask__Output | null);
+  'pass'?: (_secateur_v1_PassTask__Output | null);
+  'prune'?: (_secateur_v1_PruneTask__Output | null);
+  'spec'?: "prepareCalibration"|"digestSource"|"pass"|"prune";
+}

@@ -1,0 +1,16 @@
+// Original file: protos/secateur/v1/common.proto
+
+
+export interface TaskError {
+  'code'?: (string);
+  'message'?: (string);
+  'retryable'?: (boolean);
+  'detailsJson'?: (string);
+}
+
+export interface TaskError__Output {
+  'code': (string);
+  'message': (string);
+  'retryable': (boolean);
+  'detailsJson': (string);
+}

@@ -1,0 +1,23 @@
+// Original file: protos/secateur/v1/common.proto
+
+import type { Long } from '@grpc/proto-loader';
+
+/**
+ * Which attempt of which task this is about. A message whose identity is not the one leased is ignored.
+ */
+export interface TaskIdentity {
+  'job'?: (string);
+  'task'?: (string);
+  'attempt'?: (number);
+  'epoch'?: (number | string | Long);
+}
+
+/**
+ * Which attempt of which task this is about. A message whose identity is not the one leased is ignored.
+ */
+export interface TaskIdentity__Output {
+  'job': (string);
+  'task': (string);
+  'attempt': (number);
+  'epoch': (number);
+}

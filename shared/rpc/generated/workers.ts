@@ -1,0 +1,91 @@
+import type * as grpc from '@grpc/grpc-js';
+import type { EnumTypeDefinition, MessageTypeDefinition } from '@grpc/proto-loader';
+
+import type { CoordinatorMessage as _secateur_v1_CoordinatorMessage, CoordinatorMessage__Output as _secateur_v1_CoordinatorMessage__Output } from './secateur/v1/CoordinatorMessage.ts';
+import type { DigestSourceResult as _secateur_v1_DigestSourceResult, DigestSourceResult__Output as _secateur_v1_DigestSourceResult__Output } from './secateur/v1/DigestSourceResult.ts';
+import type { DigestSourceTask as _secateur_v1_DigestSourceTask, DigestSourceTask__Output as _secateur_v1_DigestSourceTask__Output } from './secateur/v1/DigestSourceTask.ts';
+import type { Draining as _secateur_v1_Draining, Draining__Output as _secateur_v1_Draining__Output } from './secateur/v1/Draining.ts';
+import type { EmbedInput as _secateur_v1_EmbedInput, EmbedInput__Output as _secateur_v1_EmbedInput__Output } from './secateur/v1/EmbedInput.ts';
+import type { FileRef as _secateur_v1_FileRef, FileRef__Output as _secateur_v1_FileRef__Output } from './secateur/v1/FileRef.ts';
+import type { GroupPattern as _secateur_v1_GroupPattern, GroupPattern__Output as _secateur_v1_GroupPattern__Output } from './secateur/v1/GroupPattern.ts';
+import type { Heartbeat as _secateur_v1_Heartbeat, Heartbeat__Output as _secateur_v1_Heartbeat__Output } from './secateur/v1/Heartbeat.ts';
+import type { Holding as _secateur_v1_Holding, Holding__Output as _secateur_v1_Holding__Output } from './secateur/v1/Holding.ts';
+import type { HoldingsLost as _secateur_v1_HoldingsLost, HoldingsLost__Output as _secateur_v1_HoldingsLost__Output } from './secateur/v1/HoldingsLost.ts';
+import type { JobContext as _secateur_v1_JobContext, JobContext__Output as _secateur_v1_JobContext__Output } from './secateur/v1/JobContext.ts';
+import type { LinearSelection as _secateur_v1_LinearSelection, LinearSelection__Output as _secateur_v1_LinearSelection__Output } from './secateur/v1/LinearSelection.ts';
+import type { LogBatch as _secateur_v1_LogBatch, LogBatch__Output as _secateur_v1_LogBatch__Output } from './secateur/v1/LogBatch.ts';
+import type { LogLine as _secateur_v1_LogLine, LogLine__Output as _secateur_v1_LogLine__Output } from './secateur/v1/LogLine.ts';
+import type { PassInput as _secateur_v1_PassInput, PassInput__Output as _secateur_v1_PassInput__Output } from './secateur/v1/PassInput.ts';
+import type { PassResult as _secateur_v1_PassResult, PassResult__Output as _secateur_v1_PassResult__Output } from './secateur/v1/PassResult.ts';
+import type { PassTask as _secateur_v1_PassTask, PassTask__Output as _secateur_v1_PassTask__Output } from './secateur/v1/PassTask.ts';
+import type { PrepareCalibrationResult as _secateur_v1_PrepareCalibrationResult, PrepareCalibrationResult__Output as _secateur_v1_PrepareCalibrationResult__Output } from './secateur/v1/PrepareCalibrationResult.ts';
+import type { PrepareCalibrationTask as _secateur_v1_PrepareCalibrationTask, PrepareCalibrationTask__Output as _secateur_v1_PrepareCalibrationTask__Output } from './secateur/v1/PrepareCalibrationTask.ts';
+import type { PruneResult as _secateur_v1_PruneResult, PruneResult__Output as _secateur_v1_PruneResult__Output } from './secateur/v1/PruneResult.ts';
+import type { PruneTask as _secateur_v1_PruneTask, PruneTask__Output as _secateur_v1_PruneTask__Output } from './secateur/v1/PruneTask.ts';
+import type { PrunedTensor as _secateur_v1_PrunedTensor, PrunedTensor__Output as _secateur_v1_PrunedTensor__Output } from './secateur/v1/PrunedTensor.ts';
+import type { Register as _secateur_v1_Register, Register__Output as _secateur_v1_Register__Output } from './secateur/v1/Register.ts';
+import type { Registered as _secateur_v1_Registered, Registered__Output as _secateur_v1_Registered__Output } from './secateur/v1/Registered.ts';
+import type { ReleaseJob as _secateur_v1_ReleaseJob, ReleaseJob__Output as _secateur_v1_ReleaseJob__Output } from './secateur/v1/ReleaseJob.ts';
+import type { SampleStatistics as _secateur_v1_SampleStatistics, SampleStatistics__Output as _secateur_v1_SampleStatistics__Output } from './secateur/v1/SampleStatistics.ts';
+import type { SnapshotInput as _secateur_v1_SnapshotInput, SnapshotInput__Output as _secateur_v1_SnapshotInput__Output } from './secateur/v1/SnapshotInput.ts';
+import type { StatisticSum as _secateur_v1_StatisticSum, StatisticSum__Output as _secateur_v1_StatisticSum__Output } from './secateur/v1/StatisticSum.ts';
+import type { Task as _secateur_v1_Task, Task__Output as _secateur_v1_Task__Output } from './secateur/v1/Task.ts';
+import type { TaskError as _secateur_v1_TaskError, TaskError__Output as _secateur_v1_TaskError__Output } from './secateur/v1/TaskError.ts';
+import type { TaskIdentity as _secateur_v1_TaskIdentity, TaskIdentity__Output as _secateur_v1_TaskIdentity__Output } from './secateur/v1/TaskIdentity.ts';
+import type { TaskProgress as _secateur_v1_TaskProgress, TaskProgress__Output as _secateur_v1_TaskProgress__Output } from './secateur/v1/TaskProgress.ts';
+import type { TaskResult as _secateur_v1_TaskResult, TaskResult__Output as _secateur_v1_TaskResult__Output } from './secateur/v1/TaskResult.ts';
+import type { TensorRef as _secateur_v1_TensorRef, TensorRef__Output as _secateur_v1_TensorRef__Output } from './secateur/v1/TensorRef.ts';
+import type { WorkerMessage as _secateur_v1_WorkerMessage, WorkerMessage__Output as _secateur_v1_WorkerMessage__Output } from './secateur/v1/WorkerMessage.ts';
+import type { WorkersClient as _secateur_v1_WorkersClient, WorkersDefinition as _secateur_v1_WorkersDefinition } from './secateur/v1/Workers.ts';
+
+type SubtypeConstructor<Constructor extends new (...args: any) => any, Subtype> = {
+  new(...args: ConstructorParameters<Constructor>): Subtype;
+};
+
+export interface ProtoGrpcType {
+  secateur: {
+    v1: {
+      CoordinatorMessage: MessageTypeDefinition<_secateur_v1_CoordinatorMessage, _secateur_v1_CoordinatorMessage__Output>
+      DigestSourceResult: MessageTypeDefinition<_secateur_v1_DigestSourceResult, _secateur_v1_DigestSourceResult__Output>
+      DigestSourceTask: MessageTypeDefinition<_secateur_v1_DigestSourceTask, _secateur_v1_DigestSourceTask__Output>
+      Draining: MessageTypeDefinition<_secateur_v1_Draining, _secateur_v1_Draining__Output>
+      EmbedInput: MessageTypeDefinition<_secateur_v1_EmbedInput, _secateur_v1_EmbedInput__Output>
+      FileRef: MessageTypeDefinition<_secateur_v1_FileRef, _secateur_v1_FileRef__Output>
+      FileRoot: EnumTypeDefinition
+      GroupPattern: MessageTypeDefinition<_secateur_v1_GroupPattern, _secateur_v1_GroupPattern__Output>
+      Heartbeat: MessageTypeDefinition<_secateur_v1_Heartbeat, _secateur_v1_Heartbeat__Output>
+      Holding: MessageTypeDefinition<_secateur_v1_Holding, _secateur_v1_Holding__Output>
+      HoldingsLost: MessageTypeDefinition<_secateur_v1_HoldingsLost, _secateur_v1_HoldingsLost__Output>
+      JobContext: MessageTypeDefinition<_secateur_v1_JobContext, _secateur_v1_JobContext__Output>
+      LinearSelection: MessageTypeDefinition<_secateur_v1_LinearSelection, _secateur_v1_LinearSelection__Output>
+      LogBatch: MessageTypeDefinition<_secateur_v1_LogBatch, _secateur_v1_LogBatch__Output>
+      LogLine: MessageTypeDefinition<_secateur_v1_LogLine, _secateur_v1_LogLine__Output>
+      PassInput: MessageTypeDefinition<_secateur_v1_PassInput, _secateur_v1_PassInput__Output>
+      PassResult: MessageTypeDefinition<_secateur_v1_PassResult, _secateur_v1_PassResult__Output>
+      PassTask: MessageTypeDefinition<_secateur_v1_PassTask, _secateur_v1_PassTask__Output>
+      PrepareCalibrationResult: MessageTypeDefinition<_secateur_v1_PrepareCalibrationResult, _secateur_v1_PrepareCalibrationResult__Output>
+      PrepareCalibrationTask: MessageTypeDefinition<_secateur_v1_PrepareCalibrationTask, _secateur_v1_PrepareCalibrationTask__Output>
+      PruneResult: MessageTypeDefinition<_secateur_v1_PruneResult, _secateur_v1_PruneResult__Output>
+      PruneTask: MessageTypeDefinition<_secateur_v1_PruneTask, _secateur_v1_PruneTask__Output>
+      PrunedTensor: MessageTypeDefinition<_secateur_v1_PrunedTensor, _secateur_v1_PrunedTensor__Output>
+      Register: MessageTypeDefinition<_secateur_v1_Register, _secateur_v1_Register__Output>
+      Registered: MessageTypeDefinition<_secateur_v1_Registered, _secateur_v1_Registered__Output>
+      ReleaseJob: MessageTypeDefinition<_secateur_v1_ReleaseJob, _secateur_v1_ReleaseJob__Output>
+      SampleStatistics: MessageTypeDefinition<_secateur_v1_SampleStatistics, _secateur_v1_SampleStatistics__Output>
+      SnapshotInput: MessageTypeDefinition<_secateur_v1_SnapshotInput, _secateur_v1_SnapshotInput__Output>
+      StatisticSum: MessageTypeDefinition<_secateur_v1_StatisticSum, _secateur_v1_StatisticSum__Output>
+      Task: MessageTypeDefinition<_secateur_v1_Task, _secateur_v1_Task__Output>
+      TaskError: MessageTypeDefinition<_secateur_v1_TaskError, _secateur_v1_TaskError__Output>
+      TaskIdentity: MessageTypeDefinition<_secateur_v1_TaskIdentity, _secateur_v1_TaskIdentity__Output>
+      TaskProgress: MessageTypeDefinition<_secateur_v1_TaskProgress, _secateur_v1_TaskProgress__Output>
+      TaskResult: MessageTypeDefinition<_secateur_v1_TaskResult, _secateur_v1_TaskResult__Output>
+      TensorRef: MessageTypeDefinition<_secateur_v1_TensorRef, _secateur_v1_TensorRef__Output>
+      WorkerMessage: MessageTypeDefinition<_secateur_v1_WorkerMessage, _secateur_v1_WorkerMessage__Output>
+      /**
+       * Workers dial in: a worker needs no address of its own.
+       */
+      Workers: SubtypeConstructor<typeof grpc.Client, _secateur_v1_WorkersClient> & { service: _secateur_v1_WorkersDefinition }
+    }
+  }
+}
+
