@@ -1,9 +1,10 @@
 /** The log lines of a job's workers and engines: one file a worker in the state folder, readable after all have gone. */
+
+import { EventEmitter } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { appendFile, mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { EventEmitter } from 'node:events';
 
 /** A worker that logs without end fills no disk: past this, its lines for the job are dropped, and the file says so. */
 const FILE_BYTES_MAX = 32 * 1024 * 1024;
@@ -49,7 +50,12 @@ export class JobLogs {
     const sizeAfter = size + Buffer.byteLength(text);
     this.sizes.set(file, sizeAfter);
     const isFull = sizeAfter > FILE_BYTES_MAX;
-    await appendFile(file, isFull ? `${JSON.stringify({ ...line, level: 'warn', message: 'log full: later lines of this worker are dropped' })}\n` : text);
+    await appendFile(
+      file,
+      isFull
+        ? `${JSON.stringify({ ...line, level: 'warn', message: 'log full: later lines of this worker are dropped' })}\n`
+        : text,
+    );
   }
 
   /** Everything written so far, worker by worker merged by time. */

@@ -65,9 +65,13 @@ export class JobsService {
       const isNamesake = job.namespace === namespace && job.name === name;
       if (!isNamesake && job.manifest.spec.output.destination !== destination) continue;
       const what = isNamesake ? `a job named "${name}" is not ended` : `job ${job.id} writes to ${destination}`;
-      throw new SecateurError('JobExists', `${what} (${job.id}, ${job.phase}). Wait for it, cancel it, or submit under another name and destination.`, {
-        details: { job: job.id, phase: job.phase },
-      });
+      throw new SecateurError(
+        'JobExists',
+        `${what} (${job.id}, ${job.phase}). Wait for it, cancel it, or submit under another name and destination.`,
+        {
+          details: { job: job.id, phase: job.phase },
+        },
+      );
     }
   }
 
@@ -165,19 +169,37 @@ export class JobsService {
       const { provider, threads, memoryBytes, host, version } = worker.capabilities;
       const { attached, draining, sinceMs } = worker;
       const memory = this.context.workers.memoryOf(worker.id);
-      return { worker: worker.id, attached, draining, provider, threads, memoryBytes, host, version, sinceMs, task: lease?.task ?? '', ...memory };
+      return {
+        worker: worker.id,
+        attached,
+        draining,
+        provider,
+        threads,
+        memoryBytes,
+        host,
+        version,
+        sinceMs,
+        task: lease?.task ?? '',
+        ...memory,
+      };
     });
   }
 
   /** By id, or by name: then the job of that name that was submitted last. */
   private find(name: string, namespace: string): JobState {
     const { jobs, queue } = this.context.loop.state;
-    const known = queue.map((id) => jobs[id] as JobState).filter((job) => namespace === '' || job.namespace === namespace);
+    const known = queue
+      .map((id) => jobs[id] as JobState)
+      .filter((job) => namespace === '' || job.namespace === namespace);
     const found = known.find((job) => job.id === name) ?? known.findLast((job) => job.name === name);
     if (found !== undefined) return found;
     const latest = known.slice(-5).map((job) => job.id);
     const there = latest.length === 0 ? 'there are no jobs' : `the latest jobs are ${latest.join(', ')}`;
-    throw new SecateurError('JobNotFound', `job "${name}"${namespace === '' ? '' : ` in namespace ${namespace}`}: not known; ${there}`, { details: { job: name } });
+    throw new SecateurError(
+      'JobNotFound',
+      `job "${name}"${namespace === '' ? '' : ` in namespace ${namespace}`}: not known; ${there}`,
+      { details: { job: name } },
+    );
   }
 
   private describe(job: JobState): Job {
@@ -195,15 +217,21 @@ export class JobsService {
       manifestJson: JSON.stringify(job.manifest),
       planJson: job.plan === null ? '' : JSON.stringify(job.plan),
       progress: this.context.progress.of(job, Date.now()),
-      failure: job.failure === null ? null : { code: job.failure.code, message: job.failure.message, detailsJson: JSON.stringify(job.failure.details) },
+      failure:
+        job.failure === null
+          ? null
+          : { code: job.failure.code, message: job.failure.message, detailsJson: JSON.stringify(job.failure.details) },
       lastSequence: job.eventSequence,
       stages: job.stages.map((stage, index) => ({
         stage: index,
         firstLayer: stage.firstLayer,
         layerCount: stage.layerCount,
-        committed: job.layers.slice(stage.firstLayer, stage.firstLayer + stage.layerCount).filter((layer) => layer.status === 'committed').length,
+        committed: job.layers
+          .slice(stage.firstLayer, stage.firstLayer + stage.layerCount)
+          .filter((layer) => layer.status === 'committed').length,
         worker: stage.worker ?? '',
-        activity: Object.values(job.leases).find((lease) => 'stage' in lease.spec && lease.spec.stage === index)?.task ?? '',
+        activity:
+          Object.values(job.leases).find((lease) => 'stage' in lease.spec && lease.spec.stage === index)?.task ?? '',
       })),
     };
   }
@@ -213,10 +241,18 @@ export class JobsService {
 function parseSubmitted(manifestJson: string): Manifest {
   const manifest = parseManifest(manifestJson, 'submitted manifest');
   const { model, output, calibration } = manifest.spec;
-  const locations = [model.source, output.destination, ...('text' in calibration ? calibration.text : [calibration.tokens])];
+  const locations = [
+    model.source,
+    output.destination,
+    ...('text' in calibration ? calibration.text : [calibration.tokens]),
+  ];
   for (const location of locations) {
     if (!location.startsWith('file:///')) {
-      throw new SecateurError('ManifestInvalid', `submitted manifest: expected absolute file URLs; found ${location}. A client resolves relative paths before it submits.`, { details: { location } });
+      throw new SecateurError(
+        'ManifestInvalid',
+        `submitted manifest: expected absolute file URLs; found ${location}. A client resolves relative paths before it submits.`,
+        { details: { location } },
+      );
     }
     locationToPath(location);
   }
@@ -224,7 +260,11 @@ function parseSubmitted(manifestJson: string): Manifest {
 }
 
 function jobState(job: JobState, verb: string, expected: string): SecateurError {
-  return new SecateurError('JobState', `cannot ${verb} job ${job.id}: expected ${expected}; it is ${job.phase} (${job.reason})`, { details: { job: job.id, phase: job.phase } });
+  return new SecateurError(
+    'JobState',
+    `cannot ${verb} job ${job.id}: expected ${expected}; it is ${job.phase} (${job.reason})`,
+    { details: { job: job.id, phase: job.phase } },
+  );
 }
 
 /** Of the file system that a directory is, or will be, on. */

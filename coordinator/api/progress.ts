@@ -44,7 +44,13 @@ export class ProgressTracker {
       workTotal: job.workTotal,
       tokensPerSecond: rate,
       remainingMs: rate > 0 ? (left / rate) * 1000 : -1,
-      activity: leases.length > 0 ? leases.map((lease) => lease.task).sort().join(', ') : job.message,
+      activity:
+        leases.length > 0
+          ? leases
+              .map((lease) => lease.task)
+              .sort()
+              .join(', ')
+          : job.message,
     };
   }
 

@@ -14,7 +14,12 @@ import type { TaskSpec } from '../core/task.ts';
 import { CALIBRATION_FILE_NAME, type JobPaths, layerFileName, PROBE_FILE_NAME } from '../effects/job-paths.ts';
 import { loadSums } from '../effects/statistics.ts';
 
-export async function taskMessage(job: JobState, spec: TaskSpec, identity: TaskIdentity, paths: JobPaths): Promise<Task> {
+export async function taskMessage(
+  job: JobState,
+  spec: TaskSpec,
+  identity: TaskIdentity,
+  paths: JobPaths,
+): Promise<Task> {
   const intake = job.intake;
   invariant(intake !== null, `job ${job.id} has read its inputs`);
   const head = { identity, context: contextMessage(job, intake, paths) };
@@ -54,11 +59,18 @@ function calibrationMessage(job: JobState, intake: JobIntake): NonNullable<Task[
     const { samples, sequenceLength, seed } = calibration;
     return { text: true, samples, sequenceLength, seed, vocabularySize };
   }
-  invariant(locationToPath(calibration.tokens) === intake.calibrationFiles[0]?.file, 'the token ids were read at intake');
+  invariant(
+    locationToPath(calibration.tokens) === intake.calibrationFiles[0]?.file,
+    'the token ids were read at intake',
+  );
   return { text: false, samples: calibration.samples ?? 0, sequenceLength: 0, seed: 0, vocabularySize };
 }
 
-function passMessage(job: JobState, intake: JobIntake, spec: Extract<TaskSpec, { kind: 'pass' }>): NonNullable<Task['pass']> {
+function passMessage(
+  job: JobState,
+  intake: JobIntake,
+  spec: Extract<TaskSpec, { kind: 'pass' }>,
+): NonNullable<Task['pass']> {
   const layer = intake.layers[spec.layer];
   invariant(layer !== undefined, `job ${job.id} has layer ${spec.layer}`);
   const committed = spec.weights === 'committed';
@@ -95,7 +107,12 @@ function passInput(job: JobState, intake: JobIntake, spec: Extract<TaskSpec, { k
   }
 }
 
-async function pruneMessage(job: JobState, intake: JobIntake, layer: number, paths: JobPaths): Promise<NonNullable<Task['prune']>> {
+async function pruneMessage(
+  job: JobState,
+  intake: JobIntake,
+  layer: number,
+  paths: JobPaths,
+): Promise<NonNullable<Task['prune']>> {
   const layerIntake = intake.layers[layer];
   const sums = job.layers[layer]?.statisticsFile;
   invariant(layerIntake !== undefined, `job ${job.id} has layer ${layer}`);

@@ -7,17 +7,17 @@
  *  3. One live stream a worker name: a second process under a name in use is refused.
  */
 import type { ServerDuplexStream } from '@grpc/grpc-js';
-import { type ErrorCode, ERROR_TABLE, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
-import { toServiceError } from '../../shared/rpc/status.ts';
+import { ERROR_TABLE, type ErrorCode, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { CoordinatorMessage } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
+import type { FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { Heartbeat__Output } from '../../shared/rpc/generated/secateur/v1/Heartbeat.ts';
 import type { LogBatch__Output } from '../../shared/rpc/generated/secateur/v1/LogBatch.ts';
 import type { Register__Output } from '../../shared/rpc/generated/secateur/v1/Register.ts';
 import type { SampleStatistics__Output } from '../../shared/rpc/generated/secateur/v1/SampleStatistics.ts';
 import type { TaskError__Output } from '../../shared/rpc/generated/secateur/v1/TaskError.ts';
 import type { TaskResult__Output } from '../../shared/rpc/generated/secateur/v1/TaskResult.ts';
-import type { FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { WorkerMessage__Output } from '../../shared/rpc/generated/secateur/v1/WorkerMessage.ts';
+import { toServiceError } from '../../shared/rpc/status.ts';
 import { VERSION } from '../../shared/version.ts';
 import type { Command, TaskFailure, TaskIdentity, TaskOutcome } from '../core/events.ts';
 import type { StagedFile } from '../core/state.ts';
@@ -167,7 +167,8 @@ export class WorkersService {
     else if (message.statistics) takeStatistics(session, message.statistics);
     else if (message.result) await this.takeResult(session, message.result);
     else if (message.logs) this.takeLogs(session, message.logs);
-    else if (message.holdingsLost) await loop.submit({ type: 'holdingsLost', worker, job: message.holdingsLost.job, why: message.holdingsLost.why });
+    else if (message.holdingsLost)
+      await loop.submit({ type: 'holdingsLost', worker, job: message.holdingsLost.job, why: message.holdingsLost.why });
     else if (message.draining?.leaving) session.leaving = true;
     else if (message.draining) await loop.submit({ type: 'workerDraining', worker });
   }
@@ -222,7 +223,10 @@ export class WorkersService {
       const statistics = await this.storeStatistics(session, identity);
       return { kind: 'pass', tokens, computeMs, snapshots: snapshots.map(staged), statistics };
     }
-    throw new SecateurError('ArgumentInvalid', `task ${identity.task}: its result has an outcome that this version does not know`);
+    throw new SecateurError(
+      'ArgumentInvalid',
+      `task ${identity.task}: its result has an outcome that this version does not know`,
+    );
   }
 
   /** Makes the statistics of a pass durable before its result counts. Null where the pass had none, or no longer matters. */
@@ -233,9 +237,12 @@ export class WorkersService {
     const bySample = session.statistics.get(keyOf(identity)) ?? new Map<number, Uint8Array>();
     const count = job.calibration?.samples ?? 0;
     const samples = Array.from({ length: count }, (_, sample) => bySample.get(sample));
-    const missing = samples.findIndex((sample) => sample === undefined);
+    const missing = samples.indexOf(undefined);
     if (missing >= 0) {
-      throw new SecateurError('Internal', `task ${identity.task}: the statistics of sample ${missing} did not come before its result`);
+      throw new SecateurError(
+        'Internal',
+        `task ${identity.task}: the statistics of sample ${missing} did not come before its result`,
+      );
     }
     return storeSamples(this.context.stateFolderOf(identity.job), lease.spec.layer, samples as Uint8Array[]);
   }
@@ -243,7 +250,10 @@ export class WorkersService {
   /** A message that cannot be taken ends the stream with the reason; the worker comes back with all that it has. */
   private refuse(stream: WorkerStream, session: Session | null, thrown: unknown): void {
     const error = toSecateurError(thrown);
-    this.context.log('warn', `a worker's message was refused: ${error.message}`, { worker: session?.worker, code: error.code });
+    this.context.log('warn', `a worker's message was refused: ${error.message}`, {
+      worker: session?.worker,
+      code: error.code,
+    });
     stream.emit('error', toServiceError(error));
   }
 
@@ -259,7 +269,11 @@ export class WorkersService {
     const nowMs = Date.now();
     for (const session of this.sessions.values()) {
       if (nowMs - session.heardMs < SILENCE_MAX_MS) continue;
-      const error = new SecateurError('DeadlineExceeded', `worker ${session.worker}: not heard of for ${SILENCE_MAX_MS / 1000} s`, { retryable: true });
+      const error = new SecateurError(
+        'DeadlineExceeded',
+        `worker ${session.worker}: not heard of for ${SILENCE_MAX_MS / 1000} s`,
+        { retryable: true },
+      );
       this.refuse(session.stream, session, error);
       this.detach(session).catch(this.logError);
     }
@@ -281,11 +295,18 @@ function takeStatistics(session: Session, message: SampleStatistics__Output): vo
 function checkRegister(register: Register__Output): void {
   const { worker, incarnation, provider } = register;
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(worker)) {
-    throw new SecateurError('ArgumentInvalid', `Register.worker: expected letters, digits, ".", "_" and "-", at most 128; found ${JSON.stringify(worker)}. Give the worker another --name.`);
+    throw new SecateurError(
+      'ArgumentInvalid',
+      `Register.worker: expected letters, digits, ".", "_" and "-", at most 128; found ${JSON.stringify(worker)}. Give the worker another --name.`,
+    );
   }
-  if (incarnation === '') throw new SecateurError('ArgumentInvalid', 'Register.incarnation: expected a string; found none');
+  if (incarnation === '')
+    throw new SecateurError('ArgumentInvalid', 'Register.incarnation: expected a string; found none');
   if (provider !== 'cpu' && provider !== 'cuda') {
-    throw new SecateurError('ArgumentInvalid', `Register.provider: expected cpu or cuda; found ${JSON.stringify(provider)}`);
+    throw new SecateurError(
+      'ArgumentInvalid',
+      `Register.provider: expected cpu or cuda; found ${JSON.stringify(provider)}`,
+    );
   }
 }
 
@@ -298,7 +319,8 @@ function keyOf({ job, task, attempt, epoch }: TaskIdentity): string {
 }
 
 function staged(file: FileRef__Output | null | undefined): StagedFile {
-  if (!file || file.sha256 === '') throw new SecateurError('ArgumentInvalid', 'a result must name its file with its digest');
+  if (!file || file.sha256 === '')
+    throw new SecateurError('ArgumentInvalid', 'a result must name its file with its digest');
   return { name: file.name, sizeBytes: file.sizeBytes, sha256: file.sha256 };
 }
 

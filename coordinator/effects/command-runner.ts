@@ -2,15 +2,16 @@
  * Carries the core's commands out. Each runs on its own; what comes of it goes back to the loop as an event. Every
  * command may be carried out twice (a restart repeats those that were under way).
  */
-import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
+
 import { invariant, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import { taskMessage } from '../api/task-messages.ts';
 import { assembleShard } from '../assembly/assemble-shard.ts';
 import { publishCheckpoint } from '../assembly/publish.ts';
 import type { Command } from '../core/events.ts';
 import type { JobState } from '../core/state.ts';
 import type { CommandRunner, CoordinatorLoop } from '../loop.ts';
-import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import { claimOutput } from './claim-output.ts';
 import { type JobPaths, jobPaths } from './job-paths.ts';
 import { readIntake } from './read-intake.ts';
@@ -29,7 +30,12 @@ export class Effects implements CommandRunner {
   /** One intake, one shard, one publication of a job at a time, also when a command comes twice. */
   private readonly underWay = new Set<string>();
 
-  constructor(loop: CoordinatorLoop, stateDirectory: string, workers: WorkerDelivery, onError: (thrown: unknown) => void) {
+  constructor(
+    loop: CoordinatorLoop,
+    stateDirectory: string,
+    workers: WorkerDelivery,
+    onError: (thrown: unknown) => void,
+  ) {
     this.loop = loop;
     this.stateDirectory = stateDirectory;
     this.workers = workers;
@@ -68,7 +74,11 @@ export class Effects implements CommandRunner {
    * Runs `work`, then what it returns: the event that says so. The next command of the job may come out of that event,
    * so the work counts as ended before the event is submitted.
    */
-  private effect(jobId: string, name: string, work: (job: JobState, paths: JobPaths) => Promise<() => Promise<void>>): void {
+  private effect(
+    jobId: string,
+    name: string,
+    work: (job: JobState, paths: JobPaths) => Promise<() => Promise<void>>,
+  ): void {
     const key = `${jobId}/${name}`;
     if (this.underWay.has(key)) return;
     this.underWay.add(key);
@@ -78,7 +88,8 @@ export class Effects implements CommandRunner {
       .catch((thrown: unknown) => {
         const { code, message, details, stack } = toSecateurError(thrown);
         if (code === 'Internal') this.onError(stack);
-        return () => this.loop.submit({ type: 'effectFailed', job: jobId, effect: name, failure: { code, message, details } });
+        return () =>
+          this.loop.submit({ type: 'effectFailed', job: jobId, effect: name, failure: { code, message, details } });
       })
       .then((tell) => {
         this.underWay.delete(key);
@@ -117,7 +128,8 @@ export class Effects implements CommandRunner {
         this.workers.assign(worker, task);
       })
       .catch(async (thrown: unknown) => {
-        if (spec.kind === 'prune') await this.loop.submit({ type: 'statisticsLost', job: identity.job, layer: spec.layer });
+        if (spec.kind === 'prune')
+          await this.loop.submit({ type: 'statisticsLost', job: identity.job, layer: spec.layer });
         const { code, message, details } = toSecateurError(thrown);
         const failure = { code, message, details, retryable: spec.kind === 'prune' };
         await this.loop.submit({ type: 'taskFailed', worker, identity, failure, holdingsLost: false });

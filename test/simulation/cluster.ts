@@ -4,7 +4,13 @@
  * on hidden states that it truly has, and counts what it computes.
  */
 import type { Command, CoreEvent, Holding, TaskIdentity, TaskOutcome } from '../../coordinator/core/events.ts';
-import { type CoordinatorState, hasEnded, INITIAL_STATE, type JobIntake, type JobState } from '../../coordinator/core/state.ts';
+import {
+  type CoordinatorState,
+  hasEnded,
+  INITIAL_STATE,
+  type JobIntake,
+  type JobState,
+} from '../../coordinator/core/state.ts';
 import { step } from '../../coordinator/core/step.ts';
 import type { TaskSpec } from '../../coordinator/core/task.ts';
 import { RECONNECT_GRACE_MS } from '../../coordinator/core/workers.ts';
@@ -37,16 +43,34 @@ export function fakeManifest(options: { propagate: 'pruned' | 'dense'; stages: n
 }
 
 export function fakeIntake(layerCount: number): JobIntake {
-  const slot = (name: string) => ({ name, dtype: 'F32' as const, shape: [10], file: 'model.safetensors', offset: 0, sizeBytes: 40 });
+  const slot = (name: string) => ({
+    name,
+    dtype: 'F32' as const,
+    shape: [10],
+    file: 'model.safetensors',
+    offset: 0,
+    sizeBytes: 40,
+  });
   return {
     sourceDirectory: '/model',
     outputDirectory: '/out',
     model: {} as JobIntake['model'],
-    shards: [{ file: 'a.safetensors', sizeBytes: 100 }, { file: 'b.safetensors', sizeBytes: 100 }],
+    shards: [
+      { file: 'a.safetensors', sizeBytes: 100 },
+      { file: 'b.safetensors', sizeBytes: 100 },
+    ],
     auxiliaryFiles: [],
     calibrationFiles: [{ file: '/a.txt', sizeBytes: 10 }],
     layers: Array.from({ length: layerCount }, (_, layer) => ({
-      linears: [{ tensor: `l${layer}.w`, statistic: 'x', outFeatures: 1, inFeatures: 10, choice: { kind: 'unstructured' as const, sparsity: 0.5 } }],
+      linears: [
+        {
+          tensor: `l${layer}.w`,
+          statistic: 'x',
+          outFeatures: 1,
+          inFeatures: 10,
+          choice: { kind: 'unstructured' as const, sparsity: 0.5 },
+        },
+      ],
       tensors: [slot(`l${layer}.w`)],
     })),
     outside: [slot('embed'), slot('head')],
@@ -109,8 +133,10 @@ export class Cluster {
     for (const [id, job] of Object.entries(after.jobs)) {
       for (const [layer, state] of job.layers.entries()) {
         const before = this.state.jobs[id]?.layers[layer];
-        if (state.status === 'committed' && before?.status !== 'committed') this.commits.set(layer, (this.commits.get(layer) ?? 0) + 1);
-        if (before?.status === 'committed' && state.status !== 'committed') this.violations.push(`layer ${layer} was uncommitted`);
+        if (state.status === 'committed' && before?.status !== 'committed')
+          this.commits.set(layer, (this.commits.get(layer) ?? 0) + 1);
+        if (before?.status === 'committed' && state.status !== 'committed')
+          this.violations.push(`layer ${layer} was uncommitted`);
       }
     }
   }
@@ -127,14 +153,41 @@ export class Cluster {
   }
 
   attach(id: string): void {
-    const worker = this.workers.get(id) ?? { id, incarnation: 1, attached: false, held: new Map(), task: null, waiting: [], unacknowledged: [] };
+    const worker = this.workers.get(id) ?? {
+      id,
+      incarnation: 1,
+      attached: false,
+      held: new Map(),
+      task: null,
+      waiting: [],
+      unacknowledged: [],
+    };
     this.workers.set(id, worker);
     worker.attached = true;
     const job = this.job?.id ?? '';
-    const tasks = [...worker.unacknowledged.map((result) => result.identity), ...(worker.task === null ? [] : [worker.task.identity]), ...worker.waiting.map((task) => task.identity)];
+    const tasks = [
+      ...worker.unacknowledged.map((result) => result.identity),
+      ...(worker.task === null ? [] : [worker.task.identity]),
+      ...worker.waiting.map((task) => task.identity),
+    ];
     const holdings: Holding[] = [...worker.held].map(([stage, boundary]) => ({ job, stage, boundary }));
-    const capabilities = { host: 'h', processId: 1, provider: 'cpu' as const, threads: 1, memoryBytes: 1, version: '0', engineVersion: '0' };
-    this.take({ type: 'workerAttached', worker: id, incarnation: String(worker.incarnation), capabilities, tasks, holdings });
+    const capabilities = {
+      host: 'h',
+      processId: 1,
+      provider: 'cpu' as const,
+      threads: 1,
+      memoryBytes: 1,
+      version: '0',
+      engineVersion: '0',
+    };
+    this.take({
+      type: 'workerAttached',
+      worker: id,
+      incarnation: String(worker.incarnation),
+      capabilities,
+      tasks,
+      holdings,
+    });
     for (const result of [...worker.unacknowledged]) this.deliverResult(worker, result);
   }
 
@@ -193,7 +246,12 @@ export class Cluster {
       case 'reduceStatistics':
         return this.take({ type: 'statisticsReduced', job: command.job, layer: command.layer, file: file('sums') });
       case 'assembleShard':
-        return this.take({ type: 'shardAssembled', job: command.job, shard: command.shard, file: { ...file('s'), file: 's' } });
+        return this.take({
+          type: 'shardAssembled',
+          job: command.job,
+          shard: command.shard,
+          file: { ...file('s'), file: 's' },
+        });
       case 'publishCheckpoint':
         return this.take({ type: 'checkpointPublished', job: command.job, files: [] });
       case 'assign': {
@@ -249,18 +307,35 @@ export class Cluster {
   private compute(worker: SimulatedWorker, spec: TaskSpec): TaskOutcome | null {
     switch (spec.kind) {
       case 'prepareCalibration':
-        return { kind: 'prepareCalibration', calibration: { samples: 4, sequenceLength: 8, sha256: 'c', sizeBytes: 1 } };
+        return {
+          kind: 'prepareCalibration',
+          calibration: { samples: 4, sequenceLength: 8, sha256: 'c', sizeBytes: 1 },
+        };
       case 'digestSource':
         return { kind: 'digestSource', sha256: spec.shard };
       case 'prune':
-        return { kind: 'prune', file: file(`layer-${spec.layer}`), tensors: [{ name: 'w', elements: 10, zeros: 5, pruned: true }], pruneMs: 1, commitMs: 1 };
+        return {
+          kind: 'prune',
+          file: file(`layer-${spec.layer}`),
+          tensors: [{ name: 'w', elements: 10, zeros: 5, pruned: true }],
+          pruneMs: 1,
+          commitMs: 1,
+        };
       case 'pass': {
         if (spec.input === 'memory' && worker.held.get(spec.stage) !== spec.layer) return null;
-        if (spec.weights === 'committed' && this.job.layers[spec.layer]?.status !== 'committed') this.violations.push(`pass through uncommitted layer ${spec.layer}`);
-        if (spec.statistics && this.job.layers[spec.layer]?.status === 'committed') this.violations.push(`committed layer ${spec.layer} calibrated again`);
+        if (spec.weights === 'committed' && this.job.layers[spec.layer]?.status !== 'committed')
+          this.violations.push(`pass through uncommitted layer ${spec.layer}`);
+        if (spec.statistics && this.job.layers[spec.layer]?.status === 'committed')
+          this.violations.push(`committed layer ${spec.layer} calibrated again`);
         worker.held.set(spec.stage, spec.hidden ? spec.layer + 1 : spec.layer);
         if (spec.persist) worker.held.delete(spec.stage);
-        return { kind: 'pass', tokens: 32, computeMs: 1, snapshots: spec.persist ? [file('snap')] : [], statistics: spec.statistics ? file('stats') : null };
+        return {
+          kind: 'pass',
+          tokens: 32,
+          computeMs: 1,
+          snapshots: spec.persist ? [file('snap')] : [],
+          statistics: spec.statistics ? file('stats') : null,
+        };
       }
     }
   }

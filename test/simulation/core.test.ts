@@ -10,7 +10,13 @@ function live(seed: number): Cluster {
   const layerCount = cluster.layerCount;
   const stages = random() < 0.3 ? 'auto' : 1 + Math.floor(random() * Math.min(3, layerCount));
   cluster.take({ type: 'coordinatorStarted' });
-  cluster.take({ type: 'jobSubmitted', job: 'fake-1', namespace: 'default', name: 'fake', manifest: fakeManifest({ propagate, stages }) });
+  cluster.take({
+    type: 'jobSubmitted',
+    job: 'fake-1',
+    namespace: 'default',
+    name: 'fake',
+    manifest: fakeManifest({ propagate, stages }),
+  });
   const names = ['w1', 'w2', 'w3'].slice(0, 1 + Math.floor(random() * 3));
   for (const name of names) if (random() < 0.7) cluster.attach(name);
   for (let turn = 0; turn < 150; turn++) {
@@ -37,11 +43,19 @@ describe('the core under seeded faults', () => {
         const ended = cluster.settle(3_000);
         const where = `seed ${seed}`;
         expect(cluster.violations, where).toEqual([]);
-        expect(ended, `${where}: ${JSON.stringify([cluster.job.phase, cluster.job.reason, cluster.job.message])}`).toBe(true);
+        expect(ended, `${where}: ${JSON.stringify([cluster.job.phase, cluster.job.reason, cluster.job.message])}`).toBe(
+          true,
+        );
         expect([cluster.job.phase, cluster.job.message], where).toEqual(['Succeeded', expect.any(String)]);
-        expect([...cluster.commits.values()].every((count) => count === 1), where).toBe(true);
+        expect(
+          [...cluster.commits.values()].every((count) => count === 1),
+          where,
+        ).toBe(true);
         expect(cluster.commits.size, where).toBe(cluster.layerCount);
-        expect(cluster.events.map((event) => event.sequence), where).toEqual(cluster.events.map((_, index) => index + 1));
+        expect(
+          cluster.events.map((event) => event.sequence),
+          where,
+        ).toEqual(cluster.events.map((_, index) => index + 1));
         expect(cluster.events.at(-1)?.verb, where).toBe('succeeded');
       }
     });

@@ -52,7 +52,8 @@ export class SecateurProcess {
       const look = (): void => {
         const match = pattern.exec(this.stdout + this.stderr);
         if (match !== null) settle(() => resolve(match));
-        else if (this.child.exitCode !== null || this.child.signalCode !== null) settle(() => reject(this.missing(pattern, 'it ended')));
+        else if (this.child.exitCode !== null || this.child.signalCode !== null)
+          settle(() => reject(this.missing(pattern, 'it ended')));
       };
       const timer = setTimeout(() => settle(() => reject(this.missing(pattern, `${timeoutMs} ms passed`))), timeoutMs);
       const settle = (end: () => void): void => {
@@ -66,7 +67,9 @@ export class SecateurProcess {
   }
 
   private missing(pattern: RegExp, why: string): Error {
-    return new Error(`${this.child.spawnargs.slice(2).join(' ')}: never printed ${pattern}; ${why}.\nstdout:\n${this.stdout}\nstderr:\n${this.stderr}`);
+    return new Error(
+      `${this.child.spawnargs.slice(2).join(' ')}: never printed ${pattern}; ${why}.\nstdout:\n${this.stdout}\nstderr:\n${this.stderr}`,
+    );
   }
 
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<Finished> {
@@ -129,8 +132,13 @@ export function microManifest(options: ManifestOptions): string {
     metadata: { name: options.name ?? 'micro' },
     spec: {
       model: { source: options.source ?? join(REPOSITORY, 'examples/micro-llama/model') },
-      output: { destination: options.output, ...(options.maxShardSize === undefined ? {} : { maxShardSize: options.maxShardSize }) },
-      calibration: options.calibration ?? { tokens: join(REPOSITORY, 'test/golden/fixtures/micro/calibration.safetensors') },
+      output: {
+        destination: options.output,
+        ...(options.maxShardSize === undefined ? {} : { maxShardSize: options.maxShardSize }),
+      },
+      calibration: options.calibration ?? {
+        tokens: join(REPOSITORY, 'test/golden/fixtures/micro/calibration.safetensors'),
+      },
       pruning: options.pruning ?? { method: 'wanda', sparsity: 0.5 },
       ...(options.placement === undefined ? {} : { placement: options.placement }),
     },

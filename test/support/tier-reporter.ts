@@ -14,7 +14,9 @@ interface Count {
 
 export default class TierReporter implements Reporter {
   /** `vitest run <files>` or `-t <name>`: a part was asked for, so the other tiers may be empty. */
-  private readonly filtered = process.argv.slice(2).some((argument) => argument === '-t' || !/^(run|-.*)$/.test(argument));
+  private readonly filtered = process.argv
+    .slice(2)
+    .some((argument) => argument === '-t' || !/^(run|-.*)$/.test(argument));
 
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly unknown[]): void {
     const counts = new Map<string, Count>(TIERS.map((tier) => [tier, { passed: 0, failed: 0, skipped: 0 }]));
@@ -40,7 +42,9 @@ export default class TierReporter implements Reporter {
       total.passed += count.passed;
       total.failed += count.failed;
       total.skipped += count.skipped;
-      lines.push(`${tier.padEnd(10)}${[count.passed, count.failed, count.skipped].map((n) => String(n).padStart(8)).join('')}`);
+      lines.push(
+        `${tier.padEnd(10)}${[count.passed, count.failed, count.skipped].map((n) => String(n).padStart(8)).join('')}`,
+      );
       if (!this.filtered && count.passed + count.failed === 0) {
         lines.push(`  the tier "${tier}" ran no test: that counts as a failure`);
         total.failed += 1;

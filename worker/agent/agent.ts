@@ -215,7 +215,8 @@ export class Agent {
         slot?.advance(message.done, message.total, message.unit);
         break;
       case 'statistics':
-        if (slot !== null) this.stream.send({ statistics: slot.addStatistics(message.layer, message.sample, message.float32) });
+        if (slot !== null)
+          this.stream.send({ statistics: slot.addStatistics(message.layer, message.sample, message.float32) });
         break;
       case 'succeeded':
         this.setHoldings(message.job, message.holdings);
@@ -225,7 +226,10 @@ export class Agent {
         const { code, message: text, retryable, details } = message;
         this.setHoldings(message.job, message.holdings);
         this.log('error', text, slot);
-        this.finish({ error: { code, message: text, retryable, detailsJson: JSON.stringify(details) }, holdingsLost: message.holdings.length === 0 });
+        this.finish({
+          error: { code, message: text, retryable, detailsJson: JSON.stringify(details) },
+          holdingsLost: message.holdings.length === 0,
+        });
         break;
       }
       case 'ready':
@@ -245,10 +249,14 @@ export class Agent {
     if (slot !== null) {
       this.holdings.delete(slot.identity.job);
       const message = `the engine of worker ${this.options.worker} ended while it ran ${slot.identity.task}: ${why}`;
-      this.finish({ error: { code: 'EngineCrashed', message, retryable: true, detailsJson: '{}' }, holdingsLost: true });
+      this.finish({
+        error: { code: 'EngineCrashed', message, retryable: true, detailsJson: '{}' },
+        holdingsLost: true,
+      });
     }
     this.tellHoldingsLost(why);
-    if (this.device === null) this.ended.reject(new SecateurError('ProviderUnavailable', `the engine did not start: ${why}`));
+    if (this.device === null)
+      this.ended.reject(new SecateurError('ProviderUnavailable', `the engine did not start: ${why}`));
   }
 
   private tellHoldingsLost(why: string): void {
@@ -274,4 +282,3 @@ export class Agent {
     this.stream.send({ logs: { lines: [{ job, task, source, level, atMs: Date.now(), message }] } });
   }
 }
-

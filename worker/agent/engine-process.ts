@@ -81,7 +81,9 @@ export class EngineProcess {
         listener.ended(why);
       };
       // 'close' comes after the pipes are drained, so that the last words are complete.
-      this.child.on('close', (code, signal) => end(signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`));
+      this.child.on('close', (code, signal) =>
+        end(signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`),
+      );
       this.child.on('error', (error) => end(error.message));
     });
   }

@@ -3,10 +3,10 @@
  * until the coordinator says that they are in its journal, and are sent again after every reconnect until then.
  */
 import type { SampleStatistics } from '../../shared/rpc/generated/secateur/v1/SampleStatistics.ts';
+import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import type { TaskIdentity__Output } from '../../shared/rpc/generated/secateur/v1/TaskIdentity.ts';
 import type { TaskProgress } from '../../shared/rpc/generated/secateur/v1/TaskProgress.ts';
 import type { TaskResult } from '../../shared/rpc/generated/secateur/v1/TaskResult.ts';
-import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 
 export class TaskSlot {
   readonly task: Task__Output;
@@ -22,7 +22,12 @@ export class TaskSlot {
 
   is(identity: TaskIdentity__Output): boolean {
     const mine = this.identity;
-    return mine.job === identity.job && mine.task === identity.task && mine.attempt === identity.attempt && mine.epoch === identity.epoch;
+    return (
+      mine.job === identity.job &&
+      mine.task === identity.task &&
+      mine.attempt === identity.attempt &&
+      mine.epoch === identity.epoch
+    );
   }
 
   addStatistics(layer: number, sample: number, float32: Uint8Array): SampleStatistics {

@@ -34,7 +34,7 @@ class Engine {
   constructor(options: EngineOptions, provider: 'cpu' | 'cuda') {
     this.options = options;
     this.provider = provider;
-    this.failpoints = new Failpoints(options.failpoint);
+    this.failpoints = new Failpoints(options.failpoint, options.slowMs);
   }
 
   async run(task: Task__Output): Promise<void> {

@@ -13,7 +13,9 @@ export interface EngineOptions {
   readonly coordinator: string;
   readonly storage: 'auto' | 'direct' | 'coordinator';
   readonly cacheDirectory: string;
+  /** For tests: see failpoint.ts. */
   readonly failpoint: string | null;
+  readonly slowMs: number;
 }
 
 export type ToEngine =
@@ -31,7 +33,12 @@ export type FromEngine =
   | { readonly type: 'ready'; readonly provider: 'cpu' | 'cuda'; readonly engineVersion: string }
   | { readonly type: 'progress'; readonly done: number; readonly total: number; readonly unit: string }
   | { readonly type: 'statistics'; readonly layer: number; readonly sample: number; readonly float32: Uint8Array }
-  | { readonly type: 'succeeded'; readonly outcome: Outcome; readonly job: string; readonly holdings: readonly StageHolding[] }
+  | {
+      readonly type: 'succeeded';
+      readonly outcome: Outcome;
+      readonly job: string;
+      readonly holdings: readonly StageHolding[];
+    }
   | {
       readonly type: 'failed';
       readonly code: ErrorCode;

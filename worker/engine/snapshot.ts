@@ -1,10 +1,16 @@
 /** Hidden states of one microbatch as a file that another stage begins from: float32 [B, S, H], bit for bit. */
+
+import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import type { FileRef } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
-import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import type { TaskContext } from './task-context.ts';
 
-export async function writeSnapshot(context: TaskContext, boundary: number, microbatch: number, states: Float32Array): Promise<FileRef> {
+export async function writeSnapshot(
+  context: TaskContext,
+  boundary: number,
+  microbatch: number,
+  states: Float32Array,
+): Promise<FileRef> {
   const { sequenceLength } = context.job;
   const { hiddenSize } = context.model;
   const name = `snapshots/${String(boundary).padStart(5, '0')}/m${String(microbatch).padStart(5, '0')}.safetensors`;

@@ -8,7 +8,7 @@
  * its thread alone.
  *
  * Bound, in bytes, C columns of s bytes: 64 Ki + 4 C + threads * (max(1 MiB, s C) + scratch), where scratch is 10 C for
- * rows of 16-bit weights and 4 C else. 16 threads on [*, 22016] in BF16: 21 MiB. One row always fits a chunk; 4 GiB is
+ * 16-bit weights and 4 C for F32. 16 threads on [*, 22016] in BF16: 20 MiB. One row always fits a chunk; 4 GiB is
  * WebAssembly's limit.
  */
 import { SecateurError } from '../../shared/errors/secateur-error.ts';

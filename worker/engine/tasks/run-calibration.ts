@@ -17,9 +17,17 @@ export async function runCalibration(task: PrepareCalibrationTask__Output, conte
   invariant(first !== undefined, 'a job has calibration files');
   const scratch = await files.scratchPath(FILE_NAME);
   const spec = task.text
-    ? { kind: 'text' as const, files: paths, samples: task.samples, sequenceLength: task.sequenceLength, seed: task.seed }
+    ? {
+        kind: 'text' as const,
+        files: paths,
+        samples: task.samples,
+        sequenceLength: task.sequenceLength,
+        seed: task.seed,
+      }
     : { kind: 'tokens' as const, file: first, samples: task.samples === 0 ? null : task.samples };
-  const tokenizerDirectory = task.text ? await files.sourceDirectory(['tokenizer.json', 'tokenizer_config.json']) : job.sourceDirectory;
+  const tokenizerDirectory = task.text
+    ? await files.sourceDirectory(['tokenizer.json', 'tokenizer_config.json'])
+    : job.sourceDirectory;
   const prepared = await prepareCalibration(spec, tokenizerDirectory, task.vocabularySize, scratch);
   const { sha256, sizeBytes, samples, sequenceLength } = prepared;
   const file = await files.commit({ root: 'FILE_ROOT_STAGING', name: FILE_NAME, sizeBytes, sha256 }, scratch);

@@ -7,9 +7,9 @@
 import { SecateurError } from '../../../shared/errors/secateur-error.ts';
 import { layerTensors } from '../../../shared/models/family.ts';
 import { buildDecoderLayer, chooseAttention } from '../../../shared/onnx/decoder-layer.ts';
+import type { FileRef } from '../../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { PassInput__Output } from '../../../shared/rpc/generated/secateur/v1/PassInput.ts';
 import type { PassTask__Output } from '../../../shared/rpc/generated/secateur/v1/PassTask.ts';
-import type { FileRef } from '../../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import { readSafetensorsHeader } from '../../../shared/safetensors/read-header.ts';
 import { readTensorBytes } from '../../../shared/safetensors/read-tensor.ts';
 import { embedTokens } from '../../calibration/embed.ts';
@@ -56,7 +56,12 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
   return { pass: { tokens, computeMs, snapshots } };
 }
 
-async function runMicrobatches(task: PassTask__Output, context: TaskContext, session: LayerSession, hidden: StageHidden): Promise<void> {
+async function runMicrobatches(
+  task: PassTask__Output,
+  context: TaskContext,
+  session: LayerSession,
+  hidden: StageHidden,
+): Promise<void> {
   const { sequenceLength, microbatch } = context.job;
   const total = task.sampleCount * sequenceLength;
   let done = 0;
@@ -68,13 +73,20 @@ async function runMicrobatches(task: PassTask__Output, context: TaskContext, ses
     done += batch * sequenceLength;
     context.progress(done, total, 'tokens');
     context.failpoints.reach('pass-microbatch');
+    await context.failpoints.slowDown();
     // One turn of the event loop between runs: messages that the engine was sent are seen.
     await new Promise((resolve) => setImmediate(resolve));
   }
 }
 
 /** `statistics`: name → [B, D]. Sent as one row a sample, the statistics one after the other. */
-function sendStatistics(task: PassTask__Output, context: TaskContext, statistics: ReadonlyMap<string, Float32Array>, first: number, batch: number): void {
+function sendStatistics(
+  task: PassTask__Output,
+  context: TaskContext,
+  statistics: ReadonlyMap<string, Float32Array>,
+  first: number,
+  batch: number,
+): void {
   const linears = layerTensors(context.model, task.layer).linears;
   const order = [...new Set(linears.map((linear) => linear.statistic))];
   for (let sample = 0; sample < batch; sample++) {
@@ -94,7 +106,13 @@ function sendStatistics(task: PassTask__Output, context: TaskContext, statistics
   }
 }
 
-function checkFinite(values: Float32Array, layer: number, statistic: string, sample: number, linears: readonly { name: string; statistic: string }[]): void {
+function checkFinite(
+  values: Float32Array,
+  layer: number,
+  statistic: string,
+  sample: number,
+  linears: readonly { name: string; statistic: string }[],
+): void {
   for (let column = 0; column < values.length; column++) {
     if (Number.isFinite(values[column])) continue;
     const tensors = linears.filter((linear) => linear.statistic === statistic).map((linear) => linear.name);
@@ -127,21 +145,31 @@ async function readHidden(ref: FileRef, context: TaskContext): Promise<Float32Ar
   const { tensors } = await readSafetensorsHeader(file);
   const location = tensors.get('hidden');
   if (location === undefined || location.dtype !== 'F32') {
-    throw new SecateurError('SafetensorsInvalid', `${file}: expected hidden states, a tensor "hidden" of type F32; found ${[...tensors.keys()].join(', ') || 'none'}.`, { details: { file } });
+    throw new SecateurError(
+      'SafetensorsInvalid',
+      `${file}: expected hidden states, a tensor "hidden" of type F32; found ${[...tensors.keys()].join(', ') || 'none'}.`,
+      { details: { file } },
+    );
   }
   const bytes = await readTensorBytes(location);
   context.files.release(ref);
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
 }
 
-async function embedAll(task: PassTask__Output, input: PassInput__Output, context: TaskContext): Promise<Float32Array[]> {
+async function embedAll(
+  task: PassTask__Output,
+  input: PassInput__Output,
+  context: TaskContext,
+): Promise<Float32Array[]> {
   const embed = input.embed;
   const { sequenceLength, microbatch } = context.job;
-  if (!embed?.calibration || !embed.embedding) throw new SecateurError('Internal', 'an embed input names its ids and its table');
+  if (!embed?.calibration || !embed.embedding)
+    throw new SecateurError('Internal', 'an embed input names its ids and its table');
   const file = await context.files.localPath(embed.calibration);
   const ids = (await readSafetensorsHeader(file)).tensors.get('input_ids');
   const table = (await context.files.fetchTensors([embed.embedding])).get(embed.embedding.name ?? '');
-  if (ids === undefined || table === undefined) throw new SecateurError('SafetensorsInvalid', `${file}: expected a tensor input_ids.`, { details: { file } });
+  if (ids === undefined || table === undefined)
+    throw new SecateurError('SafetensorsInvalid', `${file}: expected a tensor input_ids.`, { details: { file } });
   const bytes = await readTensorBytes(ids);
   const all = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
   const microbatches: Float32Array[] = [];

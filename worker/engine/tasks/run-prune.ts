@@ -3,15 +3,15 @@
  * is copied, bit for bit; then fsync, digest, rename. The layer never is in memory.
  */
 import { open } from 'node:fs/promises';
-import type { TensorLocation } from '../../../shared/checkpoint/tensor-location.ts';
 import { digestFile } from '../../../shared/checkpoint/source-digest.ts';
+import type { TensorLocation } from '../../../shared/checkpoint/tensor-location.ts';
 import { invariant, SecateurError } from '../../../shared/errors/secateur-error.ts';
+import type { LinearChoice } from '../../../shared/manifest/select-linears.ts';
 import type { LinearSelection__Output } from '../../../shared/rpc/generated/secateur/v1/LinearSelection.ts';
 import type { PrunedTensor } from '../../../shared/rpc/generated/secateur/v1/PrunedTensor.ts';
 import type { PruneTask__Output } from '../../../shared/rpc/generated/secateur/v1/PruneTask.ts';
 import { type FloatDtype, isFloatDtype } from '../../../shared/safetensors/dtype.ts';
 import { layoutSafetensors } from '../../../shared/safetensors/layout.ts';
-import type { LinearChoice } from '../../../shared/manifest/select-linears.ts';
 import { methodByName } from '../../methods/registry.ts';
 import type { Outcome } from '../messages.ts';
 import type { TaskContext } from '../task-context.ts';
@@ -73,7 +73,11 @@ async function pruneLinear(
   const columnNorms =
     choice.kind === 'keepAll'
       ? new Float32Array(columns).fill(1)
-      : method.columnNorms({ linear: tensor.name, inputNormSquared: statisticOf(task, linear, columns), samples: task.samples });
+      : method.columnNorms({
+          linear: tensor.name,
+          inputNormSquared: statisticOf(task, linear, columns),
+          samples: task.samples,
+        });
   const kernels = await context.kernels();
   const { zeros } = await kernels.pruneMatrix({
     tensor: tensor.name,
@@ -90,7 +94,8 @@ async function pruneLinear(
 
 function choiceOf(linear: LinearSelection__Output): LinearChoice {
   if (linear.pattern) return { kind: 'pattern', keep: linear.pattern.keep, group: linear.pattern.group };
-  if (linear.sparsity !== undefined && linear.selection === 'sparsity') return { kind: 'unstructured', sparsity: linear.sparsity };
+  if (linear.sparsity !== undefined && linear.selection === 'sparsity')
+    return { kind: 'unstructured', sparsity: linear.sparsity };
   return { kind: 'keepAll' };
 }
 
@@ -106,18 +111,33 @@ function statisticOf(task: PruneTask__Output, linear: LinearSelection__Output, c
   return new Float64Array(Uint8Array.from(found.float64).buffer);
 }
 
-async function copyTensor(tensor: TensorLocation, destination: Awaited<ReturnType<typeof open>>, offset: number): Promise<void> {
+async function copyTensor(
+  tensor: TensorLocation,
+  destination: Awaited<ReturnType<typeof open>>,
+  offset: number,
+): Promise<void> {
   const source = await open(tensor.file, 'r');
   const buffer = Buffer.allocUnsafe(Math.min(COPY_CHUNK_BYTES, Math.max(1, tensor.sizeBytes)));
   try {
     let done = 0;
     while (done < tensor.sizeBytes) {
-      const { bytesRead } = await source.read(buffer, 0, Math.min(buffer.length, tensor.sizeBytes - done), tensor.offset + done);
+      const { bytesRead } = await source.read(
+        buffer,
+        0,
+        Math.min(buffer.length, tensor.sizeBytes - done),
+        tensor.offset + done,
+      );
       if (bytesRead === 0) {
-        throw new SecateurError('SourceChanged', `${tensor.file}: ends inside tensor ${tensor.name}. It was cut short while the job ran: restore it, then resume.`, { details: { file: tensor.file, tensor: tensor.name } });
+        throw new SecateurError(
+          'SourceChanged',
+          `${tensor.file}: ends inside tensor ${tensor.name}. It was cut short while the job ran: restore it, then resume.`,
+          { details: { file: tensor.file, tensor: tensor.name } },
+        );
       }
       let written = 0;
-      while (written < bytesRead) written += (await destination.write(buffer, written, bytesRead - written, offset + done + written)).bytesWritten;
+      while (written < bytesRead)
+        written += (await destination.write(buffer, written, bytesRead - written, offset + done + written))
+          .bytesWritten;
       done += bytesRead;
     }
   } finally {

@@ -1,0 +1,84 @@
+/** Starts a coordinator: lock, journal, loop, API, outbox, in this order; and ends it in the reverse one. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { SecateurError, toSecateurError } from '../shared/errors/secateur-error.ts';
+import { JobLogs } from './api/job-logs.ts';
+import { JobsService } from './api/jobs-service.ts';
+import { ProgressTracker } from './api/progress.ts';
+import { createApi } from './api/server.ts';
+import { WorkersService } from './api/workers-service.ts';
+import { Effects } from './effects/command-runner.ts';
+import { Journal } from './journal/journal.ts';
+import { StateLock } from './journal/state-lock.ts';
+import { CoordinatorLoop } from './loop.ts';
+import { EventLog } from './outbox/event-log.ts';
+import { NatsOutbox } from './outbox/nats-outbox.ts';
+
+export interface CoordinatorOptions {
+  readonly stateDirectory: string;
+  /** host:port; port 0 takes a free one. */
+  readonly listen: string;
+  readonly nats: { readonly servers: readonly string[]; readonly credentialsFile?: string } | null;
+  readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void;
+}
+
+export interface RunningCoordinator {
+  /** host:port as bound. */
+  readonly address: string;
+  stop(): Promise<void>;
+  /** Rejects when the coordinator can no longer keep its promises (its journal cannot be written): the process must end. */
+  readonly failed: Promise<never>;
+}
+
+/** @throws StateLocked, JournalCorrupt, Unavailable (the address is taken) */
+export async function startCoordinator(options: CoordinatorOptions): Promise<RunningCoordinator> {
+  const { stateDirectory, log } = options;
+  mkdirSync(stateDirectory, { recursive: true });
+  const lock = StateLock.acquire(stateDirectory);
+  const undo: (() => Promise<void> | void)[] = [() => lock.release()];
+  const stop = async (): Promise<void> => {
+    while (undo.length > 0) await undo.pop()?.();
+  };
+  try {
+    const journal = await Journal.open(stateDirectory, Date.now());
+    undo.push(() => journal.close());
+    const events = new EventLog();
+    const loop = new CoordinatorLoop(journal, events, { now: () => Date.now() });
+    const stateFolderOf = (job: string): string => join(stateDirectory, 'jobs', job);
+    const logs = new JobLogs((job) => join(stateFolderOf(job), 'logs'));
+    const progress = new ProgressTracker();
+    const workers = new WorkersService({ loop, logs, progress, stateFolderOf, log });
+    const onError = (thrown: unknown): void => log('error', toSecateurError(thrown).message);
+    const effects = new Effects(loop, stateDirectory, workers, onError);
+    const failed = Promise.withResolvers<never>();
+    failed.promise.catch(() => undefined);
+    await loop.start(effects, (thrown) => failed.reject(toSecateurError(thrown)));
+    undo.push(() => loop.stop());
+    const jobs = new JobsService({ loop, events, logs, progress, workers, stateDirectory });
+    const api = await createApi({ listen: options.listen, loop, jobs, workers, effects });
+    undo.push(() => api.close());
+    undo.push(() => workers.close());
+    if (options.nats !== null) undo.push(await startOutbox(options, events));
+    log('info', `coordinator listens on ${api.address}, epoch ${loop.state.epoch}, state in ${stateDirectory}`);
+    return { address: api.address, stop, failed: failed.promise };
+  } catch (thrown) {
+    await stop();
+    throw toSecateurError(thrown);
+  }
+}
+
+async function startOutbox(options: CoordinatorOptions, log: EventLog): Promise<() => Promise<void>> {
+  const { nats, stateDirectory } = options;
+  if (nats === null) throw new SecateurError('Internal', 'an outbox needs a NATS address');
+  const outbox = await NatsOutbox.start({
+    servers: [...nats.servers],
+    log,
+    cursorFile: join(stateDirectory, 'nats-cursor.json'),
+    logger: {
+      info: (fields: object, message: string) => options.log('info', message, { ...fields }),
+      warn: (fields: object, message: string) => options.log('warn', message, { ...fields }),
+    },
+    ...(nats.credentialsFile === undefined ? {} : { credentialsFile: nats.credentialsFile }),
+  });
+  return () => outbox.stop();
+}

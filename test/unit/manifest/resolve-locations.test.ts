@@ -1,0 +1,45 @@
+import { describe, expect, test } from 'vitest';
+import { parseManifest } from '../../../shared/manifest/parse-manifest.ts';
+import { locationToPath, resolveLocations } from '../../../shared/manifest/resolve-locations.ts';
+import { changed, VALID } from './manifest-text.ts';
+
+const resolved = (text: string) => resolveLocations(parseManifest(text, 'job.yaml'), '/jobs/my job');
+const sourceOf = (source: string) => resolved(changed('/models/llama', source)).spec.model.source;
+
+describe('locations', () => {
+  test.each([
+    ['./model', 'file:///jobs/my%20job/model'],
+    ['../model/', 'file:///jobs/model'],
+    ['/models/llama', 'file:///models/llama'],
+    ['file:///models/llama', 'file:///models/llama'],
+    ['file://localhost/models/llama/', 'file:///models/llama'],
+    ['"/models/50% #1?"', 'file:///models/50%25%20%231%3F'],
+    ['/modèles', 'file:///mod%C3%A8les'],
+  ])('%s becomes %s', (source, url) => expect(sourceOf(source)).toBe(url));
+
+  test('all of a manifest are resolved, and resolving again elsewhere changes nothing', () => {
+    const manifest = resolved(changed('[a.txt]', '[a.txt, ../b.jsonl]'));
+    expect(manifest.spec.calibration).toMatchObject({ text: ['file:///jobs/my%20job/a.txt', 'file:///jobs/b.jsonl'] });
+    expect(manifest.spec.output.destination).toBe('file:///out/llama');
+    expect(resolveLocations(manifest, '/elsewhere')).toEqual(manifest);
+    expect(parseManifest(JSON.stringify(manifest), 'again')).toEqual(manifest);
+    expect(resolved(changed('text: [a.txt]', 'tokens: ids')).spec.calibration).toMatchObject({
+      tokens: 'file:///jobs/my%20job/ids',
+    });
+  });
+
+  test('a relative base folder is refused', () => {
+    expect(() => resolveLocations(parseManifest(VALID, 'job.yaml'), 'here')).toThrow(
+      /"here": expected an absolute path/,
+    );
+  });
+
+  test('locationToPath undoes what resolving did', () => {
+    expect(locationToPath(sourceOf('"./50% #1?"'))).toBe('/jobs/my job/50% #1?');
+  });
+
+  test.each(['models/llama', '/models/llama', 's3://bucket/x', 'file:model', 'file:///a%00b', 'file:///a%2Fb'])(
+    'locationToPath refuses %s, which has not been resolved',
+    (location) => expect(() => locationToPath(location)).toThrow(expect.objectContaining({ code: 'ArgumentInvalid' })),
+  );
+});

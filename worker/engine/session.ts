@@ -1,0 +1,172 @@
+/**
+ * ONNX Runtime, as the engine uses it: sessions, decoder layers, and the question whether a provider is there.
+ *
+ * Creating a session and running it block the calling thread for their whole duration, and a thread that is stopped
+ * inside a run aborts the process: hence the engine is a process of its own. Two variables belong into the environment
+ * that the process is started with, since the library reads them when it is loaded:
+ *   ORT_DISABLE_TELEMETRY=1   or the Linux library starts a telemetry thread
+ *   NVIDIA_TF32_OVERRIDE=0    or CUDA multiplies float32 with 10 bits of mantissa (the binding cannot pass use_tf32)
+ */
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { STATISTICS, type Statistic } from '../../shared/models/family.ts';
+import { LAYER_INPUT, LAYER_OUTPUT } from '../../shared/onnx/decoder-layer.ts';
+import { DATA_TYPE_OF, EXTERNAL_DATA_FOLDER, GraphBuilder } from '../../shared/onnx/graph.ts';
+
+export type Provider = 'cpu' | 'cuda';
+
+export interface SessionSettings {
+  readonly provider: Provider;
+  readonly deviceId: number;
+  /** Threads inside an operator; results do not depend on it. */
+  readonly threads: number;
+  /**
+   * Casts weights to the type of computation once, when the session is created, and packs them for the matrix kernel,
+   * instead of in every run: slow to create and twice the weights in memory, then faster. Results do not depend on it.
+   */
+  readonly foldCasts: boolean;
+}
+
+/**
+ * @throws EngineFailed with the runtime's own words: the model, a file or the device's memory does not suit it
+ */
+export async function createSession(modelBytes: Uint8Array, settings: SessionSettings): Promise<InferenceSession> {
+  try {
+    return await InferenceSession.create(modelBytes, sessionOptions(settings));
+  } catch (cause) {
+    throw engineFailed('could not load the model', settings, cause);
+  }
+}
+
+function sessionOptions({ provider, deviceId, threads, foldCasts }: SessionSettings): InferenceSession.SessionOptions {
+  return {
+    executionProviders: provider === 'cuda' ? [{ name: 'cuda', deviceId }, 'cpu'] : ['cpu'],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    executionMode: 'sequential',
+    graphOptimizationLevel: 'all',
+    logSeverityLevel: 3,
+    // Runs are long and few: an arena and a memory pattern only double what a second run holds.
+    enableCpuMemArena: false,
+    enableMemPattern: false,
+    extra: {
+      'session.model_external_initializers_file_folder_path': EXTERNAL_DATA_FOLDER,
+      // A spinning thread takes a core from the kernels and from the other processes of the node.
+      'session.intra_op.allow_spinning': '0',
+      ...(foldCasts ? {} : { 'optimization.disable_specified_optimizers': 'ConstantFolding' }),
+      ...(provider === 'cuda' ? { 'session.use_device_allocator_for_initializers': '1' } : {}),
+    },
+  };
+}
+
+export interface LayerOutputs {
+  /** Statistic → column sums of squares [B, D]; empty where the model was built without. */
+  readonly statistics: ReadonlyMap<Statistic, Float32Array>;
+  /** [B, S, H]; null where the model was built without. */
+  readonly hidden: Float32Array | null;
+}
+
+/** A session of a model of buildDecoderLayer. */
+export interface LayerSession {
+  /**
+   * `hidden` [B, S, H] float32, any B. It is not changed.
+   *
+   * @throws EngineFailed
+   */
+  run(hidden: Float32Array, dims: readonly [batch: number, sequence: number, width: number]): Promise<LayerOutputs>;
+  /** Gives the memory back; the session is of no use afterwards. */
+  release(): Promise<void>;
+}
+
+/** @throws EngineFailed */
+export async function createLayerSession(modelBytes: Uint8Array, settings: SessionSettings): Promise<LayerSession> {
+  const session = await createSession(modelBytes, settings);
+  return {
+    run: async (hidden, dims) => {
+      try {
+        return layerOutputs(await session.run({ [LAYER_INPUT]: new Tensor('float32', hidden, dims) }));
+      } catch (cause) {
+        throw engineFailed(`could not run the model on hidden states [${dims.join(', ')}]`, settings, cause);
+      }
+    },
+    release: () => session.release(),
+  };
+}
+
+function layerOutputs(outputs: InferenceSession.OnnxValueMapType): LayerOutputs {
+  const statistics = STATISTICS.filter((name) => outputs[name] !== undefined).map(
+    (name) => [name, float32Of(outputs[name])] as const,
+  );
+  return {
+    statistics: new Map(statistics),
+    hidden: outputs[LAYER_OUTPUT] === undefined ? null : float32Of(outputs[LAYER_OUTPUT]),
+  };
+}
+
+function float32Of(value: InferenceSession.OnnxValueMapType[string] | undefined): Float32Array {
+  return (value as Tensor).data as Float32Array;
+}
+
+/**
+ * The provider to compute on. Only a session tells whether CUDA is there (the binding's own list says what it was
+ * compiled with): one of two nodes is created and run. `auto` falls back to the CPU, a provider that was named does not.
+ *
+ * @throws ProviderUnavailable with the provider's own words
+ */
+export async function probeProvider(wanted: 'auto' | Provider, deviceId = 0): Promise<Provider> {
+  if (wanted === 'cpu') {
+    await tryProvider('cpu', deviceId);
+    return 'cpu';
+  }
+  try {
+    await tryProvider('cuda', deviceId);
+    return 'cuda';
+  } catch (thrown) {
+    if (wanted === 'cuda') throw thrown;
+    await tryProvider('cpu', deviceId);
+    return 'cpu';
+  }
+}
+
+async function tryProvider(provider: Provider, deviceId: number): Promise<void> {
+  const graph = new GraphBuilder('probe');
+  const input = graph.input('input', DATA_TYPE_OF.F32, [2]);
+  const doubled = graph.operator('Add', [input, input]);
+  graph.operator('Mul', [doubled, input], { output: 'output' });
+  graph.output('output', DATA_TYPE_OF.F32, [2]);
+  try {
+    const session = await createSession(graph.encode(), { provider, deviceId, threads: 1, foldCasts: true });
+    try {
+      await session.run({ input: new Tensor('float32', Float32Array.of(1, 3), [2]) });
+    } finally {
+      await session.release();
+    }
+  } catch (thrown) {
+    const cause = thrown instanceof SecateurError ? thrown.cause : thrown;
+    throw unavailable(provider, deviceId, cause);
+  }
+}
+
+function unavailable(provider: Provider, deviceId: number, cause: unknown): SecateurError {
+  const advice =
+    provider === 'cuda'
+      ? 'Install the CUDA libraries of onnxruntime-node and check that this process sees the device (nvidia-smi), or ask for provider cpu.'
+      : 'Install the dependencies again for this platform.';
+  return new SecateurError(
+    'ProviderUnavailable',
+    `ONNX Runtime: expected to compute on ${provider}${provider === 'cuda' ? `, device ${deviceId}` : ''}; it answered: ${wordsOf(cause)}. ${advice}`,
+    { cause, details: { provider, deviceId } },
+  );
+}
+
+function engineFailed(what: string, settings: SessionSettings, cause: unknown): SecateurError {
+  const { provider, deviceId } = settings;
+  return new SecateurError('EngineFailed', `ONNX Runtime on ${provider} ${what}: ${wordsOf(cause)}`, {
+    cause,
+    details: { provider, deviceId },
+  });
+}
+
+function wordsOf(cause: unknown): string {
+  return (cause instanceof Error ? cause.message : String(cause)).trim().replace(/\.$/, '');
+}
