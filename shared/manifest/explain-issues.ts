@@ -70,7 +70,7 @@ function exactlyOne(root: unknown, path: ManifestPath, names: readonly string[])
 }
 
 /** The keys that the schema knows in the mapping at `path`. */
-export function keysAt(schema: z.core.$ZodType, path: ManifestPath): string[] {
+function keysAt(schema: z.core.$ZodType, path: ManifestPath): string[] {
   if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault) {
     return keysAt(schema.unwrap(), path);
   }

@@ -22,7 +22,7 @@ import { showValue } from './expectation.ts';
 import type { ManifestPath } from './manifest-path.ts';
 
 /** A manifest is a page of text; a file this large is something else, given by mistake. */
-export const MANIFEST_SIZE_BYTES_MAX = 1024 * 1024;
+const MANIFEST_SIZE_BYTES_MAX = 1024 * 1024;
 /** Resolved aliases a document may have: far above what a person writes, far below what fills memory. */
 const ALIAS_COUNT_MAX = 100;
 
@@ -32,7 +32,7 @@ export interface Position {
   readonly column: number;
 }
 
-export interface PlacedMessage {
+interface PlacedMessage {
   readonly position: Position | undefined;
   readonly message: string;
 }

@@ -112,7 +112,7 @@ const pruningSchema = strict({
   .refine(oneOfSparsity.check, oneOfSparsity.rule)
   .meta({ description: 'What is pruned, how, and how much.', oneOf: oneOfSparsity.jsonSchema });
 
-export interface TextCalibration {
+interface TextCalibration {
   readonly text: readonly string[];
   readonly samples: number;
   readonly sequenceLength: number;
@@ -120,7 +120,7 @@ export interface TextCalibration {
   readonly microbatch: 'auto' | number;
 }
 
-export interface TokensCalibration {
+interface TokensCalibration {
   readonly tokens: string;
   /** Left out: every row of the file. */
   readonly samples?: number;
@@ -259,4 +259,3 @@ export const manifestSchema = strict({
 export type Manifest = z.infer<typeof manifestSchema>;
 export type CalibrationSpec = TextCalibration | TokensCalibration;
 export type PruningSpec = Manifest['spec']['pruning'];
-export type PlacementSpec = Manifest['spec']['placement'];

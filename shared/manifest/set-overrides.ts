@@ -59,7 +59,8 @@ export function parseOverride(text: string): SetOverride | { readonly problem: s
     segments.push(index === undefined ? (key ?? quoted!.replaceAll(/\\(.)/g, '$1')) : Number(index));
     end = SEGMENT.lastIndex;
   }
-  if (segments.length === 0 || typeof segments[0] === 'number' || text[end] !== '=') return { problem: FORM };
+  const startsWithKey = typeof segments[0] === 'string' && !text.startsWith('.');
+  if (!startsWithKey || text[end] !== '=') return { problem: FORM };
   if (segments.includes('__proto__')) return { problem: 'unknown key "__proto__"' };
   const valueText = text.slice(end + 1);
   if (valueText.trim() === '') {

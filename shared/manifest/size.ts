@@ -1,6 +1,6 @@
 /** Sizes as a manifest writes them: `5GB` (powers of 1000, as in Hugging Face), `2GiB` (powers of 1024), or bytes. */
 
-export const SIZE_UNITS: Readonly<Record<string, number>> = {
+const SIZE_UNITS: Readonly<Record<string, number>> = {
   B: 1,
   KB: 1e3,
   MB: 1e6,

@@ -86,11 +86,8 @@ describe('unit selection cases', () => {
     const scaler = new Float32Array(tensorOf(tensors, `${each.case}/scaler_row`).bytes.buffer);
     const norms = columnNormsFromScaler(scaler, each.case);
     const mask = unpackMask(tensorOf(tensors, each.key), each.rows, each.cols);
-    return { matrix, weights, norms, mask, ...prune() };
-    function prune() {
-      const pruned = pruneBoth(matrix, weights, norms, selectionOf(each, each.cols));
-      return { pruned: pruned.weights, zeros: pruned.zeros };
-    }
+    const { weights: pruned, zeros } = pruneBoth(matrix, weights, norms, selectionOf(each, each.cols));
+    return { matrix, weights, norms, mask, pruned, zeros };
   }
 
   test('there are as many as were made', () => {

@@ -21,8 +21,8 @@ export interface SessionSettings {
   /** Threads inside an operator; results do not depend on it. */
   readonly threads: number;
   /**
-   * Casts weights to the type of computation once, when the session is created, and packs them for the matrix kernel,
-   * instead of in every run: slow to create and twice the weights in memory, then faster. Results do not depend on it.
+   * Casts weights to the type of computation once, when the session is created, instead of in every run: slower to
+   * create and the cast weights stay in memory, then faster. Results do not depend on it.
    */
   readonly foldCasts: boolean;
 }
@@ -51,6 +51,9 @@ function sessionOptions({ provider, deviceId, threads, foldCasts }: SessionSetti
     enableMemPattern: false,
     extra: {
       'session.model_external_initializers_file_folder_path': EXTERNAL_DATA_FOLDER,
+      // Packed weights take another kernel, which rounds otherwise: then the bytes of a result would depend on whether
+      // casts are folded. It also copies weights that could stay mapped.
+      'session.disable_prepacking': '1',
       // A spinning thread takes a core from the kernels and from the other processes of the node.
       'session.intra_op.allow_spinning': '0',
       ...(foldCasts ? {} : { 'optimization.disable_specified_optimizers': 'ConstantFolding' }),

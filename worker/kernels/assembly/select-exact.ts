@@ -46,9 +46,20 @@ export function selectThreshold(metrics: usize, count: i32, rank: i32): u64 {
 
 function countBelow(metrics: usize, end: usize, pivot: u32): i32 {
   const pivots = i32x4.splat(pivot);
-  let counts = i32x4.splat(0);
-  for (let at = metrics; at < end; at += 16) counts = i32x4.sub(counts, i32x4.lt_s(v128.load(at), pivots));
-  return Lanes.sumI32(counts);
+  let counts0 = i32x4.splat(0);
+  let counts1 = counts0;
+  let counts2 = counts0;
+  let counts3 = counts0;
+  let at = metrics;
+  // Four counts: one would wait for itself in every round.
+  for (; at + 64 <= end; at += 64) {
+    counts0 = i32x4.sub(counts0, i32x4.lt_s(v128.load(at), pivots));
+    counts1 = i32x4.sub(counts1, i32x4.lt_s(v128.load(at, 16), pivots));
+    counts2 = i32x4.sub(counts2, i32x4.lt_s(v128.load(at, 32), pivots));
+    counts3 = i32x4.sub(counts3, i32x4.lt_s(v128.load(at, 48), pivots));
+  }
+  for (; at < end; at += 16) counts0 = i32x4.sub(counts0, i32x4.lt_s(v128.load(at), pivots));
+  return Lanes.sumI32(i32x4.add(i32x4.add(counts0, counts1), i32x4.add(counts2, counts3)));
 }
 
 function least(metrics: usize, end: usize): u32 {

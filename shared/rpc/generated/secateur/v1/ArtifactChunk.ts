@@ -1,13 +1,14 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/artifacts.proto
 
-import type { Long } from '@grpc/proto-loader';
 
 export interface ArtifactChunk {
-  'offset'?: (number | string | Long);
+  'offset'?: (number);
   /**
    * At most 1 MiB.
    */
-  'data'?: (Buffer | Uint8Array | string);
+  'data'?: (Uint8Array);
   /**
    * CRC-32 (ISO-HDLC) of data.
    */

@@ -1,3 +1,5 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/artifacts.proto
 
 import type * as grpc from '@grpc/grpc-js'
@@ -15,7 +17,7 @@ export interface ArtifactsClient extends grpc.Client {
   Read(argument: _secateur_v1_ReadArtifactRequest, options?: grpc.CallOptions): grpc.ClientReadableStream<_secateur_v1_ArtifactChunk__Output>;
   read(argument: _secateur_v1_ReadArtifactRequest, metadata: grpc.Metadata, options?: grpc.CallOptions): grpc.ClientReadableStream<_secateur_v1_ArtifactChunk__Output>;
   read(argument: _secateur_v1_ReadArtifactRequest, options?: grpc.CallOptions): grpc.ClientReadableStream<_secateur_v1_ArtifactChunk__Output>;
-  
+
   Write(metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_secateur_v1_WriteArtifactResponse__Output>): grpc.ClientWritableStream<_secateur_v1_WriteArtifactRequest>;
   Write(metadata: grpc.Metadata, callback: grpc.requestCallback<_secateur_v1_WriteArtifactResponse__Output>): grpc.ClientWritableStream<_secateur_v1_WriteArtifactRequest>;
   Write(options: grpc.CallOptions, callback: grpc.requestCallback<_secateur_v1_WriteArtifactResponse__Output>): grpc.ClientWritableStream<_secateur_v1_WriteArtifactRequest>;
@@ -24,7 +26,7 @@ export interface ArtifactsClient extends grpc.Client {
   write(metadata: grpc.Metadata, callback: grpc.requestCallback<_secateur_v1_WriteArtifactResponse__Output>): grpc.ClientWritableStream<_secateur_v1_WriteArtifactRequest>;
   write(options: grpc.CallOptions, callback: grpc.requestCallback<_secateur_v1_WriteArtifactResponse__Output>): grpc.ClientWritableStream<_secateur_v1_WriteArtifactRequest>;
   write(callback: grpc.requestCallback<_secateur_v1_WriteArtifactResponse__Output>): grpc.ClientWritableStream<_secateur_v1_WriteArtifactRequest>;
-  
+
 }
 
 /**
@@ -32,9 +34,9 @@ export interface ArtifactsClient extends grpc.Client {
  */
 export interface ArtifactsHandlers extends grpc.UntypedServiceImplementation {
   Read: grpc.handleServerStreamingCall<_secateur_v1_ReadArtifactRequest__Output, _secateur_v1_ArtifactChunk>;
-  
+
   Write: grpc.handleClientStreamingCall<_secateur_v1_WriteArtifactRequest__Output, _secateur_v1_WriteArtifactResponse>;
-  
+
 }
 
 export interface ArtifactsDefinition extends grpc.ServiceDefinition {

@@ -1,3 +1,5 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/workers.proto
 
 import type { Registered as _secateur_v1_Registered, Registered__Output as _secateur_v1_Registered__Output } from '../../secateur/v1/Registered.ts';

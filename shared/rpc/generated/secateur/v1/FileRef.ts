@@ -1,7 +1,8 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/common.proto
 
 import type { FileRoot as _secateur_v1_FileRoot, FileRoot__Output as _secateur_v1_FileRoot__Output } from '../../secateur/v1/FileRoot.ts';
-import type { Long } from '@grpc/proto-loader';
 
 export interface FileRef {
   'root'?: (_secateur_v1_FileRoot);
@@ -12,7 +13,7 @@ export interface FileRef {
   /**
    * Expected size; 0 where it is not known yet.
    */
-  'sizeBytes'?: (number | string | Long);
+  'sizeBytes'?: (number);
   /**
    * Expected SHA-256 in hex; empty where it is not known yet.
    */

@@ -1,3 +1,5 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/common.proto
 
 /**
@@ -24,22 +26,18 @@ export const FileRoot = {
  */
 export type FileRoot =
   | 'FILE_ROOT_UNSPECIFIED'
-  | 0
   /**
    * The source checkpoint's directory (read only).
    */
   | 'FILE_ROOT_SOURCE'
-  | 1
   /**
    * <output>/.secateur: committed layers, snapshots, calibration ids (read and write).
    */
   | 'FILE_ROOT_STAGING'
-  | 2
   /**
    * The manifest's calibration files, named by their position: "0", "1", … (read only).
    */
   | 'FILE_ROOT_CALIBRATION'
-  | 3
 
 /**
  * The folders that belong to a job. Nothing outside them can be named on the wire.

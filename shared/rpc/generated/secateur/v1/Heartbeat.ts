@@ -1,12 +1,13 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/workers.proto
 
 import type { TaskProgress as _secateur_v1_TaskProgress, TaskProgress__Output as _secateur_v1_TaskProgress__Output } from '../../secateur/v1/TaskProgress.ts';
-import type { Long } from '@grpc/proto-loader';
 
 export interface Heartbeat {
   'tasks'?: (_secateur_v1_TaskProgress)[];
-  'residentBytes'?: (number | string | Long);
-  'engineResidentBytes'?: (number | string | Long);
+  'residentBytes'?: (number);
+  'engineResidentBytes'?: (number);
 }
 
 export interface Heartbeat__Output {

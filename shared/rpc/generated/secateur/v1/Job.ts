@@ -1,9 +1,10 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/jobs.proto
 
 import type { Progress as _secateur_v1_Progress, Progress__Output as _secateur_v1_Progress__Output } from '../../secateur/v1/Progress.ts';
 import type { JobFailure as _secateur_v1_JobFailure, JobFailure__Output as _secateur_v1_JobFailure__Output } from '../../secateur/v1/JobFailure.ts';
 import type { StageStatus as _secateur_v1_StageStatus, StageStatus__Output as _secateur_v1_StageStatus__Output } from '../../secateur/v1/StageStatus.ts';
-import type { Long } from '@grpc/proto-loader';
 
 export interface Job {
   'id'?: (string);
@@ -21,12 +22,12 @@ export interface Job {
    * What is needed, what is there, in words.
    */
   'message'?: (string);
-  'sinceMs'?: (number | string | Long);
-  'submittedMs'?: (number | string | Long);
+  'sinceMs'?: (number);
+  'submittedMs'?: (number);
   /**
    * 0 until the job has ended.
    */
-  'endedMs'?: (number | string | Long);
+  'endedMs'?: (number);
   'destination'?: (string);
   'manifestJson'?: (string);
   /**
@@ -35,7 +36,7 @@ export interface Job {
   'planJson'?: (string);
   'progress'?: (_secateur_v1_Progress | null);
   'failure'?: (_secateur_v1_JobFailure | null);
-  'lastSequence'?: (number | string | Long);
+  'lastSequence'?: (number);
   'stages'?: (_secateur_v1_StageStatus)[];
 }
 

@@ -1,3 +1,5 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/jobs.proto
 
 import type * as grpc from '@grpc/grpc-js'
@@ -31,7 +33,7 @@ export interface JobsClient extends grpc.Client {
   cancel(argument: _secateur_v1_JobRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_secateur_v1_Job__Output>): grpc.ClientUnaryCall;
   cancel(argument: _secateur_v1_JobRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_secateur_v1_Job__Output>): grpc.ClientUnaryCall;
   cancel(argument: _secateur_v1_JobRequest, callback: grpc.requestCallback<_secateur_v1_Job__Output>): grpc.ClientUnaryCall;
-  
+
   Get(argument: _secateur_v1_JobRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_secateur_v1_Job__Output>): grpc.ClientUnaryCall;
   Get(argument: _secateur_v1_JobRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_secateur_v1_Job__Output>): grpc.ClientUnaryCall;
   Get(argument: _secateur_v1_JobRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_secateur_v1_Job__Output>): grpc.ClientUnaryCall;
@@ -40,7 +42,7 @@ export interface JobsClient extends grpc.Client {
   get(argument: _secateur_v1_JobRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_secateur_v1_Job__Output>): grpc.ClientUnaryCall;
   get(argument: _secateur_v1_JobRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_secateur_v1_Job__Output>): grpc.ClientUnaryCall;
   get(argument: _secateur_v1_JobRequest, callback: grpc.requestCallback<_secateur_v1_Job__Output>): grpc.ClientUnaryCall;
-  
+
   List(argument: _secateur_v1_ListRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_secateur_v1_ListResponse__Output>): grpc.ClientUnaryCall;
   List(argument: _secateur_v1_ListRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_secateur_v1_ListResponse__Output>): grpc.ClientUnaryCall;
   List(argument: _secateur_v1_ListRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_secateur_v1_ListResponse__Output>): grpc.ClientUnaryCall;
@@ -49,7 +51,7 @@ export interface JobsClient extends grpc.Client {
   list(argument: _secateur_v1_ListRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_secateur_v1_ListResponse__Output>): grpc.ClientUnaryCall;
   list(argument: _secateur_v1_ListRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_secateur_v1_ListResponse__Output>): grpc.ClientUnaryCall;
   list(argument: _secateur_v1_ListRequest, callback: grpc.requestCallback<_secateur_v1_ListResponse__Output>): grpc.ClientUnaryCall;
-  
+
   ListWorkers(argument: _secateur_v1_ListWorkersRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_secateur_v1_ListWorkersResponse__Output>): grpc.ClientUnaryCall;
   ListWorkers(argument: _secateur_v1_ListWorkersRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_secateur_v1_ListWorkersResponse__Output>): grpc.ClientUnaryCall;
   ListWorkers(argument: _secateur_v1_ListWorkersRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_secateur_v1_ListWorkersResponse__Output>): grpc.ClientUnaryCall;
@@ -58,12 +60,12 @@ export interface JobsClient extends grpc.Client {
   listWorkers(argument: _secateur_v1_ListWorkersRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_secateur_v1_ListWorkersResponse__Output>): grpc.ClientUnaryCall;
   listWorkers(argument: _secateur_v1_ListWorkersRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_secateur_v1_ListWorkersResponse__Output>): grpc.ClientUnaryCall;
   listWorkers(argument: _secateur_v1_ListWorkersRequest, callback: grpc.requestCallback<_secateur_v1_ListWorkersResponse__Output>): grpc.ClientUnaryCall;
-  
+
   Logs(argument: _secateur_v1_LogsRequest, metadata: grpc.Metadata, options?: grpc.CallOptions): grpc.ClientReadableStream<_secateur_v1_LogsResponse__Output>;
   Logs(argument: _secateur_v1_LogsRequest, options?: grpc.CallOptions): grpc.ClientReadableStream<_secateur_v1_LogsResponse__Output>;
   logs(argument: _secateur_v1_LogsRequest, metadata: grpc.Metadata, options?: grpc.CallOptions): grpc.ClientReadableStream<_secateur_v1_LogsResponse__Output>;
   logs(argument: _secateur_v1_LogsRequest, options?: grpc.CallOptions): grpc.ClientReadableStream<_secateur_v1_LogsResponse__Output>;
-  
+
   /**
    * Reads the inputs and says what a job would do, without taking it.
    */
@@ -78,7 +80,7 @@ export interface JobsClient extends grpc.Client {
   plan(argument: _secateur_v1_PlanRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_secateur_v1_PlanResponse__Output>): grpc.ClientUnaryCall;
   plan(argument: _secateur_v1_PlanRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_secateur_v1_PlanResponse__Output>): grpc.ClientUnaryCall;
   plan(argument: _secateur_v1_PlanRequest, callback: grpc.requestCallback<_secateur_v1_PlanResponse__Output>): grpc.ClientUnaryCall;
-  
+
   /**
    * A failed or cancelled job goes on, once its inputs are found unchanged.
    */
@@ -93,7 +95,7 @@ export interface JobsClient extends grpc.Client {
   resume(argument: _secateur_v1_JobRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_secateur_v1_Job__Output>): grpc.ClientUnaryCall;
   resume(argument: _secateur_v1_JobRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_secateur_v1_Job__Output>): grpc.ClientUnaryCall;
   resume(argument: _secateur_v1_JobRequest, callback: grpc.requestCallback<_secateur_v1_Job__Output>): grpc.ClientUnaryCall;
-  
+
   /**
    * Takes a job. Answers once it is in the journal.
    */
@@ -108,7 +110,7 @@ export interface JobsClient extends grpc.Client {
   submit(argument: _secateur_v1_SubmitRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_secateur_v1_Job__Output>): grpc.ClientUnaryCall;
   submit(argument: _secateur_v1_SubmitRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_secateur_v1_Job__Output>): grpc.ClientUnaryCall;
   submit(argument: _secateur_v1_SubmitRequest, callback: grpc.requestCallback<_secateur_v1_Job__Output>): grpc.ClientUnaryCall;
-  
+
   /**
    * Events after a sequence number, then new ones as they come, with progress between them. Ends after the job's last event.
    */
@@ -119,7 +121,7 @@ export interface JobsClient extends grpc.Client {
    */
   watch(argument: _secateur_v1_WatchRequest, metadata: grpc.Metadata, options?: grpc.CallOptions): grpc.ClientReadableStream<_secateur_v1_WatchResponse__Output>;
   watch(argument: _secateur_v1_WatchRequest, options?: grpc.CallOptions): grpc.ClientReadableStream<_secateur_v1_WatchResponse__Output>;
-  
+
 }
 
 export interface JobsHandlers extends grpc.UntypedServiceImplementation {
@@ -127,35 +129,35 @@ export interface JobsHandlers extends grpc.UntypedServiceImplementation {
    * Stops a job. Committed layers stay; Resume goes on from them.
    */
   Cancel: grpc.handleUnaryCall<_secateur_v1_JobRequest__Output, _secateur_v1_Job>;
-  
+
   Get: grpc.handleUnaryCall<_secateur_v1_JobRequest__Output, _secateur_v1_Job>;
-  
+
   List: grpc.handleUnaryCall<_secateur_v1_ListRequest__Output, _secateur_v1_ListResponse>;
-  
+
   ListWorkers: grpc.handleUnaryCall<_secateur_v1_ListWorkersRequest__Output, _secateur_v1_ListWorkersResponse>;
-  
+
   Logs: grpc.handleServerStreamingCall<_secateur_v1_LogsRequest__Output, _secateur_v1_LogsResponse>;
-  
+
   /**
    * Reads the inputs and says what a job would do, without taking it.
    */
   Plan: grpc.handleUnaryCall<_secateur_v1_PlanRequest__Output, _secateur_v1_PlanResponse>;
-  
+
   /**
    * A failed or cancelled job goes on, once its inputs are found unchanged.
    */
   Resume: grpc.handleUnaryCall<_secateur_v1_JobRequest__Output, _secateur_v1_Job>;
-  
+
   /**
    * Takes a job. Answers once it is in the journal.
    */
   Submit: grpc.handleUnaryCall<_secateur_v1_SubmitRequest__Output, _secateur_v1_Job>;
-  
+
   /**
    * Events after a sequence number, then new ones as they come, with progress between them. Ends after the job's last event.
    */
   Watch: grpc.handleServerStreamingCall<_secateur_v1_WatchRequest__Output, _secateur_v1_WatchResponse>;
-  
+
 }
 
 export interface JobsDefinition extends grpc.ServiceDefinition {

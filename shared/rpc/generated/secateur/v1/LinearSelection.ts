@@ -1,3 +1,5 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/common.proto
 
 import type { GroupPattern as _secateur_v1_GroupPattern, GroupPattern__Output as _secateur_v1_GroupPattern__Output } from '../../secateur/v1/GroupPattern.ts';
@@ -9,7 +11,7 @@ export interface LinearSelection {
   'tensor'?: (string);
   'statistic'?: (string);
   'keepAll'?: (boolean);
-  'sparsity'?: (number | string);
+  'sparsity'?: (number);
   'pattern'?: (_secateur_v1_GroupPattern | null);
   'selection'?: "keepAll"|"sparsity"|"pattern";
 }

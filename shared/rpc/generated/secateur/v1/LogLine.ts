@@ -1,6 +1,7 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/workers.proto
 
-import type { Long } from '@grpc/proto-loader';
 
 export interface LogLine {
   'job'?: (string);
@@ -10,7 +11,7 @@ export interface LogLine {
    */
   'source'?: (string);
   'level'?: (string);
-  'atMs'?: (number | string | Long);
+  'atMs'?: (number);
   'message'?: (string);
 }
 

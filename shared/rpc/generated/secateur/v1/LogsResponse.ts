@@ -1,12 +1,13 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/jobs.proto
 
-import type { Long } from '@grpc/proto-loader';
 
 export interface LogsResponse {
   'worker'?: (string);
   'source'?: (string);
   'level'?: (string);
-  'atMs'?: (number | string | Long);
+  'atMs'?: (number);
   'task'?: (string);
   'message'?: (string);
 }

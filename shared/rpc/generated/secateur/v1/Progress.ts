@@ -1,3 +1,5 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/jobs.proto
 
 
@@ -7,13 +9,13 @@ export interface Progress {
   /**
    * Work done and work in all, in tokens through layers; both passes of a layer count.
    */
-  'workDone'?: (number | string);
-  'workTotal'?: (number | string);
-  'tokensPerSecond'?: (number | string);
+  'workDone'?: (number);
+  'workTotal'?: (number);
+  'tokensPerSecond'?: (number);
   /**
    * Negative: not known yet.
    */
-  'remainingMs'?: (number | string);
+  'remainingMs'?: (number);
   'activity'?: (string);
 }
 

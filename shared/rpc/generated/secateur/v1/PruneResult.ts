@@ -1,3 +1,5 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/common.proto
 
 import type { FileRef as _secateur_v1_FileRef, FileRef__Output as _secateur_v1_FileRef__Output } from '../../secateur/v1/FileRef.ts';
@@ -6,8 +8,8 @@ import type { PrunedTensor as _secateur_v1_PrunedTensor, PrunedTensor__Output as
 export interface PruneResult {
   'file'?: (_secateur_v1_FileRef | null);
   'tensors'?: (_secateur_v1_PrunedTensor)[];
-  'pruneMs'?: (number | string);
-  'commitMs'?: (number | string);
+  'pruneMs'?: (number);
+  'commitMs'?: (number);
 }
 
 export interface PruneResult__Output {

@@ -1,11 +1,12 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/common.proto
 
-import type { Long } from '@grpc/proto-loader';
 
 export interface PrunedTensor {
   'name'?: (string);
-  'elements'?: (number | string | Long);
-  'zeros'?: (number | string | Long);
+  'elements'?: (number);
+  'zeros'?: (number);
   'pruned'?: (boolean);
 }
 

@@ -1,8 +1,9 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/workers.proto
 
 import type { TaskIdentity as _secateur_v1_TaskIdentity, TaskIdentity__Output as _secateur_v1_TaskIdentity__Output } from '../../secateur/v1/TaskIdentity.ts';
 import type { Holding as _secateur_v1_Holding, Holding__Output as _secateur_v1_Holding__Output } from '../../secateur/v1/Holding.ts';
-import type { Long } from '@grpc/proto-loader';
 
 export interface Register {
   /**
@@ -21,7 +22,7 @@ export interface Register {
    */
   'provider'?: (string);
   'threads'?: (number);
-  'memoryBytes'?: (number | string | Long);
+  'memoryBytes'?: (number);
   /**
    * Tasks running, or finished and not acknowledged.
    */

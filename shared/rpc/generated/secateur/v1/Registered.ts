@@ -1,9 +1,10 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/workers.proto
 
-import type { Long } from '@grpc/proto-loader';
 
 export interface Registered {
-  'epoch'?: (number | string | Long);
+  'epoch'?: (number);
   'heartbeatIntervalMs'?: (number);
   'coordinatorVersion'?: (string);
 }

@@ -1,3 +1,5 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/workers.proto
 
 import type { TaskIdentity as _secateur_v1_TaskIdentity, TaskIdentity__Output as _secateur_v1_TaskIdentity__Output } from '../../secateur/v1/TaskIdentity.ts';
@@ -13,7 +15,7 @@ export interface SampleStatistics {
   /**
    * The layer's statistics one after the other in the order of the model's description, float32 little-endian.
    */
-  'float32'?: (Buffer | Uint8Array | string);
+  'float32'?: (Uint8Array);
 }
 
 /**

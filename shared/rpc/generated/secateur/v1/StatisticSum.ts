@@ -1,3 +1,5 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/common.proto
 
 
@@ -6,7 +8,7 @@
  */
 export interface StatisticSum {
   'statistic'?: (string);
-  'float64'?: (Buffer | Uint8Array | string);
+  'float64'?: (Uint8Array);
 }
 
 /**

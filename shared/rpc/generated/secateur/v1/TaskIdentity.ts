@@ -1,6 +1,7 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/common.proto
 
-import type { Long } from '@grpc/proto-loader';
 
 /**
  * Which attempt of which task this is about. A message whose identity is not the one leased is ignored.
@@ -9,7 +10,7 @@ export interface TaskIdentity {
   'job'?: (string);
   'task'?: (string);
   'attempt'?: (number);
-  'epoch'?: (number | string | Long);
+  'epoch'?: (number);
 }
 
 /**

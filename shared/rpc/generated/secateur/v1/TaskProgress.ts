@@ -1,15 +1,16 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/workers.proto
 
 import type { TaskIdentity as _secateur_v1_TaskIdentity, TaskIdentity__Output as _secateur_v1_TaskIdentity__Output } from '../../secateur/v1/TaskIdentity.ts';
-import type { Long } from '@grpc/proto-loader';
 
 export interface TaskProgress {
   'identity'?: (_secateur_v1_TaskIdentity | null);
   /**
    * Tokens for a pass; bytes for a digest or a prune.
    */
-  'done'?: (number | string | Long);
-  'total'?: (number | string | Long);
+  'done'?: (number);
+  'total'?: (number);
   'unit'?: (string);
 }
 

@@ -1,7 +1,8 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/common.proto
 
 import type { FileRef as _secateur_v1_FileRef, FileRef__Output as _secateur_v1_FileRef__Output } from '../../secateur/v1/FileRef.ts';
-import type { Long } from '@grpc/proto-loader';
 
 /**
  * A tensor's bytes: a contiguous range of one safetensors file.
@@ -9,10 +10,10 @@ import type { Long } from '@grpc/proto-loader';
 export interface TensorRef {
   'name'?: (string);
   'dtype'?: (string);
-  'shape'?: (number | string | Long)[];
+  'shape'?: (number)[];
   'file'?: (_secateur_v1_FileRef | null);
-  'offset'?: (number | string | Long);
-  'sizeBytes'?: (number | string | Long);
+  'offset'?: (number);
+  'sizeBytes'?: (number);
 }
 
 /**

@@ -1,11 +1,12 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/jobs.proto
 
-import type { Long } from '@grpc/proto-loader';
 
 export interface WatchRequest {
   'job'?: (string);
   'namespace'?: (string);
-  'afterSequence'?: (number | string | Long);
+  'afterSequence'?: (number);
 }
 
 export interface WatchRequest__Output {

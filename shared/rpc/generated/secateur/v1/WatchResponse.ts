@@ -1,3 +1,5 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/jobs.proto
 
 import type { Progress as _secateur_v1_Progress, Progress__Output as _secateur_v1_Progress__Output } from '../../secateur/v1/Progress.ts';

@@ -1,3 +1,5 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/workers.proto
 
 import type { Register as _secateur_v1_Register, Register__Output as _secateur_v1_Register__Output } from '../../secateur/v1/Register.ts';

@@ -1,6 +1,7 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/jobs.proto
 
-import type { Long } from '@grpc/proto-loader';
 
 export interface WorkerStatus {
   'worker'?: (string);
@@ -8,11 +9,11 @@ export interface WorkerStatus {
   'draining'?: (boolean);
   'provider'?: (string);
   'threads'?: (number);
-  'memoryBytes'?: (number | string | Long);
-  'residentBytes'?: (number | string | Long);
-  'engineResidentBytes'?: (number | string | Long);
+  'memoryBytes'?: (number);
+  'residentBytes'?: (number);
+  'engineResidentBytes'?: (number);
   'host'?: (string);
-  'sinceMs'?: (number | string | Long);
+  'sinceMs'?: (number);
   'task'?: (string);
   'version'?: (string);
 }

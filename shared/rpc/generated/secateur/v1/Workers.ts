@@ -1,3 +1,5 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/workers.proto
 
 import type * as grpc from '@grpc/grpc-js'
@@ -19,7 +21,7 @@ export interface WorkersClient extends grpc.Client {
    */
   attach(metadata: grpc.Metadata, options?: grpc.CallOptions): grpc.ClientDuplexStream<_secateur_v1_WorkerMessage, _secateur_v1_CoordinatorMessage__Output>;
   attach(options?: grpc.CallOptions): grpc.ClientDuplexStream<_secateur_v1_WorkerMessage, _secateur_v1_CoordinatorMessage__Output>;
-  
+
 }
 
 /**
@@ -30,7 +32,7 @@ export interface WorkersHandlers extends grpc.UntypedServiceImplementation {
    * One stream for the worker's life. The first message is Register; the answer is Registered.
    */
   Attach: grpc.handleBidiStreamingCall<_secateur_v1_WorkerMessage__Output, _secateur_v1_CoordinatorMessage>;
-  
+
 }
 
 export interface WorkersDefinition extends grpc.ServiceDefinition {

@@ -1,3 +1,5 @@
+// Generated from protos/ by `npm run build:proto`; do not edit.
+
 // Original file: protos/secateur/v1/artifacts.proto
 
 import type { WriteArtifactHeader as _secateur_v1_WriteArtifactHeader, WriteArtifactHeader__Output as _secateur_v1_WriteArtifactHeader__Output } from '../../secateur/v1/WriteArtifactHeader.ts';
