@@ -70,8 +70,8 @@ export function createClient<Name extends ServiceName>(
   settings: ChannelSettings<ChannelCredentials> = {},
 ): ServiceClient<InstanceType<Services[Name]>> {
   const { credentials = clientCredentials.createInsecure(), channelOptions = {} } = settings;
-  const constructor = SERVICES[service] as new (...args: ConstructorParameters<typeof Client>) => Client;
-  const client = new constructor(address, credentials, { ...CLIENT_OPTIONS, ...channelOptions });
+  const ClientOfService = SERVICES[service] as new (...args: ConstructorParameters<typeof Client>) => Client;
+  const client = new ClientOfService(address, credentials, { ...CLIENT_OPTIONS, ...channelOptions });
   return Object.assign(client, { address }) as unknown as ServiceClient<InstanceType<Services[Name]>>;
 }
 

@@ -88,7 +88,9 @@ export class Agent {
   }
 
   private startEngine(): EngineProcess {
-    const engine = new EngineProcess(this.options, {
+    const { provider, deviceId, threads, coordinator, storage, cacheDirectory, failpoint, slowMs } = this.options;
+    const settings = { provider, deviceId, threads, coordinator, storage, cacheDirectory, failpoint, slowMs };
+    const engine = new EngineProcess(settings, {
       message: (message) => {
         if (this.engine === engine) this.engineSaid(message);
       },

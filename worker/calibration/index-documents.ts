@@ -5,10 +5,15 @@ import { type DocumentPlace, readDocument, readDocuments } from './read-document
 /** 640 MB of index; the C4 shard that the Wanda paper draws from has 356,317 documents. */
 export const DOCUMENT_COUNT_MAX = 20_000_000;
 
+/** A document's place, its file also by its number in the list of files. */
+export interface IndexedPlace extends DocumentPlace {
+  readonly fileIndex: number;
+}
+
 /** Documents by number, 0 .. count - 1, in the order of the files and of the lines in them. */
 export interface DocumentSource {
   readonly count: number;
-  place(document: number): DocumentPlace;
+  place(document: number): IndexedPlace;
   read(document: number): Promise<string>;
 }
 
@@ -20,29 +25,27 @@ export interface DocumentSource {
 export async function indexDocuments(files: readonly string[]): Promise<DocumentSource> {
   // Columns of numbers, because a corpus of millions of objects would not fit.
   const [fileIndexes, lines, offsets, sizes]: [number[], number[], number[], number[]] = [[], [], [], []];
-  for (const [fileIndex, file] of files.entries()) {
-    for await (const { line, offset, sizeBytes } of readDocuments([file])) {
-      if (lines.length === DOCUMENT_COUNT_MAX) {
-        throw new SecateurError(
-          'CalibrationInvalid',
-          `${file}:${line}: expected at most ${DOCUMENT_COUNT_MAX} documents in all; found more. Give fewer files: a sample of the corpus calibrates as well.`,
-          { details: { file, line, documentCountMax: DOCUMENT_COUNT_MAX } },
-        );
-      }
-      fileIndexes.push(fileIndex);
-      lines.push(line);
-      offsets.push(offset);
-      sizes.push(sizeBytes);
+  for await (const { fileIndex, file, line, offset, sizeBytes } of readDocuments(files)) {
+    if (lines.length === DOCUMENT_COUNT_MAX) {
+      throw new SecateurError(
+        'CalibrationInvalid',
+        `${file}:${line}: expected at most ${DOCUMENT_COUNT_MAX} documents in all; found more. Give fewer files: a sample of the corpus calibrates as well.`,
+        { details: { file, line, documentCountMax: DOCUMENT_COUNT_MAX } },
+      );
     }
+    fileIndexes.push(fileIndex);
+    lines.push(line);
+    offsets.push(offset);
+    sizes.push(sizeBytes);
   }
-  const place = (document: number): DocumentPlace => {
+  const place = (document: number): IndexedPlace => {
     const [fileIndex, line] = [fileIndexes[document], lines[document]];
     const [offset, sizeBytes] = [offsets[document], sizes[document]];
     invariant(
       fileIndex !== undefined && line !== undefined && offset !== undefined && sizeBytes !== undefined,
       `document ${document} is one of ${lines.length}`,
     );
-    return { file: files[fileIndex] as string, line, offset, sizeBytes };
+    return { fileIndex, file: files[fileIndex] as string, line, offset, sizeBytes };
   };
   return { count: lines.length, place, read: (document) => readDocument(place(document)) };
 }

@@ -1,13 +1,94 @@
-import { digestFile } from '../../shared/checkpoint/source-digest.ts';
-import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
-import { readTensorBytes } from '../../shared/safetensors/read-tensor.ts';
-import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
-export type CalibrationSpec = { kind: 'text'; files: string[]; samples: number; sequenceLength: number; seed: number } | { kind: 'tokens'; file: string; samples: number | null };
-export async function prepareCalibration(spec: CalibrationSpec, _modelDirectory: string, _vocabularySize: number, outputFile: string) {
-  if (spec.kind === 'text') throw new Error('text');
-  const ids = (await readSafetensorsHeader(spec.file)).tensors.get('input_ids');
-  if (ids === undefined) throw new Error('no ids');
-  const [samples = 0, sequenceLength = 0] = ids.shape;
-  await writeSafetensorsFile(outputFile, [{ name: 'input_ids', dtype: 'I32', shape: [samples, sequenceLength], data: await readTensorBytes(ids) }]);
-  return { samples, sequenceLength, windows: [], ...(await digestFile(outputFile)) };
+/** Calibration data of a job: one safetensors file with `input_ids` I32 [samples, sequenceLength]. */
+import { createHash } from 'node:crypto';
+import { invariant } from '../../shared/errors/secateur-error.ts';
+import { layoutSafetensors } from '../../shared/safetensors/layout.ts';
+import { writeFileAtomic } from '../../shared/storage/atomic-file.ts';
+import { indexDocuments } from './index-documents.ts';
+import { type LoadedTokens, loadTokens } from './load-tokens.ts';
+import { type CalibrationWindow, selectWindows } from './select-windows.ts';
+import { loadTokenizer } from './tokenizer.ts';
+
+export interface TextSource {
+  readonly kind: 'text';
+  readonly files: readonly string[];
+  readonly samples: number;
+  readonly sequenceLength: number;
+  readonly seed: number;
+}
+
+export interface TokensSource {
+  readonly kind: 'tokens';
+  readonly file: string;
+  /** The first rows of the file; null: all of them. */
+  readonly samples: number | null;
+}
+
+export interface PreparedCalibration {
+  readonly samples: number;
+  readonly sequenceLength: number;
+  readonly sha256: string;
+  readonly sizeBytes: number;
+  /** Where each sequence comes from; none for token ids that were given. */
+  readonly windows: readonly CalibrationWindow[];
+}
+
+interface Calibration extends LoadedTokens {
+  readonly windows: readonly CalibrationWindow[];
+  readonly provenance: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Writes the calibration data to `outputFile`, whole or not at all. Its bytes depend on the text (or ids), the
+ * tokenizer and the settings, never on where the files lie: the provenance in its metadata counts files by number.
+ *
+ * @param modelDirectory with the model's tokenizer; not looked at for `tokens`
+ * @throws CalibrationInvalid, SafetensorsInvalid, SourceMissing, SourceChanged, StorageFailed, StorageFull
+ */
+export async function prepareCalibration(
+  source: TextSource | TokensSource,
+  modelDirectory: string,
+  vocabularySize: number,
+  outputFile: string,
+): Promise<PreparedCalibration> {
+  const calibration =
+    source.kind === 'text'
+      ? await fromText(source, modelDirectory, vocabularySize)
+      : await fromTokens(source, vocabularySize);
+  const { ids, samples, sequenceLength, windows, provenance } = calibration;
+  invariant(ids.length === samples * sequenceLength, `${ids.length} ids are [${samples}, ${sequenceLength}]`);
+
+  const data = new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength);
+  const { headerBytes } = layoutSafetensors([{ name: 'input_ids', dtype: 'I32', shape: [samples, sequenceLength] }], {
+    format: 'pt',
+    calibration: JSON.stringify(provenance),
+  });
+  await writeFileAtomic(outputFile, [headerBytes, data]);
+  const sha256 = createHash('sha256').update(headerBytes).update(data).digest('hex');
+  return { samples, sequenceLength, sha256, sizeBytes: headerBytes.byteLength + data.byteLength, windows };
+}
+
+async function fromText(source: TextSource, modelDirectory: string, vocabularySize: number): Promise<Calibration> {
+  const { files, samples, sequenceLength, seed } = source;
+  // The tokenizer first: what is wrong with it shows before gigabytes of text are read.
+  const tokenizer = await loadTokenizer(modelDirectory, vocabularySize);
+  const documents = await indexDocuments(files);
+  const { ids, windows } = await selectWindows(documents, tokenizer.encode, { samples, sequenceLength, seed });
+  const provenance = {
+    source: 'text',
+    generator: 'xoshiro128**',
+    seed,
+    documentCount: documents.count,
+    windows: windows.map((window) => [
+      documents.place(window.document).fileIndex,
+      window.line,
+      window.document,
+      window.firstToken,
+    ]),
+  };
+  return { ids, samples, sequenceLength, windows, provenance };
+}
+
+async function fromTokens(source: TokensSource, vocabularySize: number): Promise<Calibration> {
+  const loaded = await loadTokens(source.file, source.samples, vocabularySize);
+  return { ...loaded, windows: [], provenance: { source: 'tokens' } };
 }

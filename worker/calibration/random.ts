@@ -21,7 +21,12 @@ export function seededRandom(seed: number): Random {
   invariant(Number.isSafeInteger(seed) && seed >= 0, `a seed is a non-negative integer, not ${seed}`);
   const words = splitMix64(BigInt(seed));
   const [low, high] = [words(), words()];
-  return xoshiro128StarStar([Number(low & 0xffffffffn), Number(low >> 32n), Number(high & 0xffffffffn), Number(high >> 32n)]);
+  return xoshiro128StarStar([
+    Number(low & 0xffffffffn),
+    Number(low >> 32n),
+    Number(high & 0xffffffffn),
+    Number(high >> 32n),
+  ]);
 }
 
 /** The generator at a given state: four 32-bit words, not all zero. */
@@ -43,7 +48,10 @@ export function xoshiro128StarStar(state: readonly [number, number, number, numb
     return result;
   }
   function below(count: number): number {
-    invariant(Number.isInteger(count) && count >= 1 && count <= UINT32_COUNT, `a draw is among 1 .. 2^32, not ${count}`);
+    invariant(
+      Number.isInteger(count) && count >= 1 && count <= UINT32_COUNT,
+      `a draw is among 1 .. 2^32, not ${count}`,
+    );
     // The numbers beyond the last whole multiple of `count` would favour the small results: they are drawn again.
     const fair = UINT32_COUNT - (UINT32_COUNT % count);
     let drawn = nextUint32();

@@ -5,8 +5,7 @@
  * 2. Every line of every file is checked, so that a bad line is found whatever the seed draws.
  * 3. Text is taken as it is: no trimming, no change of line ends. Only a byte order mark at a file's beginning goes.
  */
-import { createReadStream } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 
@@ -29,8 +28,12 @@ export interface DocumentPlace {
 }
 
 export interface TextDocument extends DocumentPlace {
+  /** Number of the file in the list of files, from 0. */
+  readonly fileIndex: number;
   readonly text: string;
 }
+
+type FoundDocument = Omit<TextDocument, 'fileIndex'>;
 
 /**
  * Every document of the files, in their order.
@@ -39,12 +42,13 @@ export interface TextDocument extends DocumentPlace {
  * string `text`, bytes that are not UTF-8, a document that is too large; SourceMissing; StorageFailed
  */
 export async function* readDocuments(files: readonly string[]): AsyncGenerator<TextDocument> {
-  for (const file of files) {
-    const read = isOneDocument(file) ? readWhole(file) : readLines(file);
+  // All names before any content: a mistake in the last one shows at once.
+  const readers = files.map((file) => (isOneDocument(file) ? readWhole : readLines));
+  for (const [fileIndex, file] of files.entries()) {
     let count = 0;
-    for await (const document of read) {
+    for await (const document of (readers[fileIndex] as typeof readWhole)(file)) {
       count++;
-      yield document;
+      yield { fileIndex, ...document };
     }
     if (count === 0) {
       throw invalid(file, 1, 'expected text; found an empty file. Remove it from spec.calibration.text, or fill it.');
@@ -73,14 +77,14 @@ function isOneDocument(file: string): boolean {
   if (extension === '.jsonl') return false;
   throw invalid(
     file,
-    1,
+    null,
     `expected a file whose name ends in .txt, .md (one document) or .jsonl (a document a line); found ${extension === '' ? 'no extension' : extension}. Rename or convert it.`,
   );
 }
 
-async function* readWhole(file: string): AsyncGenerator<TextDocument> {
+async function* readWhole(file: string): AsyncGenerator<FoundDocument> {
   const handle = await openText(file);
-  let document: TextDocument | undefined;
+  let document: FoundDocument | undefined;
   try {
     const sizeBytes = (await handle.stat()).size;
     checkSize(file, 1, sizeBytes);
@@ -96,7 +100,7 @@ async function* readWhole(file: string): AsyncGenerator<TextDocument> {
   if (document !== undefined) yield document;
 }
 
-async function* readLines(file: string): AsyncGenerator<TextDocument> {
+async function* readLines(file: string): AsyncGenerator<FoundDocument> {
   let line = 1;
   for await (const { bytes, offset } of splitLines(file)) {
     const mark = offset === 0 ? markSizeBytes(bytes) : 0;
@@ -136,8 +140,10 @@ async function* splitLines(file: string): AsyncGenerator<{ bytes: Uint8Array; of
 }
 
 async function* readChunks(file: string): AsyncGenerator<Buffer> {
+  const handle = await openText(file);
   try {
-    yield* createReadStream(file, { highWaterMark: CHUNK_SIZE_BYTES }) as AsyncIterable<Buffer>;
+    // The stream closes the handle, also when the reader stops early.
+    yield* handle.createReadStream({ highWaterMark: CHUNK_SIZE_BYTES }) as AsyncIterable<Buffer>;
   } catch (thrown) {
     throw toSecateurError(thrown);
   }
@@ -151,10 +157,19 @@ function decodeLine(bytes: Uint8Array, place: DocumentPlace): string {
   } catch (cause) {
     if (cause instanceof SecateurError) throw cause;
     const found = (cause as Error).message;
-    throw invalid(file, line, `expected a JSON object such as {"text": "..."}; found invalid JSON: ${found}. Correct the line.`, cause);
+    throw invalid(
+      file,
+      line,
+      `expected a JSON object such as {"text": "..."}; found invalid JSON: ${found}. Correct the line.`,
+      cause,
+    );
   }
   if (typeof record !== 'object' || record === null || Array.isArray(record)) {
-    throw invalid(file, line, `expected a JSON object such as {"text": "..."}; found ${kindOf(record)}. Correct the line.`);
+    throw invalid(
+      file,
+      line,
+      `expected a JSON object such as {"text": "..."}; found ${kindOf(record)}. Correct the line.`,
+    );
   }
   if (!Object.hasOwn(record, 'text')) {
     const keys = Object.keys(record).slice(0, 8).join(', ') || 'no field';
@@ -165,7 +180,11 @@ function decodeLine(bytes: Uint8Array, place: DocumentPlace): string {
     throw invalid(file, line, `expected a string in the field "text"; found ${kindOf(text)}. Correct the line.`);
   }
   if (!text.isWellFormed()) {
-    throw invalid(file, line, 'expected Unicode text; found half of a surrogate pair (\\ud800 to \\udfff alone). Correct the line.');
+    throw invalid(
+      file,
+      line,
+      'expected Unicode text; found half of a surrogate pair (\\ud800 to \\udfff alone). Correct the line.',
+    );
   }
   return text;
 }
@@ -193,12 +212,16 @@ function decode(bytes: Uint8Array, file: string, line: number): string {
   }
 }
 
+/** Opens a regular file; anything else (a folder, a pipe that nobody writes to) is refused rather than waited for. */
 async function openText(file: string): Promise<FileHandle> {
   try {
-    return await open(file, 'r');
+    if ((await stat(file)).isFile()) return await open(file, 'r');
   } catch (thrown) {
     throw toSecateurError(thrown);
   }
+  throw new SecateurError('SourceMissing', `${file}: expected a file; found something else. Check the path.`, {
+    details: { file },
+  });
 }
 
 async function readRange(handle: FileHandle, place: DocumentPlace): Promise<Uint8Array> {
@@ -244,9 +267,10 @@ function kindOf(value: unknown): string {
   return Array.isArray(value) ? 'a list' : `a value of type ${typeof value}`;
 }
 
-function invalid(file: string, line: number, problem: string, cause?: unknown): SecateurError {
-  return new SecateurError('CalibrationInvalid', `${file}:${line}: ${problem}`, {
-    details: { file, line },
+function invalid(file: string, line: number | null, problem: string, cause?: unknown): SecateurError {
+  const where = line === null ? file : `${file}:${line}`;
+  return new SecateurError('CalibrationInvalid', `${where}: ${problem}`, {
+    details: line === null ? { file } : { file, line },
     ...(cause === undefined ? {} : { cause }),
   });
 }

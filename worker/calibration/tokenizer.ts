@@ -56,7 +56,11 @@ function encode(tokenizer: HuggingFaceTokenizer, text: string, file: string, voc
   try {
     ({ ids, tokens } = tokenizer.encode(text));
   } catch (cause) {
-    throw invalid(file, `expected token ids for a document; the tokenizer failed: ${(cause as Error).message}. ${INSTEAD}`, cause);
+    throw invalid(
+      file,
+      `expected token ids for a document; the tokenizer failed: ${(cause as Error).message}. ${INSTEAD}`,
+      cause,
+    );
   }
   for (const [position, id] of ids.entries()) {
     if (Number.isInteger(id) && id >= 0 && id < vocabularySize) continue;
@@ -74,7 +78,10 @@ async function readJsonObject(file: string): Promise<object | undefined> {
   try {
     const { size } = await stat(file);
     if (size > TOKENIZER_SIZE_BYTES_MAX) {
-      throw invalid(file, `expected at most ${TOKENIZER_SIZE_BYTES_MAX} bytes; found ${size}. Check that it is a tokenizer. ${INSTEAD}`);
+      throw invalid(
+        file,
+        `expected at most ${TOKENIZER_SIZE_BYTES_MAX} bytes; found ${size}. Check that it is a tokenizer. ${INSTEAD}`,
+      );
     }
     content = await readFile(file, 'utf8');
   } catch (thrown) {

@@ -84,9 +84,13 @@ function pruneSegment(job: Job, row: usize, first: i32, count: i32, pruned: i32)
   for (let i = 0; i < count; ++i) store<u32>(metrics + ((<usize>i) << 2), Metric.bitsOf(job, row, first + i));
   const packed = selectThreshold(metrics, count, min(pruned, count));
   const threshold = Threshold.value(packed);
-  let ties = Threshold.ties(packed);
   for (let i = 0; i < count; ++i) {
-    const metric = load<u32>(metrics + ((<usize>i) << 2));
-    if (metric < threshold || (metric == threshold && ties-- > 0)) Weight.zero(job.dtype, row, first + i);
+    Weight.zeroIf(load<u32>(metrics + ((<usize>i) << 2)) < threshold, job.dtype, row, first + i);
+  }
+  let ties = Threshold.ties(packed);
+  for (let i = 0; ties > 0; ++i) {
+    if (load<u32>(metrics + ((<usize>i) << 2)) != threshold) continue;
+    Weight.zero(job.dtype, row, first + i);
+    --ties;
   }
 }

@@ -28,4 +28,15 @@ export class Weight {
     if (dtype == DTYPE_F32) store<u32>(row + ((<usize>column) << 2), 0);
     else store<u16>(row + ((<usize>column) << 1), 0);
   }
+
+  /** Without a branch on the condition: at 50 % no processor guesses it. */
+  @inline static zeroIf(condition: bool, dtype: i32, row: usize, column: i32): void {
+    if (dtype == DTYPE_F32) {
+      const at = row + ((<usize>column) << 2);
+      store<u32>(at, select<u32>(0, load<u32>(at), condition));
+    } else {
+      const at = row + ((<usize>column) << 1);
+      store<u16>(at, select<u16>(0, load<u16>(at), condition));
+    }
+  }
 }
