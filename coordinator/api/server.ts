@@ -12,7 +12,7 @@ import type { Effects } from '../effects/command-runner.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import { createArtifactsService } from './artifacts-service.ts';
 import type { JobsService } from './jobs-service.ts';
-import type { WorkersService, WorkerStream } from './workers-service.ts';
+import type { WorkerStream, WorkersService } from './workers-service.ts';
 
 /** What is under way may end for this long when the coordinator stops. */
 const CLOSE_GRACE_MS = 2_000;

@@ -132,7 +132,13 @@ export function tryPlan(t: Transition): void {
   }
   const edited = t.editJob(job.id);
   edited.plan = plan;
-  edited.stages = plan.stages.map((stage) => ({ ...stage, worker: null, boundary: null, snapshot: null }));
+  edited.stages = plan.stages.map((stage) => ({
+    ...stage,
+    worker: null,
+    servedBy: null,
+    boundary: null,
+    snapshot: null,
+  }));
   edited.layers = job.intake.layers.map((layer) =>
     emptyLayer(layer.linears.every((linear) => linear.choice.kind === 'keepAll')),
   );

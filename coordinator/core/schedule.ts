@@ -136,7 +136,8 @@ export function chooseWorker(
   if (candidate.worker !== null) return idle.find((worker) => worker.id === candidate.worker);
   const spec = candidate.spec;
   const preferred = spec.kind === 'prune' ? (job.stages[spec.stage]?.worker ?? null) : null;
-  const stagesOf = (worker: WorkerState): number => job.stages.filter((stage) => stage.worker === worker.id).length;
+  const stagesOf = (worker: WorkerState): number =>
+    job.stages.filter((stage) => (stage.worker ?? stage.servedBy) === worker.id).length;
   return [...idle].sort(
     (a, b) =>
       Number(b.id === preferred) - Number(a.id === preferred) || stagesOf(a) - stagesOf(b) || (a.id < b.id ? -1 : 1),

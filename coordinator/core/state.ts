@@ -143,6 +143,8 @@ export interface StagedFile {
 export interface StageState extends StagePlan {
   /** The worker that holds, or is to hold, this stage's hidden states. */
   worker: string | null;
+  /** The worker that ran this stage's passes last: the next stage goes to another where there is one. */
+  servedBy: string | null;
   /** The layer boundary at which that worker holds every sample; null when it holds none. */
   boundary: number | null;
   /** Hidden states at the stage's end, for the next stage; null until written, [] for the last stage. */

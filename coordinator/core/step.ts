@@ -113,6 +113,7 @@ function lease(t: Transition, jobId: string, spec: Parameters<typeof taskName>[0
     const stage = job.stages[spec.stage];
     if (stage !== undefined && stage.worker !== worker) {
       stage.worker = worker;
+      stage.servedBy = worker;
       t.tell(jobId, 'stage', 'assigned', {
         stage: spec.stage,
         worker,
