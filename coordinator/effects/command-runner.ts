@@ -124,6 +124,9 @@ export class Effects implements CommandRunner {
     invariant(job !== undefined, `job ${identity.job} is known`);
     taskMessage(job, spec, identity, this.pathsOf(job))
       .then((task) => {
+        // Described while the job was cancelled, say: then there is nothing to run.
+        const lease = this.loop.state.jobs[identity.job]?.leases[identity.task];
+        if (lease?.attempt !== identity.attempt || lease.epoch !== identity.epoch) return;
         // Without a stream now, the worker's next registration shows that it never got the task.
         this.workers.assign(worker, task);
       })

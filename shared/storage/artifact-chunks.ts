@@ -31,9 +31,13 @@ async function fill(handle: FileHandle, data: Buffer, offset: number, label: str
   for (let done = 0; done < data.length; ) {
     const { bytesRead } = await handle.read(data, done, data.length - done, offset + done);
     if (bytesRead === 0) {
-      throw new SecateurError('SourceChanged', `${label}: ends at byte ${offset + done}; it was cut short while it was read`, {
-        details: { file: label },
-      });
+      throw new SecateurError(
+        'SourceChanged',
+        `${label}: ends at byte ${offset + done}; it was cut short while it was read`,
+        {
+          details: { file: label },
+        },
+      );
     }
     done += bytesRead;
   }
@@ -57,7 +61,8 @@ export function checkChunk(
     throw invalid(label, `chunks of 1 to ${CHUNK_SIZE_BYTES_MAX} bytes`, `${data.length} bytes`);
   }
   if (offset !== expectedOffset) throw invalid(label, `a chunk at byte ${expectedOffset}`, `one at byte ${offset}`);
-  if (end !== null && offset + data.length > end) throw invalid(label, `nothing past byte ${end}`, `bytes to ${offset + data.length}`);
+  if (end !== null && offset + data.length > end)
+    throw invalid(label, `nothing past byte ${end}`, `bytes to ${offset + data.length}`);
   const found = crc32(data);
   if (found !== chunk.crc32) {
     throw new SecateurError(
@@ -70,7 +75,9 @@ export function checkChunk(
 }
 
 function invalid(label: string, expected: string, found: string): SecateurError {
-  return new SecateurError('ArgumentInvalid', `${label}: expected ${expected}; found ${found}`, { details: { file: label } });
+  return new SecateurError('ArgumentInvalid', `${label}: expected ${expected}; found ${found}`, {
+    details: { file: label },
+  });
 }
 
 function hex(value: number): string {

@@ -2,10 +2,9 @@
  * A worker's side of the Artifacts service: ranges of a job's files down, finished files up. A coordinator that is away
  * for a moment (a restart) is waited for: a download goes on from the last byte that it has, an upload begins anew.
  */
-import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
-import { type SecateurError, toSecateurError } from '../errors/secateur-error.ts';
+import { SecateurError, toSecateurError } from '../errors/secateur-error.ts';
 import type { ServiceClient } from '../rpc/channel.ts';
 import { clientStream } from '../rpc/client-stream.ts';
 import type { ArtifactsClient } from '../rpc/generated/secateur/v1/Artifacts.ts';
@@ -84,9 +83,15 @@ export async function writeArtifact(
   localFile: string,
 ): Promise<void> {
   const handle = await open(localFile, 'r');
+  // Only what no attempt had sent before is progress: a coordinator that dies of this upload is not tried for ever.
+  let furthest = -1;
   try {
     await patiently(peer, async (progressed) => {
-      const requests = uploadMessages(handle, identity, ref, progressed);
+      const requests = uploadMessages(handle, identity, ref, (offset) => {
+        if (offset <= furthest) return;
+        furthest = offset;
+        progressed();
+      });
       const timeoutMs = callTimeoutMs(ref.sizeBytes);
       await clientStream(peer.client, SERVICES.Artifacts.service.Write, requests, { timeoutMs });
     });
@@ -99,12 +104,12 @@ async function* uploadMessages(
   handle: FileHandle,
   identity: TaskIdentity,
   file: FileRef & { readonly sizeBytes: number },
-  progressed: () => void,
+  sent: (offset: number) => void,
 ): AsyncGenerator<WriteArtifactRequest> {
   yield { header: { identity, file } };
   for await (const chunk of readChunks(handle, { offset: 0, length: file.sizeBytes }, refLabel(file))) {
     yield { chunk };
-    progressed();
+    sent(chunk.offset ?? 0);
   }
 }
 
@@ -134,5 +139,8 @@ function callTimeoutMs(sizeBytes: number): number {
 }
 
 function truncated(label: string, expected: number, found: number): SecateurError {
-  return mismatch(label, `${expected} bytes`, `${found}`);
+  return new SecateurError('ChecksumMismatch', `${label}: expected ${expected} bytes; the coordinator sent ${found}`, {
+    retryable: true,
+    details: { file: label, expected, found },
+  });
 }

@@ -1,5 +1,73 @@
-// Thin stand-in by the lead until the whole one lands: overwrite.
+/**
+ * Whether a worker uses a job's files in place or through the coordinator. In place needs proof: the probe file that the
+ * coordinator wrote into the staging folder is there with its content (so it is the same folder, not one of the same
+ * name), the folder can be written, and every input can be seen.
+ */
+import { constants } from 'node:fs';
+import { access, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SecateurError, toSecateurError } from '../errors/secateur-error.ts';
+import { createClient } from '../rpc/channel.ts';
+import type { FileRef } from '../rpc/generated/secateur/v1/FileRef.ts';
 import type { JobContext__Output } from '../rpc/generated/secateur/v1/JobContext.ts';
+import { CoordinatorJobFiles } from './coordinator-job-files.ts';
 import { DirectJobFiles } from './direct-job-files.ts';
+import { checkFileName, locateFile } from './file-ref.ts';
 import type { JobFiles } from './job-files.ts';
-export async function chooseJobFiles(options: { context: JobContext__Output; coordinator: string; storage: 'auto' | 'direct' | 'coordinator'; cacheDirectory: string }): Promise<JobFiles> { return new DirectJobFiles(options.context); }
+
+/** Above two layers of the largest models in bfloat16, with their tables. */
+const CACHE_SIZE_BYTES_MAX = 64 * 1024 ** 3;
+/** A coordinator's restart, and what an orchestrator needs to begin it. */
+const PATIENCE_MS = 120_000;
+
+export interface JobFilesChoice {
+  readonly context: JobContext__Output;
+  /** host:port */
+  readonly coordinator: string;
+  readonly storage: 'auto' | 'direct' | 'coordinator';
+  /** Nobody else's; used only where files go through the coordinator. */
+  readonly cacheDirectory: string;
+  readonly cacheSizeBytesMax?: number;
+  /** Files that the first task names: seen with the right size, or not in place. */
+  readonly expectedFiles?: readonly FileRef[];
+}
+
+/** @throws StorageFailed where `direct` was asked for and the files cannot be used in place: it says which */
+export async function chooseJobFiles(choice: JobFilesChoice): Promise<JobFiles> {
+  const { context, storage } = choice;
+  if (storage === 'coordinator') return throughCoordinator(choice);
+  const obstacle = await whyNotDirect(context, choice.expectedFiles ?? []);
+  if (obstacle === null) return new DirectJobFiles(context);
+  if (storage === 'auto') return throughCoordinator(choice);
+  throw new SecateurError(
+    'StorageFailed',
+    `storage "direct" was asked for, but this worker cannot use the files of job ${context.job} in place: ${obstacle}. Mount them at the same paths as on the coordinator, or let the worker go through the coordinator (--storage auto).`,
+    { details: { job: context.job, obstacle } },
+  );
+}
+
+async function throughCoordinator(choice: JobFilesChoice): Promise<JobFiles> {
+  const { context, coordinator, cacheDirectory, cacheSizeBytesMax = CACHE_SIZE_BYTES_MAX } = choice;
+  const client = createClient(coordinator, 'Artifacts');
+  const peer = { client, job: context.job, patienceMs: PATIENCE_MS };
+  return CoordinatorJobFiles.open({ peer, cacheDirectory, cacheSizeBytesMax });
+}
+
+/** Null where nothing is in the way. */
+async function whyNotDirect(context: JobContext__Output, expected: readonly FileRef[]): Promise<string | null> {
+  const { stagingDirectory, sourceDirectory, calibrationFiles, probeName, probeContent } = context;
+  const probe = join(stagingDirectory, checkFileName(probeName));
+  try {
+    const found = await readFile(probe, 'utf8');
+    if (found !== probeContent) return `${probe}: expected ${JSON.stringify(probeContent)}; found another job's folder`;
+    await access(stagingDirectory, constants.W_OK);
+    if (!(await stat(sourceDirectory)).isDirectory()) return `${sourceDirectory}: expected a directory`;
+    for (const index of calibrationFiles.keys()) {
+      await locateFile({ root: 'FILE_ROOT_CALIBRATION', name: String(index) }, context);
+    }
+    for (const ref of expected) await locateFile(ref, context);
+    return null;
+  } catch (thrown) {
+    return toSecateurError(thrown).message;
+  }
+}
