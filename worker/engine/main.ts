@@ -45,6 +45,8 @@ class Engine {
     } catch (thrown) {
       const error = toSecateurError(thrown);
       const { code, message, retryable, details } = error;
+      // A pool that lost a thread refuses every later matrix: the next task gets a new one.
+      if (code === 'EngineFailed') this.pool = null;
       if (code === 'Internal') send({ type: 'log', level: 'error', message: error.stack ?? message });
       send({ type: 'failed', code, message, retryable, details, job, holdings: this.hidden.holdings() });
     }

@@ -18,11 +18,12 @@ export type Provider = 'cpu' | 'cuda';
 export interface SessionSettings {
   readonly provider: Provider;
   readonly deviceId: number;
-  /** Threads inside an operator; results do not depend on it. */
+  /** Threads inside an operator. */
   readonly threads: number;
   /**
-   * Casts weights to the type of computation once, when the session is created, instead of in every run: slower to
-   * create and the cast weights stay in memory, then faster. Results do not depend on it.
+   * Casts weights to the type of computation and packs them for the matrix kernel, once, when the session is created:
+   * 4 bytes a weight in memory, and a result that depends neither on the threads nor on the batch. Otherwise weights
+   * stay mapped and are cast in every run, by kernels that round otherwise, and otherwise for other thread counts.
    */
   readonly foldCasts: boolean;
 }
@@ -51,12 +52,11 @@ function sessionOptions({ provider, deviceId, threads, foldCasts }: SessionSetti
     enableMemPattern: false,
     extra: {
       'session.model_external_initializers_file_folder_path': EXTERNAL_DATA_FOLDER,
-      // Packed weights take another kernel, which rounds otherwise: then the bytes of a result would depend on whether
-      // casts are folded. It also copies weights that could stay mapped.
-      'session.disable_prepacking': '1',
       // A spinning thread takes a core from the kernels and from the other processes of the node.
       'session.intra_op.allow_spinning': '0',
-      ...(foldCasts ? {} : { 'optimization.disable_specified_optimizers': 'ConstantFolding' }),
+      ...(foldCasts
+        ? {}
+        : { 'optimization.disable_specified_optimizers': 'ConstantFolding', 'session.disable_prepacking': '1' }),
       ...(provider === 'cuda' ? { 'session.use_device_allocator_for_initializers': '1' } : {}),
     },
   };
@@ -69,7 +69,6 @@ export interface LayerOutputs {
   readonly hidden: Float32Array | null;
 }
 
-/** A session of a model of buildDecoderLayer. */
 export interface LayerSession {
   /**
    * `hidden` [B, S, H] float32, any B. It is not changed.
@@ -81,8 +80,19 @@ export interface LayerSession {
   release(): Promise<void>;
 }
 
-/** @throws EngineFailed */
-export async function createLayerSession(modelBytes: Uint8Array, settings: SessionSettings): Promise<LayerSession> {
+/**
+ * A session of a model of buildDecoderLayer, whose results on the CPU are the same bytes for any number of threads and
+ * any grouping of samples into batches. That holds for packed weights only: MLAS cuts the sum of a dot product at every
+ * 256th term of packed weights, but for others at places that depend on the columns that a thread is given, and takes
+ * another kernel for a single row (onnxruntime/core/mlas/lib/sgemm.cpp, MlasSgemmOperation). Hence casts are folded.
+ *
+ * @throws EngineFailed
+ */
+export async function createLayerSession(
+  modelBytes: Uint8Array,
+  layerSettings: Omit<SessionSettings, 'foldCasts'>,
+): Promise<LayerSession> {
+  const settings = { ...layerSettings, foldCasts: true };
   const session = await createSession(modelBytes, settings);
   return {
     run: async (hidden, dims) => {

@@ -39,7 +39,10 @@ describe('documents of text files', () => {
   });
 
   it('have no byte order mark in front', async () => {
-    const [text, lines] = [written('a.txt', '\uFEFFone'), written('b.jsonl', '\uFEFF{"text": "two"}\n{"text": "\uFEFFthree"}\n')];
+    const [text, lines] = [
+      written('a.txt', '\uFEFFone'),
+      written('b.jsonl', '\uFEFF{"text": "two"}\n{"text": "\uFEFFthree"}\n'),
+    ];
     const documents = await readAll(text, lines);
     expect(documents.map(({ text }) => text)).toEqual(['one', 'two', '\uFEFFthree']);
     for (const document of documents) expect(await readDocument(document)).toBe(document.text);
@@ -79,7 +82,8 @@ describe('documents of text files', () => {
 });
 
 describe('a text file that cannot be calibrated on', () => {
-  const bytes = (...values: (string | number[])[]) => Buffer.concat(values.map((value) => Buffer.from(value as string)));
+  const bytes = (...values: (string | number[])[]) =>
+    Buffer.concat(values.map((value) => Buffer.from(value as string)));
 
   it.each<[string, string, string | Uint8Array, string, RegExp]>([
     ['is empty', 'a.txt', '', ':1', /found an empty file/],
@@ -117,7 +121,10 @@ describe('a text file that cannot be calibrated on', () => {
       [text, 1],
       [lines, 2],
     ]) {
-      await expect(readAll(file as string)).rejects.toMatchObject({ code: 'CalibrationInvalid', details: { file, line } });
+      await expect(readAll(file as string)).rejects.toMatchObject({
+        code: 'CalibrationInvalid',
+        details: { file, line },
+      });
     }
   });
 

@@ -11,7 +11,7 @@ import { type ModelDescription, STATISTICS } from '../../../shared/models/family
 import type { AttentionOperator } from '../../../shared/onnx/attention.ts';
 import { buildDecoderLayer } from '../../../shared/onnx/decoder-layer.ts';
 import type { FloatDtype } from '../../../shared/safetensors/dtype.ts';
-import { createLayerSession, type LayerOutputs, type SessionSettings } from '../../../worker/engine/session.ts';
+import { createLayerSession, type LayerOutputs } from '../../../worker/engine/session.ts';
 import {
   float64DecoderLayer,
   type RandomLayer,
@@ -43,8 +43,10 @@ const LLAMA3_SCALING = {
   highFreqFactor: 4,
   originalMaxPositionEmbeddings: 64,
 } as const;
-const CPU: SessionSettings = { provider: 'cpu', deviceId: 0, threads: 1, foldCasts: false };
+const CPU = { provider: 'cpu', deviceId: 0, threads: 1 } as const;
 const LAYER = 3;
+
+type LayerSettings = Parameters<typeof createLayerSession>[1];
 
 let folder: string;
 beforeAll(async () => {
@@ -94,7 +96,7 @@ async function differenceToFloat64(variant: Variant): Promise<number> {
 
 async function runOnce(
   bytes: Uint8Array,
-  settings: SessionSettings,
+  settings: LayerSettings,
   hidden: Float32Array,
   dims: readonly [number, number, number],
 ): Promise<LayerOutputs> {
@@ -164,7 +166,7 @@ describe.each(['groupQueryAttention', 'attention'] as const)('a sample has the s
   let reference: readonly Uint8Array[];
 
   /** Each sample's outputs, one after the other, as bytes. */
-  async function bySample(settings: SessionSettings, microbatch: number): Promise<Uint8Array[]> {
+  async function bySample(settings: LayerSettings, microbatch: number): Promise<Uint8Array[]> {
     const session = await createLayerSession(bytes, settings);
     const rows: Uint8Array[] = [];
     try {
@@ -200,8 +202,9 @@ describe.each(['groupQueryAttention', 'attention'] as const)('a sample has the s
     ['in one microbatch of four', CPU, 4],
     ['with two threads', { ...CPU, threads: 2 }, 1],
     ['with two threads in one microbatch', { ...CPU, threads: 2 }, 4],
-    ['with casts folded', { ...CPU, foldCasts: true }, 1],
-    ['with casts folded, two threads, one microbatch', { ...CPU, foldCasts: true, threads: 2 }, 4],
+    // Unpacked weights fail here: three threads leave fewer than 64 columns of k_proj to each.
+    ['with three threads', { ...CPU, threads: 3 }, 1],
+    ['with sixteen threads in microbatches of two', { ...CPU, threads: 16 }, 2],
   ] as const)('%s', async (_, settings, microbatch) => {
     const found = await bySample(settings, microbatch);
     expect(found.map(digest)).toEqual(reference.map(digest));

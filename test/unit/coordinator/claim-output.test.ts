@@ -1,0 +1,66 @@
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { claimOutput } from '../../../coordinator/effects/claim-output.ts';
+import { jobPaths } from '../../../coordinator/effects/job-paths.ts';
+import { StateLock } from '../../../coordinator/journal/state-lock.ts';
+
+describe('claiming an output directory', () => {
+  let folder: string;
+  const paths = (output: string) => jobPaths(join(folder, 'state'), 'job', join(folder, output));
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'secateur-claim-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('takes an absent or an empty directory, and takes it again for the same job', async () => {
+    mkdirSync(join(folder, 'empty'));
+    for (const output of ['deep/er/absent', 'empty']) {
+      await claimOutput(paths(output), 'job');
+      await claimOutput(paths(output), 'job');
+      expect(existsSync(join(folder, output, '.secateur', 'job.json'))).toBe(true);
+    }
+  });
+
+  it('refuses one that holds a file, naming it, and writes nothing into it', async () => {
+    mkdirSync(join(folder, 'full'));
+    writeFileSync(join(folder, 'full', 'weights.bin'), '');
+    await expect(claimOutput(paths('full'), 'job')).rejects.toMatchObject({
+      code: 'OutputExists',
+      message: expect.stringContaining('weights.bin'),
+    });
+    expect(existsSync(join(folder, 'full', '.secateur'))).toBe(false);
+  });
+
+  it('refuses one that another job has claimed, naming the job', async () => {
+    await claimOutput(paths('out'), 'first');
+    await expect(claimOutput(paths('out'), 'second')).rejects.toMatchObject({
+      code: 'OutputExists',
+      message: expect.stringContaining('first'),
+    });
+  });
+
+  it('of two jobs that race for one directory, exactly one has it', async () => {
+    const results = await Promise.allSettled(['a', 'b', 'c'].map((job) => claimOutput(paths('raced'), job)));
+    expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
+  });
+
+  it('refuses a file and a dangling link in the directory’s place', async () => {
+    writeFileSync(join(folder, 'file'), '');
+    symlinkSync('/nowhere/at/all', join(folder, 'link'));
+    await expect(claimOutput(paths('file'), 'job')).rejects.toMatchObject({ code: 'OutputExists' });
+    await expect(claimOutput(paths('link'), 'job')).rejects.toThrow();
+  });
+});
+
+describe('the lock of a state folder', () => {
+  it('is had by one at a time, and names who has it', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'secateur-lock-'));
+    const lock = StateLock.acquire(folder);
+    expect(() => StateLock.acquire(folder)).toThrow(new RegExp(`process ${process.pid}`));
+    lock.release();
+    StateLock.acquire(folder).release();
+    rmSync(folder, { recursive: true });
+  });
+});
