@@ -67,7 +67,7 @@ function artifactsHandlers({ loop, effects }: ApiParts): ReturnType<typeof creat
         sourceDirectory,
         stagingDirectory: effects.pathsOf(job).staging,
         calibrationFiles: calibrationFiles.map(({ file }) => file),
-        sourceFiles: [...shards, ...auxiliaryFiles].map(({ file }) => file),
+        sourceFiles: new Set([...shards, ...auxiliaryFiles].map(({ file }) => file)),
       };
     },
     isCurrent: ({ job: id, task, attempt, epoch }: TaskIdentity) => {

@@ -29,8 +29,14 @@ export interface JobFolder {
 /** A source with one shard of `shardSizeBytes` random bytes and a tokenizer, a calibration file, and a claimed staging folder. */
 export function makeJobFolder(shardSizeBytes = 3_000_000): JobFolder {
   const root = realpathSync(mkdtempSync(join(tmpdir(), 'secateur-artifacts-')));
-  const folders = { root, source: join(root, 'source'), staging: join(root, 'out', '.secateur'), cache: join(root, 'cache') };
-  for (const folder of [folders.source, join(folders.staging, 'layers'), folders.cache]) mkdirSync(folder, { recursive: true });
+  const folders = {
+    root,
+    source: join(root, 'source'),
+    staging: join(root, 'out', '.secateur'),
+    cache: join(root, 'cache'),
+  };
+  for (const folder of [folders.source, join(folders.staging, 'layers'), folders.cache])
+    mkdirSync(folder, { recursive: true });
   writeFileSync(join(folders.source, 'model.safetensors'), randomBytes(shardSizeBytes));
   writeFileSync(join(folders.source, 'tokenizer.json'), '{"tokens":true}');
   writeFileSync(join(root, 'calibration.txt'), 'some text');
@@ -88,12 +94,21 @@ export async function serve(handlers: ArtifactsHandlers): Promise<RunningArtifac
   };
 }
 
-export function jobFilesThrough(running: RunningArtifacts, folder: JobFolder, cacheSizeBytesMax = 1e9): Promise<CoordinatorJobFiles> {
+export function jobFilesThrough(
+  running: RunningArtifacts,
+  folder: JobFolder,
+  cacheSizeBytesMax = 1e9,
+): Promise<CoordinatorJobFiles> {
   const peer = { client: running.client, job: JOB, patienceMs: 0 };
   return CoordinatorJobFiles.open({ peer, cacheDirectory: folder.cache, cacheSizeBytesMax });
 }
 
-export async function download(running: RunningArtifacts, ref: FileRef, offset = 0, length: number | null = null): Promise<Buffer> {
+export async function download(
+  running: RunningArtifacts,
+  ref: FileRef,
+  offset = 0,
+  length: number | null = null,
+): Promise<Buffer> {
   const pieces: Buffer[] = [];
   const peer = { client: running.client, job: JOB, patienceMs: 0 };
   await readArtifact(peer, ref, { offset, length }, async (data) => {
@@ -102,7 +117,10 @@ export async function download(running: RunningArtifacts, ref: FileRef, offset =
   return Buffer.concat(pieces);
 }
 
-export function stagedRef(name: string, content: Uint8Array): FileRef & { name: string; sizeBytes: number; sha256: string } {
+export function stagedRef(
+  name: string,
+  content: Uint8Array,
+): FileRef & { name: string; sizeBytes: number; sha256: string } {
   return { root: 'FILE_ROOT_STAGING', name, sizeBytes: content.length, sha256: sha256Of(content) };
 }
 

@@ -1,12 +1,12 @@
 /** Where every document of a corpus stands, without its text: 32 bytes a document. */
 import { invariant, SecateurError } from '../../shared/errors/secateur-error.ts';
-import { type DocumentPlace, readDocument, readDocuments } from './read-documents.ts';
+import { type DocumentPlace, readDocument, readDocuments, type TextFile } from './read-documents.ts';
 
 /** 640 MB of index; the C4 shard that the Wanda paper draws from has 356,317 documents. */
-export const DOCUMENT_COUNT_MAX = 20_000_000;
+const DOCUMENT_COUNT_MAX = 20_000_000;
 
 /** A document's place, its file also by its number in the list of files. */
-export interface IndexedPlace extends DocumentPlace {
+interface IndexedPlace extends DocumentPlace {
   readonly fileIndex: number;
 }
 
@@ -22,7 +22,7 @@ export interface DocumentSource {
  *
  * @throws what readDocuments throws; CalibrationInvalid beyond DOCUMENT_COUNT_MAX documents
  */
-export async function indexDocuments(files: readonly string[]): Promise<DocumentSource> {
+export async function indexDocuments(files: readonly TextFile[]): Promise<DocumentSource> {
   // Columns of numbers, because a corpus of millions of objects would not fit.
   const [fileIndexes, lines, offsets, sizes]: [number[], number[], number[], number[]] = [[], [], [], []];
   for await (const { fileIndex, file, line, offset, sizeBytes } of readDocuments(files)) {
@@ -45,7 +45,7 @@ export async function indexDocuments(files: readonly string[]): Promise<Document
       fileIndex !== undefined && line !== undefined && offset !== undefined && sizeBytes !== undefined,
       `document ${document} is one of ${lines.length}`,
     );
-    return { fileIndex, file: files[fileIndex] as string, line, offset, sizeBytes };
+    return { fileIndex, ...(files[fileIndex] as TextFile), line, offset, sizeBytes };
   };
   return { count: lines.length, place, read: (document) => readDocument(place(document)) };
 }

@@ -5,12 +5,14 @@ import { layoutSafetensors } from '../../shared/safetensors/layout.ts';
 import { writeFileAtomic } from '../../shared/storage/atomic-file.ts';
 import { indexDocuments } from './index-documents.ts';
 import { type LoadedTokens, loadTokens } from './load-tokens.ts';
+import type { TextFile } from './read-documents.ts';
 import { type CalibrationWindow, selectWindows } from './select-windows.ts';
 import { loadTokenizer } from './tokenizer.ts';
 
 export interface TextSource {
   readonly kind: 'text';
-  readonly files: readonly string[];
+  /** Files by their own name, or under another one (see TextFile). */
+  readonly files: readonly (string | TextFile)[];
   readonly samples: number;
   readonly sequenceLength: number;
   readonly seed: number;
@@ -71,7 +73,7 @@ async function fromText(source: TextSource, modelDirectory: string, vocabularySi
   const { files, samples, sequenceLength, seed } = source;
   // The tokenizer first: what is wrong with it shows before gigabytes of text are read.
   const tokenizer = await loadTokenizer(modelDirectory, vocabularySize);
-  const documents = await indexDocuments(files);
+  const documents = await indexDocuments(files.map((file) => (typeof file === 'string' ? { file, path: file } : file)));
   const { ids, windows } = await selectWindows(documents, tokenizer.encode, { samples, sequenceLength, seed });
   const provenance = {
     source: 'text',

@@ -19,9 +19,16 @@ const LINE_FEED = 0x0a;
 const BYTE_ORDER_MARK = Uint8Array.of(0xef, 0xbb, 0xbf);
 const BLANK = /^[ \t\r]*$/;
 
-/** Where a document stands: bytes of a file, and the line (from 1) that people look for. */
-export interface DocumentPlace {
+/** A file whose bytes may lie under another name than the user's: a copy in a worker's cache, the end of a link. */
+export interface TextFile {
+  /** What the user calls it: its extension says what it holds, and errors name it. */
   readonly file: string;
+  /** Where its bytes are read. */
+  readonly path: string;
+}
+
+/** Where a document stands: bytes of a file, and the line (from 1) that people look for. */
+export interface DocumentPlace extends TextFile {
   readonly line: number;
   readonly offset: number;
   readonly sizeBytes: number;
@@ -41,12 +48,13 @@ type FoundDocument = Omit<TextDocument, 'fileIndex'>;
  * @throws CalibrationInvalid naming file:line: an unknown extension, an empty file, a line that is no JSON object with a
  * string `text`, bytes that are not UTF-8, a document that is too large; SourceMissing; StorageFailed
  */
-export async function* readDocuments(files: readonly string[]): AsyncGenerator<TextDocument> {
+export async function* readDocuments(files: readonly TextFile[]): AsyncGenerator<TextDocument> {
   // All names before any content: a mistake in the last one shows at once.
-  const readers = files.map((file) => (isOneDocument(file) ? readWhole : readLines));
-  for (const [fileIndex, file] of files.entries()) {
+  const readers = files.map(({ file }) => (isOneDocument(file) ? readWhole : readLines));
+  for (const [fileIndex, textFile] of files.entries()) {
+    const { file } = textFile;
     let count = 0;
-    for await (const document of (readers[fileIndex] as typeof readWhole)(file)) {
+    for await (const document of (readers[fileIndex] as typeof readWhole)(textFile)) {
       count++;
       yield { fileIndex, ...document };
     }
@@ -62,7 +70,7 @@ export async function* readDocuments(files: readonly string[]): AsyncGenerator<T
  * @throws what readDocuments throws; SourceChanged where the file has become shorter since
  */
 export async function readDocument(place: DocumentPlace): Promise<string> {
-  const handle = await openText(place.file);
+  const handle = await openText(place);
   try {
     const bytes = await readRange(handle, place);
     return isOneDocument(place.file) ? decodeWhole(bytes, place) : decodeLine(bytes, place);
@@ -82,16 +90,16 @@ function isOneDocument(file: string): boolean {
   );
 }
 
-async function* readWhole(file: string): AsyncGenerator<FoundDocument> {
-  const handle = await openText(file);
+async function* readWhole({ file, path }: TextFile): AsyncGenerator<FoundDocument> {
+  const handle = await openText({ file, path });
   let document: FoundDocument | undefined;
   try {
     const sizeBytes = (await handle.stat()).size;
     checkSize(file, 1, sizeBytes);
     if (sizeBytes > 0) {
-      const bytes = await readRange(handle, { file, line: 1, offset: 0, sizeBytes });
+      const bytes = await readRange(handle, { file, path, line: 1, offset: 0, sizeBytes });
       const offset = markSizeBytes(bytes);
-      const place = { file, line: 1, offset, sizeBytes: sizeBytes - offset };
+      const place = { file, path, line: 1, offset, sizeBytes: sizeBytes - offset };
       if (place.sizeBytes > 0) document = { ...place, text: decodeWhole(bytes.subarray(offset), place) };
     }
   } finally {
@@ -100,11 +108,11 @@ async function* readWhole(file: string): AsyncGenerator<FoundDocument> {
   if (document !== undefined) yield document;
 }
 
-async function* readLines(file: string): AsyncGenerator<FoundDocument> {
+async function* readLines({ file, path }: TextFile): AsyncGenerator<FoundDocument> {
   let line = 1;
-  for await (const { bytes, offset } of splitLines(file)) {
+  for await (const { bytes, offset } of splitLines({ file, path })) {
     const mark = offset === 0 ? markSizeBytes(bytes) : 0;
-    const place = { file, line, offset: offset + mark, sizeBytes: bytes.byteLength - mark };
+    const place = { file, path, line, offset: offset + mark, sizeBytes: bytes.byteLength - mark };
     const content = bytes.subarray(mark);
     if (!isBlank(content)) yield { ...place, text: decodeLine(content, place) };
     line++;
@@ -112,16 +120,16 @@ async function* readLines(file: string): AsyncGenerator<FoundDocument> {
 }
 
 /** The lines of a file without their line feeds; after a last line feed comes no line. */
-async function* splitLines(file: string): AsyncGenerator<{ bytes: Uint8Array; offset: number }> {
+async function* splitLines(textFile: TextFile): AsyncGenerator<{ bytes: Uint8Array; offset: number }> {
   let line = 1;
   let offset = 0;
   let parts: Uint8Array[] = [];
   let sizeBytes = 0;
-  for await (const chunk of readChunks(file)) {
+  for await (const chunk of readChunks(textFile)) {
     let begin = 0;
     for (let end = chunk.indexOf(LINE_FEED); end >= 0; end = chunk.indexOf(LINE_FEED, begin)) {
       sizeBytes += end - begin;
-      checkSize(file, line, sizeBytes);
+      checkSize(textFile.file, line, sizeBytes);
       parts.push(chunk.subarray(begin, end));
       yield { bytes: parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts), offset };
       offset += sizeBytes + 1;
@@ -132,15 +140,15 @@ async function* splitLines(file: string): AsyncGenerator<{ bytes: Uint8Array; of
     }
     if (begin < chunk.byteLength) {
       sizeBytes += chunk.byteLength - begin;
-      checkSize(file, line, sizeBytes);
+      checkSize(textFile.file, line, sizeBytes);
       parts.push(chunk.subarray(begin));
     }
   }
   if (sizeBytes > 0) yield { bytes: Buffer.concat(parts), offset };
 }
 
-async function* readChunks(file: string): AsyncGenerator<Buffer> {
-  const handle = await openText(file);
+async function* readChunks(textFile: TextFile): AsyncGenerator<Buffer> {
+  const handle = await openText(textFile);
   try {
     // The stream closes the handle, also when the reader stops early.
     yield* handle.createReadStream({ highWaterMark: CHUNK_SIZE_BYTES }) as AsyncIterable<Buffer>;
@@ -213,9 +221,9 @@ function decode(bytes: Uint8Array, file: string, line: number): string {
 }
 
 /** Opens a regular file; anything else (a folder, a pipe that nobody writes to) is refused rather than waited for. */
-async function openText(file: string): Promise<FileHandle> {
+async function openText({ file, path }: TextFile): Promise<FileHandle> {
   try {
-    if ((await stat(file)).isFile()) return await open(file, 'r');
+    if ((await stat(path)).isFile()) return await open(path, 'r');
   } catch (thrown) {
     throw toSecateurError(thrown);
   }

@@ -7,8 +7,8 @@
  *   ORT_DISABLE_TELEMETRY=1   or the Linux library starts a telemetry thread
  *   NVIDIA_TF32_OVERRIDE=0    or CUDA multiplies float32 with 10 bits of mantissa (the binding cannot pass use_tf32)
  */
-import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { env, InferenceSession, Tensor } from 'onnxruntime-node';
+import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { STATISTICS, type Statistic } from '../../shared/models/family.ts';
 import { LAYER_INPUT, LAYER_OUTPUT } from '../../shared/onnx/decoder-layer.ts';
 import { DATA_TYPE_OF, EXTERNAL_DATA_FOLDER, GraphBuilder } from '../../shared/onnx/graph.ts';
@@ -32,6 +32,8 @@ export interface SessionSettings {
  * @throws EngineFailed with the runtime's own words: the model, a file or the device's memory does not suit it
  */
 export async function createSession(modelBytes: Uint8Array, settings: SessionSettings): Promise<InferenceSession> {
+  // Whatever the runtime logs as an error it also throws, and the thrower's caller knows what it was about.
+  env.logLevel = 'fatal';
   try {
     return await InferenceSession.create(modelBytes, sessionOptions(settings));
   } catch (cause) {
@@ -46,7 +48,7 @@ function sessionOptions({ provider, deviceId, threads, foldCasts }: SessionSetti
     interOpNumThreads: 1,
     executionMode: 'sequential',
     graphOptimizationLevel: 'all',
-    logSeverityLevel: 3,
+    logSeverityLevel: 4,
     // Runs are long and few: an arena and a memory pattern only double what a second run holds.
     enableCpuMemArena: false,
     enableMemPattern: false,
@@ -122,11 +124,16 @@ function float32Of(value: InferenceSession.OnnxValueMapType[string] | undefined)
 
 /**
  * The provider to compute on. Only a session tells whether CUDA is there (the binding's own list says what it was
- * compiled with): one of two nodes is created and run. `auto` falls back to the CPU, a provider that was named does not.
+ * compiled with): one of two nodes is created and run. `auto` falls back to the CPU and tells why, a provider that was
+ * named does not.
  *
  * @throws ProviderUnavailable with the provider's own words
  */
-export async function probeProvider(wanted: 'auto' | Provider, deviceId = 0): Promise<Provider> {
+export async function probeProvider(
+  wanted: 'auto' | Provider,
+  deviceId = 0,
+  onFallback: (why: SecateurError) => void = () => undefined,
+): Promise<Provider> {
   if (wanted === 'cpu') {
     await tryProvider('cpu', deviceId);
     return 'cpu';
@@ -137,6 +144,7 @@ export async function probeProvider(wanted: 'auto' | Provider, deviceId = 0): Pr
   } catch (thrown) {
     if (wanted === 'cuda') throw thrown;
     await tryProvider('cpu', deviceId);
+    onFallback(toSecateurError(thrown));
     return 'cpu';
   }
 }

@@ -74,9 +74,18 @@ describe('calibration data from text', () => {
     const [one, other] = [temporaryFolder(), join(temporaryFolder(), 'elsewhere')];
     mkdirSync(other);
     const outputs: Buffer[] = [];
-    for (const folder of [one, other]) {
+    const fetched = (file: string, index: number) => {
+      const path = join(other, `${index}.bin`);
+      copyFileSync(file, path);
+      return { file, path };
+    };
+    // The second time as a worker reads them that fetched them: copies under names of its own.
+    for (const [folder, files] of [
+      [one, corpusIn(one)],
+      [other, corpusIn(one).map(fetched)],
+    ] as const) {
       const output = join(folder, 'calibration.safetensors');
-      const prepared = await prepareCalibration({ ...DRAW, files: corpusIn(folder) }, MODEL, VOCABULARY_SIZE, output);
+      const prepared = await prepareCalibration({ ...DRAW, files }, MODEL, VOCABULARY_SIZE, output);
       const content = readFileSync(output);
       expect(prepared.sizeBytes).toBe(content.byteLength);
       expect(prepared.sha256).toBe(createHash('sha256').update(content).digest('hex'));

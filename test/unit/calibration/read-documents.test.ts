@@ -11,9 +11,11 @@ import {
 } from '../../../worker/calibration/read-documents.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
+const named = (file: string) => ({ file, path: file });
+
 async function readAll(...files: string[]): Promise<TextDocument[]> {
   const documents: TextDocument[] = [];
-  for await (const document of readDocuments(files)) documents.push(document);
+  for await (const document of readDocuments(files.map(named))) documents.push(document);
   return documents;
 }
 
@@ -57,7 +59,7 @@ describe('documents of text files', () => {
         writeFileSync(file, texts.map((each) => JSON.stringify({ text: each }) + end).join(''));
         const documents = await readAll(file);
         expect(documents.map((document) => document.text)).toEqual(texts);
-        const index = await indexDocuments([file]);
+        const index = await indexDocuments([named(file)]);
         expect(index.count).toBe(texts.length);
         for (const [number, document] of documents.entries()) {
           expect(index.place(number)).toMatchObject({ fileIndex: 0, file, line: document.line });
@@ -66,6 +68,15 @@ describe('documents of text files', () => {
       }),
       { numRuns: 50 },
     );
+  });
+
+  it('are what their own name says, wherever their bytes lie', async () => {
+    const path = written('0f3a.bin', '{"text": "one"}\n{"text": 2}\n');
+    const documents = readDocuments([{ file: '/data/c4.jsonl', path }]);
+    const first = (await documents.next()).value as TextDocument;
+    expect(first).toMatchObject({ file: '/data/c4.jsonl', path, text: 'one' });
+    expect(await readDocument(first)).toBe('one');
+    await expect(documents.next()).rejects.toMatchObject({ details: { file: '/data/c4.jsonl', line: 2 } });
   });
 
   it.each([-2, -1, 0, 1, 2])('survive an end of line %i bytes from the end of a chunk', async (shift) => {
@@ -92,6 +103,7 @@ describe('a text file that cannot be calibrated on', () => {
     ['has a name that says nothing', 'a.parquet', 'x', '', /found \.parquet/],
     ['has no extension', 'corpus', 'x', '', /found no extension/],
     ['breaks off in a line', 'a.jsonl', '{"text": "a"}\n{"text": "b', ':2', /invalid JSON/],
+    ['has a byte order mark in the middle', 'a.jsonl', '{"text": "a"}\n\uFEFF{"text": "b"}\n', ':2', /invalid JSON/],
     ['holds a list', 'a.jsonl', '["text"]\n', ':1', /found a list/],
     ['holds null', 'a.jsonl', '{"text": "a"}\n\nnull\n', ':3', /found null/],
     ['holds a bare string', 'a.jsonl', '"text"\n', ':1', /found a value of type string/],
@@ -148,7 +160,7 @@ describe('a text file that cannot be calibrated on', () => {
 
   it('because it became shorter since it was indexed is no shorter document', async () => {
     const file = written('a.txt', 'a long document');
-    const index = await indexDocuments([file]);
+    const index = await indexDocuments([named(file)]);
     truncateSync(file, 6);
     await expect(index.read(0)).rejects.toMatchObject({ code: 'SourceChanged' });
   });

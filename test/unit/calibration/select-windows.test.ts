@@ -20,7 +20,7 @@ function corpus(...lengths: number[]): Corpus {
   return {
     reads,
     count: lengths.length,
-    place: (document) => ({ fileIndex: 0, file: '/c.jsonl', line: document + 1, offset: 0, sizeBytes: 0 }),
+    place: (document) => ({ fileIndex: 0, file: '/c.jsonl', path: '/c', line: document + 1, offset: 0, sizeBytes: 0 }),
     read: async (document) => {
       reads[document] = (reads[document] ?? 0) + 1;
       return `${lengths[document]} ${document * 1_000_000}`;

@@ -19,9 +19,6 @@ import { createLayerSession, type LayerSession } from '../session.ts';
 import { writeSnapshot } from '../snapshot.ts';
 import type { TaskContext } from '../task-context.ts';
 
-/** From here on, casting the weights once costs less than casting them in every run (docs/performance.md). */
-const FOLD_CASTS_FROM_TOKENS = 8192;
-
 export async function runPass(task: PassTask__Output, context: TaskContext): Promise<Outcome> {
   const { job, model, files } = context;
   const tokens = task.sampleCount * job.sequenceLength;
@@ -40,7 +37,6 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
     provider: context.provider,
     deviceId: context.deviceId,
     threads: context.threads,
-    foldCasts: tokens >= FOLD_CASTS_FROM_TOKENS,
   });
   const started = performance.now();
   try {

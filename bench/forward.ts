@@ -1,0 +1,164 @@
+/**
+ * How fast a decoder layer runs on the CPU, beside the matrix product that bounds it.
+ *
+ *   npx node bench/forward.ts [--threads 1] [--tokens 2048] [--rounds 7] [--json]
+ *
+ * The layer: hidden 1024, 16 heads of 64, 4 key and value heads, intermediate 2816, bf16, statistics and next hidden
+ * states, one sample. The ceiling: one float32 product of the layer's largest shape, alone in a graph, its weight packed
+ * or not. The variants take turns in every round, so that a busy machine slows all of them; the best round counts, and
+ * the median tells how quiet it was. Counted are the products of the linears and of causal attention, nothing else.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type InferenceSession, Tensor } from 'onnxruntime-node';
+import { layerTensors, type ModelDescription } from '../shared/models/family.ts';
+import { buildDecoderLayer, LAYER_INPUT } from '../shared/onnx/decoder-layer.ts';
+import { DATA_TYPE_OF, GraphBuilder, int } from '../shared/onnx/graph.ts';
+import { randomNumbers, writeRandomLayer } from '../test/support/float64-decoder-layer.ts';
+import { createSession } from '../worker/engine/session.ts';
+
+const MODEL: ModelDescription = {
+  architecture: 'LlamaForCausalLM',
+  hiddenSize: 1024,
+  intermediateSize: 2816,
+  layerCount: 1,
+  headCount: 16,
+  keyValueHeadCount: 4,
+  headDim: 64,
+  vocabularySize: 32000,
+  rmsNormEpsilon: 1e-5,
+  rope: { theta: 10_000, scaling: { type: 'none' } },
+  slidingWindow: null,
+  maxPositionEmbeddings: 4096,
+  tieWordEmbeddings: false,
+  attentionBias: false,
+  mlpBias: false,
+};
+
+interface Variant {
+  readonly name: string;
+  readonly flop: number;
+  readonly createMs: number;
+  readonly session: InferenceSession;
+  readonly feeds: Record<string, Tensor>;
+  readonly runMs: number[];
+}
+
+interface Settings {
+  readonly threads: number;
+  readonly tokens: number;
+  readonly rounds: number;
+}
+
+async function openVariant(
+  name: string,
+  flop: number,
+  bytes: Uint8Array,
+  feeds: Record<string, Tensor>,
+  foldCasts: boolean,
+  threads: number,
+): Promise<Variant> {
+  const started = performance.now();
+  const session = await createSession(bytes, { provider: 'cpu', deviceId: 0, threads, foldCasts });
+  return { name, flop, createMs: performance.now() - started, session, feeds, runMs: [] };
+}
+
+/** Multiplications and additions of one sample: 2 for each weight and token, and half of the square of scores, twice. */
+function layerFlop(tokens: number): number {
+  const weights = layerTensors(MODEL, 0).linears.reduce(
+    (sum, linear) => sum + linear.outFeatures * linear.inFeatures,
+    0,
+  );
+  return 2 * tokens * weights + 2 * tokens * tokens * MODEL.headCount * MODEL.headDim;
+}
+
+/** x [T, H] times Wᵀ for W [I, H], nothing else. */
+function gemmModel(tokens: number): Uint8Array {
+  const { hiddenSize, intermediateSize } = MODEL;
+  const graph = new GraphBuilder('gemm');
+  graph.input('x', DATA_TYPE_OF.F32, [tokens, hiddenSize]);
+  graph.float32('weight', [intermediateSize, hiddenSize], randomNumbers(intermediateSize * hiddenSize, 1));
+  graph.operator('Gemm', ['x', 'weight'], { attributes: { transB: int(1) }, output: 'y' });
+  graph.output('y', DATA_TYPE_OF.F32, [tokens, intermediateSize]);
+  return graph.encode();
+}
+
+async function openVariants(folder: string, { threads, tokens }: Settings): Promise<Variant[]> {
+  const { hiddenSize, intermediateSize } = MODEL;
+  const { tensors } = await writeRandomLayer(join(folder, 'layer.bin'), MODEL, 0, ['BF16']);
+  const layer = buildDecoderLayer({
+    description: MODEL,
+    layer: 0,
+    tensors,
+    sequenceLength: tokens,
+    outputs: { statistics: true, hidden: true },
+    attention: 'groupQueryAttention',
+    computeDtype: 'F32',
+  });
+  const hidden = randomNumbers(tokens * hiddenSize, 2);
+  const layerFeeds = { [LAYER_INPUT]: new Tensor('float32', hidden, [1, tokens, hiddenSize]) };
+  const gemmFeeds = { x: new Tensor('float32', hidden, [tokens, hiddenSize]) };
+  const gemmFlop = 2 * tokens * hiddenSize * intermediateSize;
+  const flop = layerFlop(tokens);
+  return [
+    await openVariant('layer, casts folded, packed', flop, layer, layerFeeds, true, threads),
+    await openVariant('layer, casts in every run', flop, layer, layerFeeds, false, threads),
+    await openVariant('bare Gemm, packed', gemmFlop, gemmModel(tokens), gemmFeeds, true, threads),
+    await openVariant('bare Gemm, not packed', gemmFlop, gemmModel(tokens), gemmFeeds, false, threads),
+  ];
+}
+
+async function measure(
+  settings: Settings,
+): Promise<{ name: string; createMs: number; best: number; median: number }[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'secateur-bench-'));
+  try {
+    const variants = await openVariants(folder, settings);
+    for (let round = 0; round <= settings.rounds; round++) {
+      for (const { session, feeds, runMs } of variants) {
+        const started = performance.now();
+        await session.run(feeds);
+        // The first round warms caches and the file's pages.
+        if (round > 0) runMs.push(performance.now() - started);
+      }
+    }
+    for (const { session } of variants) await session.release();
+    return variants.map(({ name, flop, createMs, runMs }) => {
+      const sorted = runMs.toSorted((a, b) => a - b);
+      const gflopPerS = (ms: number): number => flop / ms / 1e6;
+      return {
+        name,
+        createMs,
+        best: gflopPerS(sorted[0] as number),
+        median: gflopPerS(sorted[Math.floor(sorted.length / 2)] as number),
+      };
+    });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+const { values } = parseArgs({
+  options: {
+    threads: { type: 'string', default: '1' },
+    tokens: { type: 'string', default: '2048' },
+    rounds: { type: 'string', default: '7' },
+    json: { type: 'boolean', default: false },
+  },
+});
+const settings = { threads: Number(values.threads), tokens: Number(values.tokens), rounds: Number(values.rounds) };
+const results = await measure(settings);
+const cpu = cpus()[0]?.model.trim() ?? 'unknown';
+if (values.json) {
+  process.stdout.write(`${JSON.stringify({ benchmark: 'forward', cpu, ...settings, results })}\n`);
+} else {
+  process.stdout.write(
+    `${cpu}, ${settings.threads} thread(s), ${settings.tokens} tokens, ${settings.rounds} rounds\n\n`,
+  );
+  process.stdout.write('| variant | create ms | best GFLOP/s | median GFLOP/s |\n|---|---|---|---|\n');
+  for (const { name, createMs, best, median } of results) {
+    process.stdout.write(`| ${name} | ${createMs.toFixed(0)} | ${best.toFixed(0)} | ${median.toFixed(0)} |\n`);
+  }
+}

@@ -1,0 +1,74 @@
+/** A job as it is printed: the wire's message with its JSON texts unfolded, as fields and as tables. */
+import { toSecateurError } from '../../shared/errors/secateur-error.ts';
+import type { Job__Output } from '../../shared/rpc/generated/secateur/v1/Job.ts';
+import { type Column, renderFields, renderTable } from './table.ts';
+import { showDuration } from './units.ts';
+
+/** The job for JSON and YAML. */
+export function jobView(job: Job__Output): object {
+  const { manifestJson, planJson, failure, ...rest } = job;
+  return {
+    ...rest,
+    manifest: unfold(manifestJson),
+    plan: unfold(planJson),
+    failure:
+      failure === null ? null : { code: failure.code, message: failure.message, details: unfold(failure.detailsJson) },
+  };
+}
+
+export function renderJobs(jobs: readonly Job__Output[], nowMs: number): string {
+  const columns: Column<Job__Output>[] = [
+    { title: 'JOB', value: (job) => job.id },
+    { title: 'NAMESPACE', value: (job) => job.namespace },
+    { title: 'PHASE', value: (job) => job.phase },
+    { title: 'LAYERS', value: showLayers, align: 'right' },
+    { title: 'SUBMITTED', value: (job) => `${showDuration(nowMs - job.submittedMs)} ago`, align: 'right' },
+    { title: 'DESTINATION', value: (job) => job.destination },
+  ];
+  return renderTable(columns, jobs);
+}
+
+export function renderJob(job: Job__Output, nowMs: number): string {
+  const { progress } = job;
+  const fields: [string, string][] = [
+    ['job', job.id],
+    ['namespace', job.namespace],
+    ['phase', `${job.phase} (${job.reason}) for ${showDuration(nowMs - job.sinceMs)}`],
+    ['message', job.message],
+    ['destination', job.destination],
+    ['submitted', new Date(job.submittedMs).toISOString()],
+    ...(job.endedMs > 0 ? [['ended', new Date(job.endedMs).toISOString()] as [string, string]] : []),
+    ['layers', showLayers(job)],
+    ...(progress !== null && progress.remainingMs > 0 && job.endedMs === 0
+      ? [['remaining', showDuration(progress.remainingMs)] as [string, string]]
+      : []),
+    ...(job.failure === null ? [] : [['failure', `${job.failure.code}: ${job.failure.message}`] as [string, string]]),
+    ['events', String(job.lastSequence)],
+  ];
+  const stages = renderTable(
+    [
+      { title: 'STAGE', value: (stage) => String(stage.stage), align: 'right' },
+      { title: 'LAYERS', value: (stage) => `${stage.firstLayer}-${stage.firstLayer + stage.layerCount - 1}` },
+      { title: 'COMMITTED', value: (stage) => String(stage.committed), align: 'right' },
+      { title: 'WORKER', value: (stage) => stage.worker || '-' },
+      { title: 'RUNS', value: (stage) => stage.activity || '-' },
+    ],
+    job.stages,
+  );
+  return job.stages.length === 0 ? renderFields(fields) : `${renderFields(fields)}\n\n${stages}`;
+}
+
+function showLayers(job: Job__Output): string {
+  const { layersCommitted = 0, layerCount = 0 } = job.progress ?? {};
+  return layerCount === 0 ? '-' : `${layersCommitted}/${layerCount}`;
+}
+
+function unfold(json: string): unknown {
+  if (json === '') return null;
+  try {
+    return JSON.parse(json);
+  } catch (thrown) {
+    // Another version's text: better shown as it came than not at all.
+    return { unreadable: toSecateurError(thrown).message, text: json };
+  }
+}

@@ -1,0 +1,31 @@
+/** `secateur cancel JOB`: stop a job. */
+import type { Command } from 'commander';
+import { EXIT } from '../../shared/errors/secateur-error.ts';
+import { connect } from '../connection.ts';
+import {
+  type CoordinatorOptions,
+  type EndVerb,
+  type NamespaceOptions,
+  type OutputOptions,
+  withCoordinator,
+  withNamespace,
+  withOutput,
+} from '../options.ts';
+import { jobView, renderJobs } from '../render/job-view.ts';
+import { printData } from '../render/output.ts';
+
+export function addCancel(program: Command, end: EndVerb): void {
+  const command = program
+    .command('cancel')
+    .summary('stop a job')
+    .description('Stops a job. Its committed layers stay; resume goes on from them.')
+    .argument('<job>', 'id or name');
+  withOutput(withNamespace(withCoordinator(command))).action(
+    async (job: string, options: CoordinatorOptions & NamespaceOptions & OutputOptions) => {
+      using connection = connect(options);
+      const found = await connection.cancel({ job, namespace: options.namespace });
+      printData(options.output, jobView(found), () => renderJobs([found], Date.now()));
+      end(EXIT.ok);
+    },
+  );
+}
