@@ -28,18 +28,9 @@ describe('keepalive', () => {
     const channelOptions = { 'grpc.keepalive_time_ms': 200, 'grpc.keepalive_timeout_ms': 300 };
     const client = createClient(address, 'Jobs', { channelOptions });
     const stream = serverStream(client, SERVICES.Jobs.service.Watch, { job: 'x' }, { timeoutMs: null });
-    expect((await stream.next()).value).toMatchObject({ eventJson: '{}' });
-    const next = stream.next();
-    const first = await Promise.race([next.then(() => 'message'), severalPings()]);
-    expect(first).toBe('nothing, and the stream stands');
+    for (let message = 0; message < 10; message++) expect((await stream.next()).done).toBe(false);
     server.kill('SIGSTOP');
-    expect(await codeOf(next)).toBe('Unavailable');
+    expect(await codeOf(stream.next())).toBe('Unavailable');
     client.close();
   });
 });
-
-/** Long enough for pings that are answered; the stream must outlive them. */
-async function severalPings(): Promise<string> {
-  await new Promise((resolve) => setTimeout(resolve, 1_500));
-  return 'nothing, and the stream stands';
-}

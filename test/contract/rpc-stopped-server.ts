@@ -1,4 +1,5 @@
-/** A server that a test can stop in the middle of a stream: says its address, sends one message a call, then nothing. */
+/** A server that a test can stop in the middle of a stream: says its address, sends some messages a call, then nothing. */
+import { setTimeout as pause } from 'node:timers/promises';
 import { bindServer, createServer } from '../../shared/rpc/channel.ts';
 import { SERVICES } from '../../shared/rpc/load-protos.ts';
 import { handleServerStream } from '../../shared/rpc/server-stream.ts';
@@ -6,7 +7,11 @@ import { handleServerStream } from '../../shared/rpc/server-stream.ts';
 const server = createServer();
 server.addService(SERVICES.Jobs.service, {
   Watch: handleServerStream(async function* () {
-    yield { eventJson: '{}' };
+    // Spread over several keepalive pings of the client: answered pings must not end the stream.
+    for (let message = 0; message < 10; message++) {
+      yield { eventJson: '{}' };
+      await pause(100);
+    }
     await new Promise(() => undefined);
   }),
 });

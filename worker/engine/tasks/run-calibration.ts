@@ -2,6 +2,7 @@
 import { invariant } from '../../../shared/errors/secateur-error.ts';
 import type { PrepareCalibrationTask__Output } from '../../../shared/rpc/generated/secateur/v1/PrepareCalibrationTask.ts';
 import { prepareCalibration } from '../../calibration/prepare-calibration.ts';
+import type { TextFile } from '../../calibration/read-documents.ts';
 import type { Outcome } from '../messages.ts';
 import type { TaskContext } from '../task-context.ts';
 
@@ -9,22 +10,22 @@ const FILE_NAME = 'calibration.safetensors';
 
 export async function runCalibration(task: PrepareCalibrationTask__Output, context: TaskContext): Promise<Outcome> {
   const { files, job } = context;
-  const paths: string[] = [];
-  for (const index of job.calibrationFiles.keys()) {
-    paths.push(await files.localPath({ root: 'FILE_ROOT_CALIBRATION', name: String(index) }));
+  const texts: TextFile[] = [];
+  for (const [index, file] of job.calibrationFiles.entries()) {
+    texts.push({ file, path: await files.localPath({ root: 'FILE_ROOT_CALIBRATION', name: String(index) }) });
   }
-  const [first] = paths;
+  const [first] = texts;
   invariant(first !== undefined, 'a job has calibration files');
   const scratch = await files.scratchPath(FILE_NAME);
   const spec = task.text
     ? {
         kind: 'text' as const,
-        files: paths,
+        files: texts,
         samples: task.samples,
         sequenceLength: task.sequenceLength,
         seed: task.seed,
       }
-    : { kind: 'tokens' as const, file: first, samples: task.samples === 0 ? null : task.samples };
+    : { kind: 'tokens' as const, file: first.path, samples: task.samples === 0 ? null : task.samples };
   const tokenizerDirectory = task.text
     ? await files.sourceDirectory(['tokenizer.json', 'tokenizer_config.json'])
     : job.sourceDirectory;
