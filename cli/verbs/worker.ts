@@ -38,7 +38,7 @@ export function addWorker(program: Command, end: EndVerb): void {
     .addOption(
       new Option('--storage <how>', 'how files are reached').choices(['auto', 'direct', 'coordinator']).default('auto'),
     )
-    .option('--cache <dir>', 'folder for files that come through the coordinator; removed at the end')
+    .option('--cache <dir>', 'where to keep files that come through the coordinator, while the worker runs')
     .addOption(new Option('--exit-when-orphaned', 'ignore Ctrl-C, and end when standard input closes').hideHelp())
     .action(async (options: WorkerVerbOptions) => {
       end(await serve(options));
@@ -55,7 +55,7 @@ async function serve(options: WorkerVerbOptions): Promise<number> {
     deviceId: device,
     threads,
     storage,
-    cacheDirectory: cache === undefined ? await mkdtemp(join(tmpdir(), 'secateur-cache-')) : resolve(cache),
+    cacheDirectory: await cacheFolder(name, cache),
     log: logToStandardError,
   });
   let signals = 0;
@@ -74,4 +74,10 @@ async function serve(options: WorkerVerbOptions): Promise<number> {
   }
   await worker.done;
   return EXIT.ok;
+}
+
+/** The worker removes this folder when it leaves: so it is never the one that the user named, but one inside. */
+function cacheFolder(worker: string, parent: string | undefined): string | Promise<string> {
+  if (parent === undefined) return mkdtemp(join(tmpdir(), 'secateur-cache-'));
+  return join(resolve(parent), `secateur-worker-${encodeURIComponent(worker)}`);
 }

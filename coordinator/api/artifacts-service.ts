@@ -11,7 +11,7 @@
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, open, realpath, rm, statfs } from 'node:fs/promises';
+import { type FileHandle, open, rm, statfs } from 'node:fs/promises';
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { handleClientStream } from '../../shared/rpc/client-stream.ts';
@@ -99,7 +99,7 @@ async function writeFile(
   const { name, sizeBytes, sha256 } = checkWritable(file);
   checkCurrent(context, identity);
   await checkRoom(job.stagingDirectory, sizeBytes, name);
-  const temporary = await temporaryStagingPath(await realpath(job.stagingDirectory), name);
+  const temporary = await temporaryStagingPath(job.stagingDirectory, name);
   try {
     const found = await receive(messages, temporary, sizeBytes, refLabel(file));
     if (found !== sha256) {
@@ -109,7 +109,7 @@ async function writeFile(
       });
     }
     checkCurrent(context, identity);
-    await commitStagingFile(temporary, await realpath(job.stagingDirectory), name);
+    await commitStagingFile(temporary, job.stagingDirectory, name);
   } catch (thrown) {
     await rm(temporary, { force: true });
     throw toSecateurError(thrown);

@@ -1,199 +1,207 @@
 /**
- * Opens a Hugging Face checkpoint directory: configuration, shards, where every tensor stands, and which other files
- * belong to it. Reads headers only. Links are followed (the Hub's cache is made of them) and resolved once, here.
+ * Opens a Hugging Face checkpoint folder: configuration, shards, where every tensor stands, which files go along.
+ * Reads headers and small JSON files, never weights. What is wrong with the folder is found here, before any work.
  */
-import type { Dirent } from 'node:fs';
-import { readdir, readFile, realpath, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+
+import { readdir, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { SecateurError, toSecateurError } from '../errors/secateur-error.ts';
 import { readSafetensorsHeader, type SafetensorsFile } from '../safetensors/read-header.ts';
+import { isAuxiliaryFile, isWeightFile } from './auxiliary-files.ts';
+import { checkpointInvalid, collectTensors, listNames } from './collect-tensors.ts';
+import { settleBounded } from './settle-bounded.ts';
+import { readSmallFile } from './source-file.ts';
 import type { TensorLocation } from './tensor-location.ts';
-import { parseWeightMap } from './weight-map.ts';
+import { parseWeightMap, WEIGHT_MAP_SIZE_BYTES_MAX, type WeightMap } from './weight-map.ts';
 
-const CONFIG_FILE = 'config.json';
-const INDEX_FILE = 'model.safetensors.index.json';
-const SINGLE_FILE = 'model.safetensors';
-/** A configuration has kilobytes. */
-const CONFIG_SIZE_BYTES_MAX = 4 * 1024 * 1024;
-/** An index has about a hundred bytes a tensor. */
-const INDEX_SIZE_BYTES_MAX = 64 * 1024 * 1024;
-/** Headers read at a time: enough to hide a network file system's latency. */
-const HEADERS_AT_ONCE = 8;
-/** Weights in other formats, and other formats' indexes: not carried over, since they would not be pruned. */
-const OTHER_WEIGHTS =
-  /\.(safetensors|bin|pt|pth|gguf|ggml|onnx|onnx_data|msgpack|h5|ckpt|npz|tflite)(\.index\.json)?$/i;
-const OWN_FILES = new Set(['secateur.json']);
+export const CONFIG_FILE = 'config.json';
+export const WEIGHT_MAP_FILE = 'model.safetensors.index.json';
+export const SINGLE_SHARD_FILE = 'model.safetensors';
 
-export interface Shard {
-  /** Name in the checkpoint's directory. */
+/** A config.json has a few kilobytes; with the module lists of quantized models, hundreds. */
+const CONFIG_SIZE_BYTES_MAX = 16 * 1024 * 1024;
+/** Headers read at once: hides the latency of a network file system, bounds memory at 8 of the largest headers. */
+const HEADER_CONCURRENCY = 8;
+
+export interface CheckpointShard {
+  /** The file's name in the folder. */
   readonly file: string;
-  /** Absolute, links resolved. */
+  /** Absolute, with every link resolved: the `file` of its tensors' locations. */
   readonly path: string;
   readonly sizeBytes: number;
 }
 
 export interface Checkpoint {
+  /** Absolute; links in it are not resolved. */
   readonly directory: string;
-  /** config.json as it stands. */
   readonly config: Record<string, unknown>;
-  readonly shards: readonly Shard[];
+  /** Sorted by name. */
+  readonly shards: readonly CheckpointShard[];
+  /** By name, in the order of shards and bytes. */
   readonly tensors: ReadonlyMap<string, TensorLocation>;
-  /** Of all tensors. */
+  /** Bytes of all tensors: what `total_size` of an index means. */
   readonly totalSizeBytes: number;
-  /** Undefined for a checkpoint of one file. */
+  /** The name of the index in the folder; undefined where the checkpoint is one file. */
   readonly weightMapFile: string | undefined;
-  /** Names of the files to carry over: tokenizer, configurations, licence, model card. */
+  /** Names of the files to carry over to the output, sorted. Files of subfolders are not among them. */
   readonly auxiliaryFiles: readonly string[];
   readonly warnings: readonly string[];
 }
 
-/** @throws SourceMissing, CheckpointInvalid, SafetensorsInvalid, StorageFailed */
+/**
+ * Opens a checkpoint.
+ *
+ * @throws SourceMissing (no such folder), CheckpointInvalid (its files do not make a checkpoint), SafetensorsInvalid,
+ * StorageFailed
+ */
 export async function openCheckpoint(directory: string): Promise<Checkpoint> {
-  const entries = await list(directory);
-  const names = new Set(entries.map((entry) => entry.name));
-  const config = await readConfig(directory, names);
-  const index = names.has(INDEX_FILE) ? join(directory, INDEX_FILE) : undefined;
+  const root = resolve(directory);
+  const names = await listFolder(root);
+  const config = await readConfig(root, names);
   const warnings: string[] = [];
-  const found =
-    index === undefined ? await openSingle(directory, names) : await openSharded(directory, index, warnings);
-  const tensors = new Map(found.flatMap(({ header }) => [...header.tensors]));
+  const weightMap = await readWeightMap(root, names);
+  const files = weightMap === undefined ? [singleShard(root, names)] : [...new Set(weightMap.shardOf.values())].sort();
+  const opened = await readShards(root, files);
+  const tensors = collectTensors(join(root, WEIGHT_MAP_FILE), files, opened, weightMap?.shardOf);
+  const totalSizeBytes = [...tensors.values()].reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
+  if (tensors.size === 0) {
+    throw checkpointInvalid(root, `expected weights; found no tensor in ${listNames(files)}. Download it again`);
+  }
+  if (weightMap !== undefined) warnings.push(...weightMapWarnings(root, names, files, weightMap, totalSizeBytes));
   return {
-    directory,
+    directory: root,
     config,
-    shards: found.map(({ file, header }) => ({ file, path: header.file, sizeBytes: header.sizeBytes })),
+    shards: opened.map(({ file: path, sizeBytes }, index) => ({ file: files[index] as string, path, sizeBytes })),
     tensors,
-    totalSizeBytes: [...tensors.values()].reduce((sum, tensor) => sum + tensor.sizeBytes, 0),
-    weightMapFile: index,
-    auxiliaryFiles: await auxiliaryFiles(directory, entries),
+    totalSizeBytes,
+    weightMapFile: weightMap === undefined ? undefined : WEIGHT_MAP_FILE,
+    auxiliaryFiles: await auxiliaryFiles(root, names),
     warnings,
   };
 }
 
-interface OpenedShard {
-  readonly file: string;
-  readonly header: SafetensorsFile;
-}
-
-async function list(directory: string): Promise<Dirent[]> {
+async function listFolder(root: string): Promise<string[]> {
   try {
-    return await readdir(directory, { withFileTypes: true });
+    return (await readdir(root)).sort();
   } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code;
-    if (code !== 'ENOENT' && code !== 'ENOTDIR' && code !== 'ELOOP') throw toSecateurError(cause);
+    const errno = (cause as NodeJS.ErrnoException).code;
+    const found = { ENOENT: 'nothing there', ENOTDIR: 'a file', ELOOP: 'a loop of links' }[errno ?? ''];
+    if (found === undefined) throw toSecateurError(cause);
     throw new SecateurError(
       'SourceMissing',
-      `${directory}: expected a checkpoint directory; ${code === 'ENOTDIR' ? 'it is no directory' : 'it does not exist'}. Check spec.model.source.`,
-      { cause, details: { directory } },
+      `${root}: expected the folder of a checkpoint; found ${found}. Give the folder that holds config.json.`,
+      { cause, details: { directory: root } },
     );
   }
 }
 
-async function readConfig(directory: string, names: ReadonlySet<string>): Promise<Record<string, unknown>> {
-  const file = join(directory, CONFIG_FILE);
-  if (!names.has(CONFIG_FILE)) {
-    throw invalid(
+async function readConfig(root: string, names: readonly string[]): Promise<Record<string, unknown>> {
+  const file = join(root, CONFIG_FILE);
+  if (!names.includes(CONFIG_FILE)) {
+    throw checkpointInvalid(
       file,
-      `expected a ${CONFIG_FILE}; found none. A checkpoint directory as the Hugging Face Hub gives it has one`,
+      'expected the configuration of the model; found no such file. Download the whole checkpoint, or give the folder that holds config.json',
     );
   }
-  const text = await readText(file, CONFIG_SIZE_BYTES_MAX);
+  const bytes = await readSmallFile(file, CONFIG_SIZE_BYTES_MAX, 'CheckpointInvalid').catch(linkAsCheckpointInvalid);
   let config: unknown;
   try {
-    config = JSON.parse(text);
+    config = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
   } catch (cause) {
-    throw invalid(file, `expected valid JSON; ${(cause as Error).message}`, cause);
+    throw checkpointInvalid(file, `expected JSON; ${(cause as Error).message}. Download it again`, { cause });
   }
-  if (typeof config !== 'object' || config === null || Array.isArray(config))
-    throw invalid(file, 'expected a JSON object');
+  if (typeof config !== 'object' || config === null || Array.isArray(config)) {
+    throw checkpointInvalid(file, 'expected a JSON object; found another value. Download it again');
+  }
   return config as Record<string, unknown>;
 }
 
-async function readText(file: string, sizeBytesMax: number): Promise<string> {
-  try {
-    const found = await stat(file);
-    if (!found.isFile()) throw invalid(file, 'expected a regular file');
-    if (found.size > sizeBytesMax) throw invalid(file, `expected at most ${sizeBytesMax} bytes; found ${found.size}`);
-    return await readFile(file, 'utf8');
-  } catch (thrown) {
-    throw toSecateurError(thrown);
-  }
+async function readWeightMap(root: string, names: readonly string[]): Promise<WeightMap | undefined> {
+  if (!names.includes(WEIGHT_MAP_FILE)) return undefined;
+  const file = join(root, WEIGHT_MAP_FILE);
+  const bytes = readSmallFile(file, WEIGHT_MAP_SIZE_BYTES_MAX, 'CheckpointInvalid').catch(linkAsCheckpointInvalid);
+  return parseWeightMap(await bytes, file);
 }
 
-async function openSingle(directory: string, names: ReadonlySet<string>): Promise<OpenedShard[]> {
-  if (names.has(SINGLE_FILE)) {
-    return [{ file: SINGLE_FILE, header: await readSafetensorsHeader(join(directory, SINGLE_FILE)) }];
-  }
-  const shards = [...names].filter((name) => name.endsWith('.safetensors'));
-  const pickles = [...names].filter((name) => /^pytorch_model.*\.bin$/.test(name));
-  const why =
-    shards.length > 0
-      ? `found ${shards.slice(0, 3).join(', ')} but no index: fetch ${INDEX_FILE} too`
-      : pickles.length > 0
-        ? `found ${pickles[0]}: pickled weights are not read. Convert them (save_pretrained(..., safe_serialization=True)), or fetch the model's safetensors`
-        : 'found neither';
-  throw invalid(directory, `expected ${SINGLE_FILE}, or shards with ${INDEX_FILE}; ${why}`);
-}
-
-async function openSharded(directory: string, index: string, warnings: string[]): Promise<OpenedShard[]> {
-  const { shardOf, totalSizeBytes } = parseWeightMap(await readText(index, INDEX_SIZE_BYTES_MAX), index);
-  const files = [...new Set(shardOf.values())].sort();
-  const opened: OpenedShard[] = [];
-  for (let first = 0; first < files.length; first += HEADERS_AT_ONCE) {
-    const batch = files.slice(first, first + HEADERS_AT_ONCE);
-    opened.push(
-      ...(await Promise.all(
-        batch.map(async (file) => ({ file, header: await readSafetensorsHeader(join(directory, file)) })),
-      )),
+/** The name of the one shard of a checkpoint without index. */
+function singleShard(root: string, names: readonly string[]): string {
+  if (names.includes(SINGLE_SHARD_FILE)) return SINGLE_SHARD_FILE;
+  const weights = names.filter((name) => isWeightFile(name) && !name.startsWith('.'));
+  const safetensors = weights.filter((name) => name.endsWith('.safetensors'));
+  const expected = `expected ${WEIGHT_MAP_FILE} or ${SINGLE_SHARD_FILE}`;
+  if (safetensors.length > 0) {
+    throw checkpointInvalid(
+      root,
+      `${expected}; found ${listNames(safetensors)} and no index. Download the index too, or rename a single file to ${SINGLE_SHARD_FILE}`,
     );
   }
-  checkAgainstIndex(index, shardOf, opened);
-  const total = opened
-    .flatMap(({ header }) => [...header.tensors.values()])
-    .reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
-  if (totalSizeBytes !== undefined && totalSizeBytes !== total) {
-    warnings.push(`${INDEX_FILE} says total_size ${totalSizeBytes}; the tensors have ${total} bytes`);
+  if (weights.length > 0) {
+    throw checkpointInvalid(
+      root,
+      `${expected}; found weights in another format: ${listNames(weights)}. Convert them to safetensors (in transformers: from_pretrained, then save_pretrained)`,
+    );
   }
-  return opened;
+  throw checkpointInvalid(root, `${expected}; found no weights. Download the whole checkpoint`);
 }
 
-/** Index and shards must say the same: every disagreement in one error. */
-function checkAgainstIndex(index: string, shardOf: ReadonlyMap<string, string>, opened: readonly OpenedShard[]): void {
-  const problems: string[] = [];
-  const seenIn = new Map<string, string>();
-  for (const { file, header } of opened) {
-    for (const name of header.tensors.keys()) {
-      const other = seenIn.get(name);
-      if (other !== undefined) problems.push(`${name} stands in ${other} and in ${file}`);
-      else if (!shardOf.has(name)) problems.push(`${name} stands in ${file} but not in the index`);
-      seenIn.set(name, file);
+/** Headers in the order of `files`. All that are missing are named together, else the first that is wrong. */
+async function readShards(root: string, files: readonly string[]): Promise<SafetensorsFile[]> {
+  const results = await settleBounded(files, HEADER_CONCURRENCY, (file) => readSafetensorsHeader(join(root, file)));
+  const failures = results.flatMap((result, index) =>
+    result.status === 'rejected' ? [{ file: files[index] as string, error: toSecateurError(result.reason) }] : [],
+  );
+  const missing = failures.filter(({ error }) => error.code === 'SourceMissing');
+  const [first] = missing;
+  if (first !== undefined) {
+    const shards = missing.map(({ file }) => file);
+    const message = `expected all ${files.length} shards; ${missing.length} cannot be opened: ${listNames(shards)} (${first.error.message}) Download them again`;
+    throw checkpointInvalid(root, message, { cause: first.error, names: shards });
+  }
+  if (failures[0] !== undefined) throw failures[0].error;
+  return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+}
+
+function weightMapWarnings(
+  root: string,
+  names: readonly string[],
+  files: readonly string[],
+  weightMap: WeightMap,
+  totalSizeBytes: number,
+): string[] {
+  const warnings = [...weightMap.warnings];
+  if (weightMap.totalSizeBytes !== undefined && weightMap.totalSizeBytes !== totalSizeBytes) {
+    warnings.push(
+      `${join(root, WEIGHT_MAP_FILE)}: metadata.total_size is ${weightMap.totalSizeBytes}, the tensors have ${totalSizeBytes} bytes; the latter is used`,
+    );
+  }
+  const listed = new Set(files);
+  const unlisted = names.filter((name) => name.endsWith('.safetensors') && !name.startsWith('.') && !listed.has(name));
+  if (unlisted.length > 0) {
+    warnings.push(`${root}: the index does not name ${listNames(unlisted)}: not read, not carried over`);
+  }
+  return warnings;
+}
+
+async function auxiliaryFiles(root: string, names: readonly string[]): Promise<string[]> {
+  const files: string[] = [];
+  for (const name of names.filter(isAuxiliaryFile)) {
+    const path = join(root, name);
+    try {
+      if ((await stat(path)).isFile()) files.push(name);
+    } catch (cause) {
+      const errno = (cause as NodeJS.ErrnoException).code;
+      if (errno !== 'ENOENT' && errno !== 'ELOOP') throw toSecateurError(cause);
+      const found = errno === 'ELOOP' ? 'a loop of links' : 'a link to a file that is not there';
+      throw checkpointInvalid(path, `expected a file; found ${found}. Download it again, or remove the link`, {
+        cause,
+      });
     }
   }
-  for (const [name, shard] of shardOf) {
-    const file = seenIn.get(name);
-    if (file === undefined) problems.push(`${name} is not in ${shard}`);
-    else if (file !== shard) problems.push(`${name} is in ${file}, not in ${shard}`);
-  }
-  if (problems.length === 0) return;
-  const more = problems.length > 10 ? ` and ${problems.length - 10} more` : '';
-  throw invalid(
-    index,
-    `the index and the shards disagree: ${problems.slice(0, 10).join('; ')}${more}. Fetch the checkpoint again`,
-  );
+  return files;
 }
 
-async function auxiliaryFiles(directory: string, entries: readonly Dirent[]): Promise<string[]> {
-  const files: string[] = [];
-  for (const { name } of entries) {
-    if (name.startsWith('.') || OTHER_WEIGHTS.test(name) || OWN_FILES.has(name)) continue;
-    const isFile = await realpath(join(directory, name)).then(
-      async (path) => (await stat(path)).isFile(),
-      () => false, // A dangling link beside the checkpoint is nothing to carry over.
-    );
-    if (isFile) files.push(basename(name));
-  }
-  return files.sort();
-}
-
-function invalid(file: string, what: string, cause?: unknown): SecateurError {
-  return new SecateurError('CheckpointInvalid', `${file}: ${what}.`, { cause, details: { file } });
+/** A file whose name the folder has and that is not there is a broken link of this checkpoint. */
+function linkAsCheckpointInvalid(thrown: unknown): never {
+  if (!(thrown instanceof SecateurError) || thrown.code !== 'SourceMissing') throw thrown;
+  throw new SecateurError('CheckpointInvalid', thrown.message, { cause: thrown, details: thrown.details });
 }

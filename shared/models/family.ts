@@ -60,7 +60,7 @@ export const STATISTICS = ['attentionInput', 'attentionOutput', 'mlpInput', 'mlp
 
 export type Statistic = (typeof STATISTICS)[number];
 
-export interface LinearTensor {
+interface LinearTensor {
   /** Full name in the checkpoint: model.layers.3.mlp.down_proj.weight */
   readonly name: string;
   /** Name inside the layer: mlp.down_proj */

@@ -28,7 +28,7 @@ export interface NodeProto {
 }
 
 /** Bytes of a file, taken as they are: row-major, little-endian. */
-export interface ExternalData {
+interface ExternalData {
   /** Relative to the folder that the session is given. */
   readonly location: string;
   readonly offset: number;
@@ -49,7 +49,7 @@ export interface ValueInfoProto {
   readonly dims: readonly (number | string)[];
 }
 
-export interface GraphProto {
+interface GraphProto {
   readonly name: string;
   readonly nodes: readonly NodeProto[];
   readonly initializers: readonly TensorProto[];

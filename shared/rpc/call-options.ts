@@ -4,6 +4,9 @@ import type { MethodDefinition } from '@grpc/proto-loader';
 import { invariant } from '../errors/secateur-error.ts';
 import type { ServiceClient } from './channel.ts';
 
+/** A longer timer fires at once. */
+const TIMER_MAX_MS = 2 ** 31;
+
 export interface CallSettings {
   /** From now on, the wait for a connection included. Null is for streams without an end: keepalive guards those. */
   readonly timeoutMs: number | null;
@@ -20,7 +23,7 @@ export type AnyServiceClient = ServiceClient<Client>;
 
 export function callOptions({ timeoutMs }: CallSettings): CallOptions {
   if (timeoutMs === null) return {};
-  invariant(timeoutMs > 0, 'a call has time');
+  invariant(timeoutMs > 0 && timeoutMs < TIMER_MAX_MS, 'a call has time, and a timer can count it');
   return { deadline: Date.now() + timeoutMs };
 }
 

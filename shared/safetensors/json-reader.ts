@@ -37,6 +37,7 @@ export class JsonReader {
   readonly #refuse: (problem: string) => SecateurError;
   readonly #path: (string | number)[] = [];
   #at = 0;
+  #depth = 0;
 
   /** `refuse` makes the error out of "expected …; found …, at …": it adds the file and what to do. */
   constructor(bytes: Uint8Array, refuse: (problem: string) => SecateurError) {
@@ -109,6 +110,13 @@ export class JsonReader {
     return Number(this.#numberText('a number'));
   }
 
+  /** Reads null. */
+  null(): void {
+    this.#skipSpace();
+    if (this.#bytes.toString('latin1', this.#at, this.#at + 4) !== 'null') throw this.#unexpected('null');
+    this.#at += 4;
+  }
+
   /** Reads a value of any kind and forgets it. */
   skip(): void {
     const kind = this.kind();
@@ -170,8 +178,6 @@ export class JsonReader {
     this.#depth -= 1;
   }
 
-  #depth = 0;
-
   #unescape(raw: string): string {
     let text: unknown;
     try {
@@ -190,7 +196,7 @@ export class JsonReader {
     const begin = this.#at;
     let end = begin;
     while (end < this.#bytes.length && isNumberByte(this.#bytes[end] as number)) end++;
-    const text = this.#bytes.latin1Slice(begin, end);
+    const text = this.#bytes.toString('latin1', begin, end);
     if (end === begin) throw this.#unexpected(expected);
     if (!NUMBER.test(text)) throw this.fail(`expected ${expected}; found ${shorten(text)}`);
     this.#at = end;
@@ -199,7 +205,7 @@ export class JsonReader {
 
   #literal(): void {
     for (const literal of LITERALS) {
-      if (this.#bytes.latin1Slice(this.#at, this.#at + literal.length) === literal) {
+      if (this.#bytes.toString('latin1', this.#at, this.#at + literal.length) === literal) {
         this.#at += literal.length;
         return;
       }

@@ -1,10 +1,13 @@
-/** Where the tensors of a safetensors file stand, and its header: a pure function of names, types, shapes and metadata. */
+/** The header of a safetensors file to be written, and where each tensor's bytes belong. Pure. */
+
 import { invariant } from '../errors/secateur-error.ts';
 import { DTYPE_SIZE_BYTES, type Dtype } from './dtype.ts';
-import { LENGTH_PREFIX_BYTES } from './header.ts';
+import { HEADER_SIZE_BYTES_MAX, METADATA_KEY, SHAPE_RANK_MAX, shapeSize } from './header.ts';
 
-/** The data begins at a multiple of this, so that a mapped file has aligned tensors. */
-const ALIGNMENT_BYTES = 8;
+/** Data begins at a multiple of this, as the Rust crate's writer has it: 8-byte elements can be mapped in place. */
+const DATA_ALIGNMENT_BYTES = 8;
+const LENGTH_SIZE_BYTES = 8;
+const SPACE = 0x20;
 
 export interface TensorToLay {
   readonly name: string;
@@ -13,39 +16,63 @@ export interface TensorToLay {
 }
 
 export interface SafetensorsLayout {
-  /** Length prefix and JSON, padded with spaces. */
+  /** The file's first bytes: length, JSON, spaces. Its length is where the data begins. */
   readonly headerBytes: Uint8Array;
-  /** Offsets from the beginning of the file. */
+  /** By name, in the order given; offsets count from the beginning of the file. */
   readonly tensors: ReadonlyMap<string, { readonly offset: number; readonly sizeBytes: number }>;
   readonly fileSizeBytes: number;
 }
 
-/** The tensors stand in the order given. `{"format":"pt"}` is what transformers wants to see. */
+/**
+ * Lays out tensors one behind the other, in the given order, without gaps. The same input gives the same bytes.
+ *
+ * The format has no room for padding between tensors: behind a tensor of an odd size, wider elements stand unaligned.
+ * Who reads in place and needs alignment gives the widest dtypes first.
+ *
+ * @param metadata free text for `__metadata__`; Hugging Face's loaders ask for `{"format":"pt"}`
+ * @throws Internal when a name comes twice, is reserved or is no text, or a shape or the header is too large
+ */
 export function layoutSafetensors(
   tensors: readonly TensorToLay[],
   metadata: Readonly<Record<string, string>> = { format: 'pt' },
 ): SafetensorsLayout {
-  // No prototype: a tensor may be called "__proto__".
-  const header: Record<string, unknown> = Object.create(null);
-  header.__metadata__ = metadata;
-  const ranges: { name: string; begin: number; sizeBytes: number }[] = [];
-  let end = 0;
+  // Written member by member: an object would put names that look like numbers first, and lose `__proto__`.
+  const members = [`${JSON.stringify(METADATA_KEY)}:${JSON.stringify(metadata)}`];
+  const sizes = new Map<string, number>();
+  let dataSizeBytes = 0;
   for (const { name, dtype, shape } of tensors) {
-    invariant(!(name in header), `tensor ${name} stands once in a file`);
-    const sizeBytes = shape.reduce((product, size) => product * size, DTYPE_SIZE_BYTES[dtype]);
-    header[name] = { dtype, shape, data_offsets: [end, end + sizeBytes] };
-    ranges.push({ name, begin: end, sizeBytes });
-    end += sizeBytes;
+    invariant(name !== METADATA_KEY && name.isWellFormed(), `${JSON.stringify(name)} may name a tensor`);
+    invariant(!sizes.has(name), `tensor ${name} is laid out once`);
+    const sizeBytes = tensorSizeBytes(name, dtype, shape);
+    const begin = dataSizeBytes;
+    dataSizeBytes += sizeBytes;
+    invariant(Number.isSafeInteger(dataSizeBytes), `the tensors up to ${name} take fewer than 2^53 bytes`);
+    members.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [begin, dataSizeBytes] })}`);
+    sizes.set(name, sizeBytes);
   }
-  const json = Buffer.from(JSON.stringify(header));
-  const padded = Math.ceil(json.length / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
-  const headerBytes = Buffer.alloc(LENGTH_PREFIX_BYTES + padded, ' ');
-  headerBytes.writeBigUInt64LE(BigInt(padded));
-  json.copy(headerBytes, LENGTH_PREFIX_BYTES);
-  const dataOffset = headerBytes.length;
-  return {
-    headerBytes,
-    tensors: new Map(ranges.map(({ name, begin, sizeBytes }) => [name, { offset: dataOffset + begin, sizeBytes }])),
-    fileSizeBytes: dataOffset + end,
-  };
+  const headerBytes = encodeHeader(`{${members.join(',')}}`);
+  let offset = headerBytes.length;
+  const placed = new Map<string, { offset: number; sizeBytes: number }>();
+  for (const [name, sizeBytes] of sizes) {
+    placed.set(name, { offset, sizeBytes });
+    offset += sizeBytes;
+  }
+  return { headerBytes, tensors: placed, fileSizeBytes: offset };
+}
+
+function tensorSizeBytes(name: string, dtype: Dtype, shape: readonly number[]): number {
+  const valid = shape.length <= SHAPE_RANK_MAX && shape.every((size) => Number.isSafeInteger(size) && size >= 0);
+  const sizeBytes = valid ? shapeSize(shape, DTYPE_SIZE_BYTES[dtype]) : undefined;
+  invariant(sizeBytes !== undefined, `${name} of shape [${shape.join(', ')}] can be stored`);
+  return sizeBytes;
+}
+
+function encodeHeader(json: string): Uint8Array {
+  const text = new TextEncoder().encode(json);
+  const paddedSize = Math.ceil(text.length / DATA_ALIGNMENT_BYTES) * DATA_ALIGNMENT_BYTES;
+  invariant(paddedSize <= HEADER_SIZE_BYTES_MAX, `a header of ${paddedSize} bytes is at most ${HEADER_SIZE_BYTES_MAX}`);
+  const bytes = new Uint8Array(LENGTH_SIZE_BYTES + paddedSize).fill(SPACE);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(paddedSize), true);
+  bytes.set(text, LENGTH_SIZE_BYTES);
+  return bytes;
 }

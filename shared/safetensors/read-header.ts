@@ -1,96 +1,64 @@
-/** Opens a safetensors file and reads its header, never its tensors. */
-import { constants } from 'node:fs';
-import { type FileHandle, open, realpath } from 'node:fs/promises';
+/** Reads and checks the header of a safetensors file on disk: never a byte of its data. */
+
+import { openSourceFile, readFully } from '../checkpoint/source-file.ts';
 import type { TensorLocation } from '../checkpoint/tensor-location.ts';
-import { SecateurError, toSecateurError } from '../errors/secateur-error.ts';
-import { HEADER_SIZE_BYTES_MAX, invalid, LENGTH_PREFIX_BYTES, parseHeader } from './header.ts';
+import { toSecateurError } from '../errors/secateur-error.ts';
+import { HEADER_SIZE_BYTES_MAX, type HeaderTensor, parseHeader, safetensorsInvalid } from './header.ts';
+
+/** The length of the header, an unsigned little-endian integer, stands before it. */
+const LENGTH_SIZE_BYTES = 8;
 
 export interface SafetensorsFile {
-  /** Absolute, links resolved. */
+  /** Absolute path, with every link resolved. */
   readonly file: string;
   readonly sizeBytes: number;
-  /** Where the data begins. */
+  /** Where the data begins, counted from the beginning of the file. */
   readonly dataOffset: number;
   readonly metadata: Readonly<Record<string, string>>;
-  /** In the order of their offsets. */
+  /** By name, in the order of their bytes. */
   readonly tensors: ReadonlyMap<string, TensorLocation>;
 }
 
-/** @throws SourceMissing (no such file, a link to nothing), SafetensorsInvalid, StorageFailed */
-export async function readSafetensorsHeader(path: string): Promise<SafetensorsFile> {
-  const file = await resolve(path);
-  // Without O_NONBLOCK, opening a FIFO would wait for ever.
-  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK).catch((thrown: unknown) => {
-    throw toSecateurError(thrown);
-  });
+/**
+ * Reads the header of a safetensors file. What the file says about its own length is believed only within its size.
+ *
+ * @throws SafetensorsInvalid, SourceMissing (no such file, a link to nothing), StorageFailed
+ */
+export async function readSafetensorsHeader(file: string): Promise<SafetensorsFile> {
+  const { handle, path, sizeBytes } = await openSourceFile(file, 'SafetensorsInvalid');
   try {
-    return await read(handle, file);
+    const read = async (position: number, length: number): Promise<Buffer> => {
+      const bytes = Buffer.alloc(length);
+      const found = await readFully(handle, bytes, position);
+      if (found === length) return bytes;
+      const problem = `expected ${length} bytes at byte ${position}; found ${found}: the file became shorter while it was read`;
+      throw safetensorsInvalid(file, problem);
+    };
+    if (sizeBytes < LENGTH_SIZE_BYTES) {
+      const problem = `expected a safetensors file, which begins with ${LENGTH_SIZE_BYTES} bytes of header length; found ${sizeBytes} bytes in all`;
+      throw safetensorsInvalid(file, problem);
+    }
+    const length = (await read(0, LENGTH_SIZE_BYTES)).readBigUInt64LE();
+    if (length > HEADER_SIZE_BYTES_MAX) {
+      const problem = `expected a header of at most ${HEADER_SIZE_BYTES_MAX} bytes; found a length of ${length}: this is no safetensors file`;
+      throw safetensorsInvalid(file, problem);
+    }
+    const dataOffset = LENGTH_SIZE_BYTES + Number(length);
+    if (dataOffset > sizeBytes) {
+      const problem = `expected a header of ${length} bytes; found ${sizeBytes - LENGTH_SIZE_BYTES}: the file is cut short`;
+      throw safetensorsInvalid(file, problem);
+    }
+    const header = parseHeader(await read(LENGTH_SIZE_BYTES, Number(length)), sizeBytes - dataOffset, file);
+    const tensors = new Map(header.tensors.map((tensor) => [tensor.name, locate(tensor, path, dataOffset)]));
+    return { file: path, sizeBytes, dataOffset, metadata: header.metadata, tensors };
+  } catch (thrown) {
+    throw toSecateurError(thrown);
   } finally {
     await handle.close();
   }
 }
 
-async function resolve(path: string): Promise<string> {
-  try {
-    return await realpath(path);
-  } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code;
-    const why =
-      code === 'ELOOP'
-        ? 'its links lead in a circle'
-        : code === 'ENOENT'
-          ? 'it, or what it links to, does not exist'
-          : (cause as Error).message;
-    throw new SecateurError('SourceMissing', `${path}: expected a safetensors file; ${why}.`, {
-      cause,
-      details: { file: path },
-    });
-  }
-}
-
-async function read(handle: FileHandle, file: string): Promise<SafetensorsFile> {
-  const found = await handle.stat();
-  if (!found.isFile()) throw invalid(file, 'expected a regular file; found a directory, pipe or device');
-  const sizeBytes = found.size;
-  if (sizeBytes < LENGTH_PREFIX_BYTES) {
-    throw invalid(
-      file,
-      `expected at least ${LENGTH_PREFIX_BYTES} bytes; found ${sizeBytes}. It was cut short: fetch it again`,
-    );
-  }
-  const prefix = await readExactly(handle, 0, LENGTH_PREFIX_BYTES, file);
-  // Compared as BigInt: a hostile length need not fit a number, and nothing is allocated before it is checked.
-  const length = prefix.readBigUInt64LE();
-  if (length > BigInt(HEADER_SIZE_BYTES_MAX)) {
-    throw invalid(
-      file,
-      `expected a header of at most ${HEADER_SIZE_BYTES_MAX} bytes; its length says ${length}. It may be no safetensors file`,
-    );
-  }
-  if (length > BigInt(sizeBytes - LENGTH_PREFIX_BYTES)) {
-    throw invalid(
-      file,
-      `expected a header of ${length} bytes; the file has ${sizeBytes - LENGTH_PREFIX_BYTES} behind its length. It was cut short: fetch it again`,
-    );
-  }
-  const headerBytes = Number(length);
-  const dataOffset = LENGTH_PREFIX_BYTES + headerBytes;
-  const json = await readExactly(handle, LENGTH_PREFIX_BYTES, headerBytes, file);
-  const { metadata, tensors } = parseHeader(json, sizeBytes - dataOffset, file);
-  const located = tensors.map(({ name, dtype, shape, begin, end }): [string, TensorLocation] => [
-    name,
-    { name, dtype, shape, file, offset: dataOffset + begin, sizeBytes: end - begin },
-  ]);
-  return { file, sizeBytes, dataOffset, metadata, tensors: new Map(located) };
-}
-
-async function readExactly(handle: FileHandle, position: number, length: number, file: string): Promise<Buffer> {
-  const bytes = Buffer.alloc(length);
-  let done = 0;
-  while (done < length) {
-    const { bytesRead } = await handle.read(bytes, done, length - done, position + done);
-    if (bytesRead === 0) throw invalid(file, 'it ended while it was read. It is being changed: wait, then try again');
-    done += bytesRead;
-  }
-  return bytes;
+function locate({ name, dtype, shape, dataOffsets }: HeaderTensor, file: string, dataOffset: number): TensorLocation {
+  const [begin, end] = dataOffsets;
+  return { name, dtype, shape, file, offset: dataOffset + begin, sizeBytes: end - begin };
 }

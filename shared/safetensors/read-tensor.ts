@@ -1,52 +1,60 @@
-/** Reads a tensor, or some of its rows, into memory: for token ids, statistics and single rows, not for weights. */
-import { open } from 'node:fs/promises';
-import type { TensorLocation } from '../checkpoint/tensor-location.ts';
-import { invariant, SecateurError } from '../errors/secateur-error.ts';
+/** Reads a tensor's bytes, or some of its rows, into memory of their own. */
 
-/** A copy at an aligned address, so that any typed array can stand on its buffer. @throws SourceChanged */
+import { openSourceFile, readFully } from '../checkpoint/source-file.ts';
+import type { TensorLocation } from '../checkpoint/tensor-location.ts';
+import { invariant, SecateurError, toSecateurError } from '../errors/secateur-error.ts';
+
+/**
+ * Reads a whole tensor.
+ *
+ * @returns its bytes at the beginning of a buffer of their own: a typed array of any element type can view it
+ * @throws SourceMissing, SourceChanged (the file ends before the tensor does), StorageFailed
+ */
 export async function readTensorBytes(location: TensorLocation): Promise<Uint8Array<ArrayBuffer>> {
   return readRange(location, location.offset, location.sizeBytes);
 }
 
-/** Rows [firstRow, firstRow + rowCount) of a tensor of at least one dimension. */
+/**
+ * Reads `rowCount` rows of a tensor [rows, …] from `firstRow` on; a row is everything behind the first dimension.
+ *
+ * @returns as readTensorBytes
+ * @throws as readTensorBytes; Internal when the rows are not the tensor's
+ */
 export async function readTensorRows(
   location: TensorLocation,
   firstRow: number,
   rowCount: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const rows = location.shape[0] ?? 0;
-  invariant(
-    firstRow >= 0 && rowCount >= 0 && firstRow + rowCount <= rows,
-    `rows ${firstRow}+${rowCount} are in ${location.name}`,
-  );
-  const rowBytes = rows === 0 ? 0 : location.sizeBytes / rows;
-  return readRange(location, location.offset + firstRow * rowBytes, rowCount * rowBytes);
+  const { name, shape, offset, sizeBytes } = location;
+  const [rows] = shape;
+  invariant(rows !== undefined, `${name} of shape [${shape.join(', ')}] has rows`);
+  const inside = Number.isInteger(firstRow) && Number.isInteger(rowCount) && firstRow >= 0 && rowCount >= 0;
+  invariant(inside && firstRow + rowCount <= rows, `rows ${firstRow} + ${rowCount} are among the ${rows} of ${name}`);
+  const rowSizeBytes = rows === 0 ? 0 : sizeBytes / rows;
+  return readRange(location, offset + firstRow * rowSizeBytes, rowCount * rowSizeBytes);
 }
 
-async function readRange(
-  location: TensorLocation,
-  offset: number,
-  sizeBytes: number,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(sizeBytes);
-  const handle = await open(location.file, 'r');
+async function readRange(location: TensorLocation, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+  const { name, file } = location;
+  const { handle, sizeBytes } = await openSourceFile(file, 'SourceChanged');
   try {
-    let done = 0;
-    while (done < sizeBytes) {
-      const { bytesRead } = await handle.read(bytes, done, sizeBytes - done, offset + done);
-      if (bytesRead === 0) {
-        throw new SecateurError(
-          'SourceChanged',
-          `${location.file}: ends inside tensor ${location.name}. It was cut short since its header was read: restore it.`,
-          {
-            details: { file: location.file, tensor: location.name },
-          },
-        );
-      }
-      done += bytesRead;
-    }
+    // Before memory is taken for it: the file may have been cut since its header was read.
+    if (offset + length > sizeBytes) throw becameShorter(file, name, offset + length, sizeBytes);
+    const bytes = new Uint8Array(length);
+    const found = await readFully(handle, bytes, offset);
+    if (found < length) throw becameShorter(file, name, offset + length, offset + found);
+    return bytes;
+  } catch (thrown) {
+    throw toSecateurError(thrown);
   } finally {
     await handle.close();
   }
-  return bytes;
+}
+
+function becameShorter(file: string, tensor: string, expected: number, found: number): SecateurError {
+  return new SecateurError(
+    'SourceChanged',
+    `${file}: tensor ${tensor}: expected at least ${expected} bytes of file; found ${found}: the file became shorter since its header was read. Restore the file, then run again.`,
+    { details: { file, tensor } },
+  );
 }

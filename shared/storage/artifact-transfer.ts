@@ -21,6 +21,8 @@ const CALL_TIMEOUT_BASE_MS = 60_000;
 const SLOWEST_BYTES_PER_MS = 1_000;
 /** Where the size is not known: what 3.6 GB take at that speed. */
 const UNSIZED_TIMEOUT_MS = 3_600_000;
+/** Timers of more than 24.8 days fire at once. */
+const CALL_TIMEOUT_MAX_MS = 24 * 3_600_000;
 const RETRY_PAUSE_FIRST_MS = 200;
 const RETRY_PAUSE_MAX_MS = 2_000;
 
@@ -135,7 +137,7 @@ async function patiently(peer: ArtifactPeer, attempt: (progressed: () => void) =
 }
 
 function callTimeoutMs(sizeBytes: number): number {
-  return CALL_TIMEOUT_BASE_MS + sizeBytes / SLOWEST_BYTES_PER_MS;
+  return Math.min(CALL_TIMEOUT_MAX_MS, CALL_TIMEOUT_BASE_MS + sizeBytes / SLOWEST_BYTES_PER_MS);
 }
 
 function truncated(label: string, expected: number, found: number): SecateurError {

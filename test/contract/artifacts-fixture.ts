@@ -64,17 +64,19 @@ export interface RunningArtifacts {
 }
 
 /** The real service for the folder's job; IDENTITY holds its lease. */
-export function serveFolder(folder: JobFolder, over: Partial<ArtifactsContext> = {}): Promise<RunningArtifacts> {
+export function serviceFor(folder: JobFolder, over: Partial<ArtifactsContext> = {}): ArtifactsHandlers {
   const { context } = folder;
   const sourceFiles = new Set(['model.safetensors', 'tokenizer.json', 'linked.safetensors', 'absent.json', 'fifo']);
-  return serve(
-    createArtifactsService({
-      resolveJob: (job) => (job === JOB ? { ...context, sourceFiles } : undefined),
-      isCurrent: ({ task, attempt, epoch }) =>
-        task === IDENTITY.task && attempt === IDENTITY.attempt && epoch === IDENTITY.epoch,
-      ...over,
-    }),
-  );
+  return createArtifactsService({
+    resolveJob: (job) => (job === JOB ? { ...context, sourceFiles } : undefined),
+    isCurrent: ({ task, attempt, epoch }) =>
+      task === IDENTITY.task && attempt === IDENTITY.attempt && epoch === IDENTITY.epoch,
+    ...over,
+  });
+}
+
+export function serveFolder(folder: JobFolder, over: Partial<ArtifactsContext> = {}): Promise<RunningArtifacts> {
+  return serve(serviceFor(folder, over));
 }
 
 /** Any implementation: a hostile one, say. */

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } fro
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import { handleClientStream } from '../../shared/rpc/client-stream.ts';
 import type { ArtifactChunk } from '../../shared/rpc/generated/secateur/v1/ArtifactChunk.ts';
 import type { FileRef } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
@@ -238,7 +239,7 @@ describe('a reader', () => {
         const data = content.subarray(offset, offset + Math.min(length, 1_000_000));
         yield { offset, data, crc32: crc32(data) };
         if (offset + data.length < content.length) {
-          throw Object.assign(new Error('the process went away'), { code: 14, details: 'gone' });
+          throw new SecateurError('Unavailable', 'restarting');
         }
       }),
       Write: handleClientStream(async () => ({})),

@@ -1,0 +1,75 @@
+/** `secateur run MANIFEST`: a whole job on this machine. */
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { EXIT } from '../../shared/errors/secateur-error.ts';
+import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import { throwUnlessSucceeded } from '../follow-job.ts';
+import { loadManifest } from '../load-manifest.ts';
+import {
+  collect,
+  type EndVerb,
+  type OutputOptions,
+  parseAddress,
+  providerOption,
+  wholeNumber,
+  withOutput,
+  withSet,
+} from '../options.ts';
+import { listenerFor } from '../render/job-listener.ts';
+import { note, printData } from '../render/output.ts';
+import { defaultStateDirectory } from '../run/state-directory.ts';
+import { renderSummary, summarizeRun } from '../run/summary.ts';
+import { readProvenance } from '../verify/provenance-file.ts';
+
+interface RunVerbOptions extends OutputOptions {
+  readonly set: readonly string[];
+  readonly workers: number;
+  readonly state?: string;
+  readonly provider: string;
+  readonly threads?: number;
+  readonly nats?: readonly string[];
+  readonly listen: string;
+}
+
+export function addRun(program: Command, end: EndVerb): void {
+  const command = program
+    .command('run')
+    .summary('prune a model on this machine')
+    .description(
+      'Prunes a model on this machine: a coordinator and its workers, in one command. Interrupted or failed, the same command goes on.',
+    )
+    .argument('<manifest>', 'YAML file')
+    .option('--workers <n>', 'worker processes', wholeNumber(1), 2)
+    .option('--threads <n>', 'threads of each worker (default: the cores, split among them)', wholeNumber(1))
+    .addOption(providerOption())
+    .option('--state <dir>', 'folder to go on from (default: one a destination, in $XDG_STATE_HOME/secateur/runs)')
+    .option('--nats <url>', 'NATS server that events are published to; may be given again', collect)
+    .option('--listen <host:port>', "address of the coordinator's API", parseAddress, '127.0.0.1:0');
+  withOutput(withSet(command)).action(async (file: string, options: RunVerbOptions) => {
+    end(await run(file, options));
+  });
+}
+
+async function run(file: string, options: RunVerbOptions): Promise<number> {
+  const manifest = await loadManifest(file, options.set);
+  const { runJob } = await import('../run/run-job.ts');
+  const outcome = await runJob({
+    manifest,
+    stateDirectory: resolve(options.state ?? defaultStateDirectory(manifest, process.env)),
+    listen: options.listen,
+    nats: options.nats ?? [],
+    workers: options.workers,
+    threads: options.threads ?? null,
+    provider: options.provider,
+    listener: listenerFor(process.stderr),
+  });
+  if (outcome.kind === 'interrupted') {
+    note('interrupted: what is committed stays; the same command goes on');
+    return EXIT.interrupted;
+  }
+  throwUnlessSucceeded(outcome.job);
+  const output = locationToPath(manifest.spec.output.destination);
+  const summary = summarizeRun(await readProvenance(output), output, locationToPath(manifest.spec.model.source));
+  printData(options.output, summary, () => renderSummary(summary));
+  return EXIT.ok;
+}
