@@ -73,9 +73,10 @@ export class WorkerFleet {
 
   /** Every worker leaves at once. Resolves when all are gone. */
   async stop(): Promise<void> {
-    // A worker takes the first as "drain" and the second as "now"; its engine goes with it.
-    if (!this.isLeaving) this.leave('SIGTERM');
-    this.leave('SIGTERM');
+    this.isLeaving = true;
+    // A worker whose pipe closes leaves at once, and takes its engine with it.
+    for (const member of this.members) member.child?.stdin?.destroy();
+    this.settleWhenEmpty();
     const timer = setTimeout(() => this.leave('SIGKILL'), STOP_GRACE_MS);
     await this.allEnded;
     clearTimeout(timer);

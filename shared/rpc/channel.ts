@@ -18,7 +18,7 @@ import { SERVICES, type ServiceName, type Services } from './load-protos.ts';
 /** Of any message, either way; a bigger one is refused by the receiver before it is kept. */
 export const MESSAGE_SIZE_BYTES_MAX = 4 * 1024 * 1024;
 /** Of a file's bytes in one message. */
-export const CHUNK_SIZE_BYTES_MAX = 256 * 1024;
+export const CHUNK_SIZE_BYTES_MAX = 1024 * 1024;
 
 const KEEPALIVE_INTERVAL_MS = 10_000;
 const KEEPALIVE_TIMEOUT_MS = 5_000;

@@ -5,7 +5,7 @@
 import type { Writable } from 'node:stream';
 import { SecateurError } from '../errors/secateur-error.ts';
 
-const AHEAD_MAX = 2;
+const AHEAD_MAX = 4;
 
 export class SendQueue<Message> {
   private readonly stream: Writable;

@@ -107,7 +107,9 @@ function send(message: FromEngine): void {
 }
 
 async function main(options: EngineOptions): Promise<Engine> {
-  const provider = await probeProvider(options.provider, options.deviceId);
+  const provider = await probeProvider(options.provider, options.deviceId, (why) => {
+    send({ type: 'log', level: 'info', message: `runs on the CPU: ${why.message}` });
+  });
   const require = createRequire(import.meta.url);
   const engineVersion = (require('onnxruntime-node/package.json') as { version: string }).version;
   send({ type: 'ready', provider, engineVersion });

@@ -1,0 +1,90 @@
+/** Reads `secateur.json`, the record beside a pruned checkpoint, as far as the command line needs it. */
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+
+export const PROVENANCE_FILE = 'secateur.json';
+const FORMAT = 'secateur.provenance/v1';
+/** A record of 1000 layers is about 2 MiB. */
+const SIZE_BYTES_MAX = 64 * 1024 * 1024;
+
+const fileSchema = z.object({
+  file: z.string(),
+  sizeBytes: z.int().nonnegative(),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+});
+
+const choiceSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('keepAll') }),
+  z.object({ kind: z.literal('unstructured'), sparsity: z.number().min(0).max(1) }),
+  z.object({ kind: z.literal('pattern'), keep: z.int().positive(), group: z.int().positive() }),
+]);
+
+const provenanceSchema = z.object({
+  format: z.literal(FORMAT),
+  job: z.object({ id: z.string() }),
+  inputs: z.object({ files: z.array(fileSchema) }),
+  outputs: z.array(fileSchema),
+  totals: z.object({
+    prunedTensors: z.int().nonnegative(),
+    weights: z.int().nonnegative(),
+    zeros: z.int().nonnegative(),
+    sparsity: z.number(),
+  }),
+  layers: z.array(
+    z.object({
+      layer: z.int().nonnegative(),
+      tensors: z.record(
+        z.string(),
+        z.object({ elements: z.int().nonnegative(), zeros: z.int().nonnegative(), choice: choiceSchema }),
+      ),
+    }),
+  ),
+  times: z.object({ elapsedMs: z.number() }),
+});
+
+export type Provenance = z.infer<typeof provenanceSchema>;
+export type RecordedTensor = Provenance['layers'][number]['tensors'][string];
+
+/** @throws VerificationFailed where there is none, or it cannot be understood */
+export async function readProvenance(directory: string): Promise<Provenance> {
+  const file = join(directory, PROVENANCE_FILE);
+  const parsed = provenanceSchema.safeParse(parseJson(await readText(file), file));
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw notVerified(
+    file,
+    `its field ${issue?.path.join('.') || '(root)'} is wrong: ${issue?.message ?? 'unknown'}. It was changed, or another version of secateur wrote it.`,
+  );
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    const handle = await open(file, 'r');
+    try {
+      const { size } = await handle.stat();
+      if (size > SIZE_BYTES_MAX) {
+        throw notVerified(file, `expected at most ${SIZE_BYTES_MAX} bytes, found ${size}. It is no record of secateur.`);
+      }
+      return await handle.readFile('utf8');
+    } finally {
+      await handle.close();
+    }
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw toSecateurError(thrown);
+    throw notVerified(file, 'it is missing. Only checkpoints that secateur has written can be verified.');
+  }
+}
+
+function parseJson(text: string, file: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (thrown) {
+    throw notVerified(file, `it is no JSON: ${(thrown as Error).message}`);
+  }
+}
+
+function notVerified(file: string, what: string): SecateurError {
+  return new SecateurError('VerificationFailed', `${file}: ${what}`, { details: { file } });
+}
