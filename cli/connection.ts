@@ -1,4 +1,7 @@
 /** The coordinator as the command line calls it. */
+
+import type { Manifest } from '../shared/manifest/schema.ts';
+import { createClient } from '../shared/rpc/channel.ts';
 import type { Job__Output } from '../shared/rpc/generated/secateur/v1/Job.ts';
 import type { JobRequest } from '../shared/rpc/generated/secateur/v1/JobRequest.ts';
 import type { LogsRequest } from '../shared/rpc/generated/secateur/v1/LogsRequest.ts';
@@ -6,11 +9,9 @@ import type { LogsResponse__Output } from '../shared/rpc/generated/secateur/v1/L
 import type { WatchRequest } from '../shared/rpc/generated/secateur/v1/WatchRequest.ts';
 import type { WatchResponse__Output } from '../shared/rpc/generated/secateur/v1/WatchResponse.ts';
 import type { WorkerStatus__Output } from '../shared/rpc/generated/secateur/v1/WorkerStatus.ts';
-import { createClient } from '../shared/rpc/channel.ts';
 import { SERVICES } from '../shared/rpc/load-protos.ts';
 import { serverStream } from '../shared/rpc/server-stream.ts';
 import { unary } from '../shared/rpc/unary.ts';
-import type { Manifest } from '../shared/manifest/schema.ts';
 import { type CoordinatorOptions, DEFAULT_COORDINATOR } from './options.ts';
 
 const CALL_TIMEOUT_MS = 15_000;
@@ -27,7 +28,12 @@ export class Connection implements Disposable {
   }
 
   submit(manifest: Manifest): Promise<Job__Output> {
-    return unary(this.client, SERVICES.Jobs.service.Submit, { manifestJson: JSON.stringify(manifest) }, { timeoutMs: CALL_TIMEOUT_MS });
+    return unary(
+      this.client,
+      SERVICES.Jobs.service.Submit,
+      { manifestJson: JSON.stringify(manifest) },
+      { timeoutMs: CALL_TIMEOUT_MS },
+    );
   }
 
   async plan(manifest: Manifest): Promise<string> {

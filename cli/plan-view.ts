@@ -1,5 +1,5 @@
 /** What a plan says to its reader: sizes, sparsity, and what memory and disk it asks for. Pure. */
-import { type JobIntake, type Plan } from '../coordinator/core/state.ts';
+import type { JobIntake, Plan } from '../coordinator/core/state.ts';
 import type { LinearChoice } from '../shared/manifest/select-linears.ts';
 import { DTYPE_SIZE_BYTES } from '../shared/safetensors/dtype.ts';
 import { renderFields, renderTable } from './render/table.ts';
@@ -93,7 +93,10 @@ export function renderPlan(view: PlanView): string {
     ['calibration', calibration],
     ['stages', view.stages.map((stage) => `${stage.firstLayer}-${stage.firstLayer + stage.layerCount - 1}`).join(', ')],
     ['workers', String(view.workers)],
-    ['output', `${showBytes(view.outputBytes)} in ${view.outputShards.length} ${view.outputShards.length === 1 ? 'shard' : 'shards'}`],
+    [
+      'output',
+      `${showBytes(view.outputBytes)} in ${view.outputShards.length} ${view.outputShards.length === 1 ? 'shard' : 'shards'}`,
+    ],
     ['memory', `about ${showBytes(view.workerMemoryBytes)} a worker`],
     ['disk', `at most ${showBytes(view.diskNeededBytes)} at the destination; ${showBytes(view.diskFreeBytes)} free`],
     ...view.warnings.map((warning) => ['warning', warning] as const),
@@ -137,7 +140,9 @@ function summarizeChoices(intake: JobIntake): ChoiceSummary[] {
 function planWarnings({ plan, workers, freeBytes }: PlanAnswer, diskNeededBytes: number): string[] {
   const warnings: string[] = [];
   if (freeBytes < diskNeededBytes) {
-    warnings.push(`the destination has ${showBytes(freeBytes)} free, and at most ${showBytes(diskNeededBytes)} are needed`);
+    warnings.push(
+      `the destination has ${showBytes(freeBytes)} free, and at most ${showBytes(diskNeededBytes)} are needed`,
+    );
   }
   if (workers.length === 0) warnings.push('no worker is attached: the job would wait for one');
   else if (plan.stages.length < workers.length) {

@@ -28,7 +28,9 @@ function runOn(binary) {
   for (const signal of ['SIGINT', 'SIGHUP', 'SIGQUIT']) process.on(signal, () => undefined);
   process.on('SIGTERM', () => child.kill('SIGTERM'));
   child.on('error', (error) => {
-    process.stderr.write(`error: cannot start ${binary}: ${error.message}. Install the dependencies again. [Internal]\n`);
+    process.stderr.write(
+      `error: cannot start ${binary}: ${error.message}. Install the dependencies again. [Internal]\n`,
+    );
     process.exit(EXIT_FAILURE);
   });
   child.on('exit', (code, signal) => {

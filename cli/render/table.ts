@@ -11,7 +11,10 @@ const GAP = '  ';
 
 /** One line a row under a line of titles; only the titles where there are no rows. */
 export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
-  const cells = [columns.map((column) => column.title), ...rows.map((row) => columns.map((column) => clean(column.value(row))))];
+  const cells = [
+    columns.map((column) => column.title),
+    ...rows.map((row) => columns.map((column) => clean(column.value(row)))),
+  ];
   const widths = columns.map((_, index) => Math.max(...cells.map((line) => textWidth(line[index] ?? ''))));
   return cells
     .map((line) =>
@@ -28,7 +31,9 @@ export function renderFields(fields: readonly (readonly [name: string, value: st
   const width = Math.max(0, ...fields.map(([name]) => textWidth(name)));
   return fields
     .flatMap(([name, value]) =>
-      value.split('\n').map((line, index) => `${pad(index === 0 ? name : '', width, 'left')}${GAP}${clean(line)}`.trimEnd()),
+      value
+        .split('\n')
+        .map((line, index) => `${pad(index === 0 ? name : '', width, 'left')}${GAP}${clean(line)}`.trimEnd()),
     )
     .join('\n');
 }

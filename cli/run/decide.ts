@@ -44,9 +44,7 @@ export function decideRun(manifest: Manifest, jobs: readonly KnownJob[], claimed
     return { kind: 'submit', cancelFirst: hasEnded ? null : latest.id };
   }
   if (differences.length > 0) throw otherManifest(destination, latest, differences);
-  return hasEnded
-    ? { kind: 'resume', job: latest.id, phase: latest.phase }
-    : { kind: 'continue', job: latest.id };
+  return hasEnded ? { kind: 'resume', job: latest.id, phase: latest.phase } : { kind: 'continue', job: latest.id };
 }
 
 /** `spec.pruning.sparsity was 0.5, is 0.6`, field by field. */
@@ -63,7 +61,8 @@ export function differingFields(before: unknown, now: unknown, path: readonly (s
 
 function otherManifest(destination: string, job: KnownJob, differences: readonly string[]): SecateurError {
   const shown = differences.slice(0, DIFFERENCES_SHOWN_MAX).join('; ');
-  const more = differences.length > DIFFERENCES_SHOWN_MAX ? `; and ${differences.length - DIFFERENCES_SHOWN_MAX} more` : '';
+  const more =
+    differences.length > DIFFERENCES_SHOWN_MAX ? `; and ${differences.length - DIFFERENCES_SHOWN_MAX} more` : '';
   return new SecateurError(
     'JobExists',
     `${destination} belongs to job ${job.id} (${job.phase}), which has another manifest: ${shown}${more}. ` +

@@ -7,10 +7,10 @@
 import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { type RunningCoordinator, startCoordinator } from '../../coordinator/main.ts';
 import { checkOutputIsFree, claimOwner } from '../../coordinator/effects/claim-output.ts';
 import { jobPaths } from '../../coordinator/effects/job-paths.ts';
 import { readIntake } from '../../coordinator/effects/read-intake.ts';
+import { type RunningCoordinator, startCoordinator } from '../../coordinator/main.ts';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
@@ -158,7 +158,9 @@ async function beginJob(options: RunOptions, connection: Connection, decision: D
       return connection.get({ job: decision.job, namespace });
     }
     case 'resume': {
-      listener.say(`resumes job ${decision.job}, which had ${decision.phase === 'Failed' ? 'failed' : 'been cancelled'}`);
+      listener.say(
+        `resumes job ${decision.job}, which had ${decision.phase === 'Failed' ? 'failed' : 'been cancelled'}`,
+      );
       // What was told before the resume is not this run's story.
       const { lastSequence } = await connection.get({ job: decision.job, namespace });
       return { ...(await connection.resume({ job: decision.job, namespace })), lastSequence };

@@ -1,8 +1,9 @@
 /** What a finished run shows: read from the provenance beside its output. */
-import { formatVerifyCommand } from './verify-command.ts';
-import type { Provenance } from '../verify/provenance-file.ts';
+
 import { renderFields } from '../render/table.ts';
 import { showCount, showDuration, showShare } from '../render/units.ts';
+import type { Provenance } from '../verify/provenance-file.ts';
+import { formatVerifyCommand } from './verify-command.ts';
 
 export interface RunSummary {
   readonly job: string;

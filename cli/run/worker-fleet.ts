@@ -114,7 +114,8 @@ export class WorkerFleet {
     if (this.isLeaving) return this.settleWhenEmpty();
     const how = signal === null ? `exit code ${code}` : signal;
     if (PERMANENT.has(code)) return this.fail(member, `it cannot serve (${how})`);
-    if (member.restarts >= RESTARTS_MAX) return this.fail(member, `it ended ${RESTARTS_MAX + 1} times, last with ${how}`);
+    if (member.restarts >= RESTARTS_MAX)
+      return this.fail(member, `it ended ${RESTARTS_MAX + 1} times, last with ${how}`);
     member.restarts += 1;
     const lines = lastLines(this.logFile(member.name));
     this.options.say(

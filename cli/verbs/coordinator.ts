@@ -16,7 +16,9 @@ export function addCoordinator(program: Command, end: EndVerb): void {
   program
     .command('coordinator')
     .summary('run a coordinator')
-    .description('Runs a coordinator until SIGTERM or Ctrl-C. What it knows is in its state folder: started again there, it goes on.')
+    .description(
+      'Runs a coordinator until SIGTERM or Ctrl-C. What it knows is in its state folder: started again there, it goes on.',
+    )
     .requiredOption('--state <dir>', 'folder of the journal; one coordinator a folder')
     .option('--listen <host:port>', 'address of the API', parseAddress, '0.0.0.0:7070')
     .option('--nats <url>', 'NATS server that events are published to; may be given again', collect)

@@ -18,7 +18,9 @@ export function addResume(program: Command, end: EndVerb): void {
   const command = program
     .command('resume')
     .summary('go on with a failed or cancelled job')
-    .description('Goes on with a failed or cancelled job from its committed layers, once its inputs are found unchanged.')
+    .description(
+      'Goes on with a failed or cancelled job from its committed layers, once its inputs are found unchanged.',
+    )
     .argument('<job>', 'id or name');
   withOutput(withNamespace(withCoordinator(command))).action(
     async (job: string, options: CoordinatorOptions & NamespaceOptions & OutputOptions) => {

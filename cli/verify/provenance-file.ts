@@ -65,7 +65,10 @@ async function readText(file: string): Promise<string> {
     try {
       const { size } = await handle.stat();
       if (size > SIZE_BYTES_MAX) {
-        throw notVerified(file, `expected at most ${SIZE_BYTES_MAX} bytes, found ${size}. It is no record of secateur.`);
+        throw notVerified(
+          file,
+          `expected at most ${SIZE_BYTES_MAX} bytes, found ${size}. It is no record of secateur.`,
+        );
       }
       return await handle.readFile('utf8');
     } finally {

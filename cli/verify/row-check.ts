@@ -129,7 +129,7 @@ function countZeros(stored: StoredBits, begin: number, end: number): number {
   let zeros = 0;
   const shift = stored.BYTES_PER_ELEMENT === 2 ? 17 : 1;
   for (let index = begin; index < end; index++) {
-    if (((stored[index] as number) << shift) === 0) zeros += 1;
+    if ((stored[index] as number) << shift === 0) zeros += 1;
   }
   return zeros;
 }

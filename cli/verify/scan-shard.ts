@@ -34,7 +34,10 @@ export async function scanShard(
   const handle = await open(shard.file, 'r');
   try {
     let position = 0;
-    const hashUntil = async (end: number, onPiece: (piece: Buffer, at: number) => Promise<void> | void): Promise<void> => {
+    const hashUntil = async (
+      end: number,
+      onPiece: (piece: Buffer, at: number) => Promise<void> | void,
+    ): Promise<void> => {
       while (position < end) {
         const piece = buffer.subarray(0, Math.min(SCAN_BYTES, end - position));
         await readWhole(handle, piece, position, shard.file);

@@ -52,7 +52,10 @@ export class TensorCheck implements TensorScan {
   }
 
   deviations(): string[] {
-    const found = [...(this.misfit === null ? [] : [this.misfit]), ...(this.sourceCheck?.deviations(this.columns) ?? [])];
+    const found = [
+      ...(this.misfit === null ? [] : [this.misfit]),
+      ...(this.sourceCheck?.deviations(this.columns) ?? []),
+    ];
     if (this.record !== null) {
       const { elements, zeros } = this.record;
       if (elements !== this.elements) found.push(`expected ${elements} weights, found ${this.elements}`);

@@ -56,7 +56,13 @@ export async function verifyCheckpoint(directory: string, source: string | null)
   const { sound, deviations: fileDeviations } = await checkFiles(directory, provenance);
   const deviations = [...fileDeviations];
   const shards = await readShards(directory, sound, deviations);
-  deviations.push(...(await checkIndex(directory, sound.map(({ file }) => file), shards)));
+  deviations.push(
+    ...(await checkIndex(
+      directory,
+      sound.map(({ file }) => file),
+      shards,
+    )),
+  );
 
   const original = source === null ? null : (await openCheckpoint(source)).tensors;
   const checks = tensorChecks(provenance, shards, original, deviations);

@@ -26,19 +26,22 @@ export function collectTensors(
 ): ReadonlyMap<string, TensorLocation> {
   const tensors = new Map<string, TensorLocation>();
   const holder = new Map<string, string>();
+  const doubled = new Set<string>();
   const [twice, unlisted, misplaced]: [string[], string[], string[]] = [[], [], []];
   for (const [position, { tensors: found }] of opened.entries()) {
     const file = files[position] as string;
     for (const [name, location] of found) {
       const before = holder.get(name);
-      const listed = shardOf === undefined ? file : shardOf.get(name);
-      if (before !== undefined) twice.push(`${name} (in ${before} and ${file})`);
-      else if (listed === undefined) unlisted.push(`${name} (in ${file})`);
+      if (before !== undefined) {
+        twice.push(`${name} (in ${before} and ${file})`);
+        doubled.add(name);
+      } else if (shardOf !== undefined && !shardOf.has(name)) unlisted.push(`${name} (in ${file})`);
       holder.set(name, file);
       tensors.set(name, location);
     }
   }
   for (const [name, file] of shardOf ?? []) {
+    if (doubled.has(name)) continue;
     const found = holder.get(name);
     if (found === undefined) misplaced.push(`${name} (not in ${file})`);
     else if (found !== file) misplaced.push(`${name} (not in ${file} but in ${found})`);

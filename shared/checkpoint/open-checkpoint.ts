@@ -6,6 +6,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { SecateurError, toSecateurError } from '../errors/secateur-error.ts';
+import { JsonReader } from '../safetensors/json-reader.ts';
 import { readSafetensorsHeader, type SafetensorsFile } from '../safetensors/read-header.ts';
 import { isAuxiliaryFile, isWeightFile } from './auxiliary-files.ts';
 import { checkpointInvalid, collectTensors, listNames } from './collect-tensors.ts';
@@ -104,16 +105,12 @@ async function readConfig(root: string, names: readonly string[]): Promise<Recor
     );
   }
   const bytes = await readSmallFile(file, CONFIG_SIZE_BYTES_MAX, 'CheckpointInvalid').catch(linkAsCheckpointInvalid);
-  let config: unknown;
-  try {
-    config = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
-  } catch (cause) {
-    throw checkpointInvalid(file, `expected JSON; ${(cause as Error).message}. Download it again`, { cause });
-  }
-  if (typeof config !== 'object' || config === null || Array.isArray(config)) {
-    throw checkpointInvalid(file, 'expected a JSON object; found another value. Download it again');
-  }
-  return config as Record<string, unknown>;
+  // The strict reader only looks: it bounds the nesting, which code that walks the configuration relies on.
+  const reader = new JsonReader(bytes, (problem) => checkpointInvalid(file, `${problem}. Download it again`));
+  if (reader.kind() !== 'object') throw reader.fail('expected a JSON object; found another value');
+  reader.skip();
+  reader.end();
+  return JSON.parse(Buffer.from(bytes).toString('utf8')) as Record<string, unknown>;
 }
 
 async function readWeightMap(root: string, names: readonly string[]): Promise<WeightMap | undefined> {

@@ -5,13 +5,16 @@ import { SecateurError } from '../errors/secateur-error.ts';
 import { CHUNK_SIZE_BYTES_MAX } from '../rpc/channel.ts';
 import type { ArtifactChunk, ArtifactChunk__Output } from '../rpc/generated/secateur/v1/ArtifactChunk.ts';
 
+/** What is sent; up to CHUNK_SIZE_BYTES_MAX is taken. As fast as the largest and half the memory under way. */
+const SENT_CHUNK_SIZE_BYTES = 256 * 1024;
+
 export interface ByteRange {
   readonly offset: number;
   readonly length: number;
 }
 
 /**
- * A range of a file in order, in chunks of at most 1 MiB. An empty range has no chunks.
+ * A range of a file in order, in chunks. An empty range has no chunks.
  *
  * @param label for messages
  * @throws SourceChanged where the file ends inside the range
@@ -20,7 +23,7 @@ export async function* readChunks(handle: FileHandle, range: ByteRange, label: s
   const end = range.offset + range.length;
   for (let offset = range.offset; offset < end; ) {
     // A new buffer a chunk: the transport takes it in its own time.
-    const data = Buffer.allocUnsafeSlow(Math.min(CHUNK_SIZE_BYTES_MAX, end - offset));
+    const data = Buffer.allocUnsafeSlow(Math.min(SENT_CHUNK_SIZE_BYTES, end - offset));
     await fill(handle, data, offset, label);
     yield { offset, data, crc32: crc32(data) };
     offset += data.length;
