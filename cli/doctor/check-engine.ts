@@ -17,7 +17,11 @@ export async function checkCpuEngine(): Promise<Finding> {
 export async function checkCudaEngine(): Promise<Finding> {
   const problem = await probe('cuda');
   if (problem === null) return ok('onnxruntime cuda', 'device 0 computes');
-  return warn('onnxruntime cuda', `not there: ${innermost(problem)}`, 'nothing, unless this machine is to compute on CUDA');
+  return warn(
+    'onnxruntime cuda',
+    `not there: ${innermost(problem)}`,
+    'nothing, unless this machine is to compute on CUDA',
+  );
 }
 
 /** @returns the problem; null where there is none */

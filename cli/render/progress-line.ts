@@ -29,7 +29,7 @@ export function drawProgress(progress: Progress__Output, width: number): string 
 }
 
 function barWidth(width: number): number {
-  return Math.min(BAR_WIDTH_MAX, Math.max(BAR_WIDTH_MIN, Math.floor(width / 4)));
+  return Math.min(BAR_WIDTH_MAX, Math.max(BAR_WIDTH_MIN, Math.floor(width / 6)));
 }
 
 /** Full only when all is done. */

@@ -6,6 +6,7 @@
  */
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import { showPath } from '../../shared/manifest/manifest-path.ts';
+import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 
 export interface KnownJob {
@@ -65,7 +66,7 @@ function otherManifest(destination: string, job: KnownJob, differences: readonly
     differences.length > DIFFERENCES_SHOWN_MAX ? `; and ${differences.length - DIFFERENCES_SHOWN_MAX} more` : '';
   return new SecateurError(
     'JobExists',
-    `${destination} belongs to job ${job.id} (${job.phase}), which has another manifest: ${shown}${more}. ` +
+    `${locationToPath(destination)} belongs to job ${job.id} (${job.phase}), which has another manifest: ${shown}${more}. ` +
       'Go on with that job by its own manifest, choose another destination, or remove the destination to give that job up.',
     { details: { job: job.id, phase: job.phase, differences } },
   );

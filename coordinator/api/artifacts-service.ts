@@ -30,7 +30,7 @@ import { commitStagingFile, temporaryStagingPath } from '../../shared/storage/st
 import { CALIBRATION_FILE_NAME } from '../effects/job-paths.ts';
 
 /** A job's folders, and which files of its source belong to it. */
-export interface ArtifactsJob extends JobFolders {
+interface ArtifactsJob extends JobFolders {
   /** Shards and auxiliary files as intake listed them. They may link to a cache anywhere. */
   readonly sourceFiles: ReadonlySet<string>;
 }

@@ -1,7 +1,7 @@
 /** `secateur.json`: what was done to which bytes, with what, and what came of it. docs/provenance.md describes it. */
 import type { AssembledShard, JobState, PrunedTensor } from '../core/state.ts';
 
-export const PROVENANCE_FORMAT = 'secateur.provenance/v1';
+const PROVENANCE_FORMAT = 'secateur.provenance/v1';
 
 export interface StatisticSummary {
   readonly layer: number;

@@ -17,7 +17,7 @@ import { loadSums } from '../effects/statistics.ts';
 import { buildProvenance, type StatisticSummary } from './provenance.ts';
 
 const INDEX_FILE = 'model.safetensors.index.json';
-export const PROVENANCE_FILE = 'secateur.json';
+const PROVENANCE_FILE = 'secateur.json';
 /** Apart from the checkpoint's own files: loaders that take every *.safetensors of a folder must not see these. */
 const EXTRAS_FOLDER = 'secateur';
 

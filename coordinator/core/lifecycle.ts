@@ -92,7 +92,7 @@ export function intakeSucceeded(t: Transition, event: EventOf<'intakeSucceeded'>
 }
 
 /** Field by field, what is different between the inputs as they were and as they are. */
-export function describeDrift(before: JobIntake, now: JobIntake): string[] {
+function describeDrift(before: JobIntake, now: JobIntake): string[] {
   const drift: string[] = [];
   const compare = (field: string, a: unknown, b: unknown): void => {
     const [was, is] = [JSON.stringify(a), JSON.stringify(b)];

@@ -184,7 +184,7 @@ export interface Lease {
   readonly leasedMs: number;
 }
 
-export interface RetryState {
+interface RetryState {
   failures: number;
   lost: number;
   notBeforeMs: number;

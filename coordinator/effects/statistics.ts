@@ -14,7 +14,7 @@ import type { LayerIntake, StagedFile } from '../core/state.ts';
 import { samplesFileName, sumsFileName } from './job-paths.ts';
 
 /** A statistic's name and the width of the linears that read it, in the order of the model's linears. */
-export function statisticWidths(layer: LayerIntake): { statistic: string; width: number }[] {
+function statisticWidths(layer: LayerIntake): { statistic: string; width: number }[] {
   const widths = new Map<string, number>();
   for (const linear of layer.linears) widths.set(linear.statistic, linear.inFeatures);
   return [...widths].map(([statistic, width]) => ({ statistic, width }));

@@ -16,7 +16,7 @@ import { SecateurError } from '../errors/secateur-error.ts';
 import { SERVICES, type ServiceName, type Services } from './load-protos.ts';
 
 /** Of any message, either way; a bigger one is refused by the receiver before it is kept. */
-export const MESSAGE_SIZE_BYTES_MAX = 4 * 1024 * 1024;
+const MESSAGE_SIZE_BYTES_MAX = 4 * 1024 * 1024;
 /** Of a file's bytes in one message. */
 export const CHUNK_SIZE_BYTES_MAX = 1024 * 1024;
 

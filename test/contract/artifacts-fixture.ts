@@ -126,7 +126,7 @@ export function stagedRef(
   return { root: 'FILE_ROOT_STAGING', name, sizeBytes: content.length, sha256: sha256Of(content) };
 }
 
-export function sha256Of(content: Uint8Array): string {
+function sha256Of(content: Uint8Array): string {
   return createHash('sha256').update(content).digest('hex');
 }
 

@@ -143,7 +143,7 @@ describe('Artifacts.Read', () => {
   });
 
   it('refuses a pipe in the place of a file rather than wait for it', async () => {
-    execFileSync('mkfifo', [join(folder.source, 'fifo')]);
+    execFileSync('sh', ['-c', 'mkfifo "$0"', join(folder.source, 'fifo')]);
     expect(await codeOf(download(running, { root: 'FILE_ROOT_SOURCE', name: 'fifo' }))).toBe('SourceMissing');
   });
 
@@ -187,6 +187,9 @@ describe('Artifacts.Read', () => {
     running.close();
     folder = makeJobFolder(100_000_000);
     running = await serveFolder(folder);
+    // A handle that is forgotten is closed by the garbage collector, with a warning.
+    const warnings: Error[] = [];
+    process.on('warning', (warning) => warnings.push(warning));
     const request = { job: JOB, file: SHARD };
     const reader = serverStream(running.client, SERVICES.Artifacts.service.Read, request, { timeoutMs: 10_000 });
     await reader.next();
@@ -195,6 +198,7 @@ describe('Artifacts.Read', () => {
     await until(() => openHandles(folder.source) === 0);
     await download(running, SHARD, 0, 5_000_000);
     await until(() => openHandles(folder.source) === 0);
+    expect(warnings).toEqual([]);
   });
 });
 

@@ -1,7 +1,7 @@
 /** Parts that die: the job goes on, ends with the bytes of a quiet run, and computes no committed layer twice. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '../support/nats-server.ts';
 import { Bench, digestTree, microManifest, REPOSITORY, type SecateurProcess } from '../support/secateur-process.ts';
 
@@ -108,8 +108,13 @@ async function expectWholeStory(cluster: Cluster): Promise<void> {
 }
 
 describe('a job goes on when parts die', () => {
+  /** What every disturbed run must give. */
+  let quiet: Record<string, string>;
+  beforeAll(async () => {
+    quiet = await quietDigests();
+  });
+
   it('the coordinator is killed twice and started again: the same bytes, no committed layer computed again', async () => {
-    const quiet = await quietDigests();
     await using bench = new Bench();
     const cluster = await Cluster.create(bench);
     let coordinator = await cluster.coordinator();
@@ -130,7 +135,6 @@ describe('a job goes on when parts die', () => {
   });
 
   it('a worker is killed and none comes back for a while: another takes its stage', async () => {
-    const quiet = await quietDigests();
     await using bench = new Bench();
     const cluster = await Cluster.create(bench);
     await cluster.coordinator();
@@ -148,7 +152,6 @@ describe('a job goes on when parts die', () => {
 
   for (const failpoint of ENGINE_FAILPOINTS) {
     it(`the engine dies at ${failpoint}: the task is tried again`, async () => {
-      const quiet = await quietDigests();
       await using bench = new Bench();
       const cluster = await Cluster.create(bench);
       await cluster.coordinator();
@@ -168,7 +171,6 @@ describe('a job goes on when parts die', () => {
   }
 
   it('a worker that does not see the paths reads and writes through the coordinator: the same bytes', async () => {
-    const quiet = await quietDigests();
     await using bench = new Bench();
     const cluster = await Cluster.create(bench);
     await cluster.coordinator();
@@ -179,7 +181,6 @@ describe('a job goes on when parts die', () => {
   });
 
   it('cancel stops the job, resume goes on from the committed layers', async () => {
-    const quiet = await quietDigests();
     await using bench = new Bench();
     const cluster = await Cluster.create(bench);
     await cluster.coordinator();

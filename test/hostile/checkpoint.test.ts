@@ -162,9 +162,9 @@ describe('a checkpoint is refused when', () => {
   });
 
   test.each([
-    ['text', 'not JSON', 'a value'],
-    ['a list', '[]', 'an object'],
-    ['null', 'null', 'an object'],
+    ['text', 'not JSON', 'a JSON object'],
+    ['a list', '[]', 'a JSON object'],
+    ['null', 'null', 'a JSON object'],
     ['two objects', '{}{}', 'the end of the text'],
     ['no number', '{"a":NaN}', 'a value'],
     ['nested without end', `{"a":${'['.repeat(200_000)}${']'.repeat(200_000)}}`, 'nesting'],

@@ -233,7 +233,7 @@ const ATTACKS: readonly Attack[] = [
   },
   { name: 'data without tensors', header: '{}', dataSizeBytes: 1, says: ['belong to no tensor'] },
   { name: 'lists nested without end', header: `{"t":{"x":${'['.repeat(DEEP)}`, says: ['levels of nesting'] },
-  { name: 'objects nested without end', header: '{"t":'.repeat(DEEP), says: ['an object', '"t"'].slice(1) },
+  { name: 'objects nested without end', header: '{"t":'.repeat(DEEP), says: ['levels of nesting'] },
   {
     name: 'objects nested without end in an unknown field',
     header: `{"t":{"x":${'{"x":'.repeat(DEEP)}`,
@@ -256,7 +256,7 @@ describe('a header is refused for', () => {
     await expectRefusal(() => parseHeader(header, 0, FILE), 'SafetensorsInvalid', FILE, '100000000', '100000001');
   });
 
-  test('a million tensors that all claim the same bytes', async () => {
+  test('200000 tensors that all claim the same bytes', async () => {
     const entries = Array.from({ length: 200_000 }, (_, index) => entry(`t${index}`, 'U8', '[4]', '[0,4]'));
     await expectRefusal(() => parse(`{${entries.join(',')}}`, 4), 'SafetensorsInvalid', FILE, 'overlap');
   });
