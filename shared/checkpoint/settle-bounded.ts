@@ -12,7 +12,7 @@ export async function settleBounded<Item, Result>(
   const entries = items.entries();
   const lane = async (): Promise<void> => {
     for (const [index, item] of entries) {
-      [results[index]] = await Promise.allSettled([work(item)]);
+      [results[index]] = await Promise.allSettled([(async () => work(item))()]);
     }
   };
   await Promise.all(Array.from({ length: Math.min(concurrency, items.length) }, lane));

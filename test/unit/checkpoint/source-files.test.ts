@@ -51,7 +51,7 @@ describe('settleBounded', () => {
         const results = await settleBounded(items, bound, async (item) => {
           running += 1;
           most = Math.max(most, running);
-          for (let turn = 0; turn < item; turn++) await Promise.resolve();
+          for (let turn = 0; turn <= item; turn++) await Promise.resolve();
           running -= 1;
           if (item === 4) throw new Error('four');
           return item;
