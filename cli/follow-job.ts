@@ -34,7 +34,7 @@ export interface FollowOptions {
 
 /** @returns the job as it ended. @throws Unavailable when the coordinator is never there, or away for too long */
 export async function followJob(
-  connection: Connection,
+  connection: Pick<Connection, 'watch' | 'get'>,
   reference: JobReference,
   listener: JobListener,
   options: FollowOptions,

@@ -55,15 +55,16 @@ function contextMessage(job: JobState, intake: JobIntake, paths: JobPaths): JobC
 function calibrationMessage(job: JobState, intake: JobIntake): NonNullable<Task['prepareCalibration']> {
   const calibration = job.manifest.spec.calibration;
   const vocabularySize = intake.model.vocabularySize;
+  const files = intake.calibrationFiles.map(({ sizeBytes }, index) => calibrationFile(index, sizeBytes));
   if ('text' in calibration) {
     const { samples, sequenceLength, seed } = calibration;
-    return { text: true, samples, sequenceLength, seed, vocabularySize };
+    return { text: true, samples, sequenceLength, seed, vocabularySize, files };
   }
   invariant(
     locationToPath(calibration.tokens) === intake.calibrationFiles[0]?.file,
     'the token ids were read at intake',
   );
-  return { text: false, samples: calibration.samples ?? 0, sequenceLength: 0, seed: 0, vocabularySize };
+  return { text: false, samples: calibration.samples ?? 0, sequenceLength: 0, seed: 0, vocabularySize, files };
 }
 
 function passMessage(
@@ -142,6 +143,10 @@ function linearMessage(linear: LinearIntake): LinearSelection {
 
 function sourceFile(file: string, sizeBytes: number): FileRef {
   return { root: 'FILE_ROOT_SOURCE', name: file, sizeBytes };
+}
+
+function calibrationFile(index: number, sizeBytes: number): FileRef {
+  return { root: 'FILE_ROOT_CALIBRATION', name: String(index), sizeBytes };
 }
 
 function sourceTensor(slot: TensorSlot, intake: JobIntake): TensorRef {

@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module';
 import { toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { ModelDescription } from '../../shared/models/family.ts';
+import type { FileRef } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { JobContext__Output } from '../../shared/rpc/generated/secateur/v1/JobContext.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import { chooseJobFiles } from '../../shared/storage/choose-job-files.ts';
@@ -90,13 +91,25 @@ class Engine {
   private async filesOf(context: JobContext__Output, task: Task__Output): Promise<JobFiles> {
     if (this.job === null || this.job.id !== context.job) {
       const { coordinator, storage, cacheDirectory } = this.options;
-      const files = await chooseJobFiles({ context, coordinator, storage, cacheDirectory });
+      const expectedFiles = filesOfTask(task);
+      const files = await chooseJobFiles({ context, coordinator, storage, cacheDirectory, expectedFiles });
       send({ type: 'log', level: 'info', message: `job ${context.job}: files ${files.kind}` });
       this.job = { id: context.job, files };
     }
     this.job.files.setIdentity(task.identity ?? null);
     return this.job.files;
   }
+}
+
+/** The inputs that the job's first task names: a worker that sees them, with the right sizes, reads them in place. */
+function filesOfTask(task: Task__Output): FileRef[] {
+  const tensors = task.pass?.tensors ?? task.prune?.tensors ?? [];
+  const named = [
+    task.digestSource?.file,
+    ...(task.prepareCalibration?.files ?? []),
+    ...tensors.map((each) => each.file),
+  ];
+  return named.filter((file) => file !== null && file !== undefined);
 }
 
 function send(message: FromEngine): void {

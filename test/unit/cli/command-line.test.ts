@@ -75,7 +75,10 @@ describe('help and version are data', () => {
 });
 
 describe('errors', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'secateur-cli-'));
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'secateur-cli-'));
+  });
   afterEach(() => {
     rmSync(folder, { recursive: true, force: true });
   });
@@ -86,7 +89,6 @@ describe('errors', () => {
   });
 
   it('a wrong manifest ends with 2 and names file, line and column', async () => {
-    await import('node:fs').then(({ mkdirSync }) => mkdirSync(folder, { recursive: true }));
     writeFileSync(join(folder, 'm.yaml'), 'apiVersion: secateur/v1\nkind: PrunJob\n');
     expect(await runCommandLine(['submit', join(folder, 'm.yaml'), '--coordinator', NOBODY])).toBe(2);
     expect(stderr).toContain('m.yaml:2:7');
@@ -102,7 +104,6 @@ describe('errors', () => {
 
   it('verify of nothing ends with 3, of a directory without a record with 6', async () => {
     expect(await runCommandLine(['verify', join(folder, 'none')])).toBe(3);
-    await import('node:fs').then(({ mkdirSync }) => mkdirSync(folder, { recursive: true }));
     expect(await runCommandLine(['verify', folder])).toBe(6);
   });
 

@@ -116,8 +116,25 @@ describe('verify finds', () => {
     made.record();
     expect((await verifyCheckpoint(made.output, null)).deviations).toEqual([
       `${INDEX}: ${NORM} is not in model-00001-of-00002.safetensors`,
-      `${INDEX}: ${NORM} is in a shard but not in weight_map`,
       `${INDEX}: total_size is 145, the tensors have 144 bytes`,
+    ]);
+  });
+});
+
+describe('verify finds in the index', () => {
+  it('a tensor that it leaves out, and an index that is no JSON', async () => {
+    using made = await PrunedCheckpoint.make();
+    const index = JSON.parse(readFileSync(made.path(INDEX), 'utf8'));
+    delete index.weight_map[NORM];
+    writeFileSync(made.path(INDEX), JSON.stringify(index));
+    made.record();
+    expect((await verifyCheckpoint(made.output, null)).deviations).toEqual([
+      `${INDEX}: ${NORM} is in a shard but not in weight_map`,
+    ]);
+    writeFileSync(made.path(INDEX), '{');
+    made.record();
+    expect((await verifyCheckpoint(made.output, null)).deviations).toEqual([
+      `${INDEX}: expected JSON with a weight_map of tensor names to file names`,
     ]);
   });
 });
@@ -151,9 +168,7 @@ describe('verify refuses', () => {
 
   it('a record that names files outside its directory', async () => {
     using made = await PrunedCheckpoint.make();
-    const record = readFileSync(made.path('secateur.json'), 'utf8');
-    writeFileSync(made.path('secateur.json'), record.replace('"file":"config.json"', '"file":"../source/config.json"'));
-    const hostile = JSON.parse(record);
+    const hostile = JSON.parse(readFileSync(made.path('secateur.json'), 'utf8'));
     hostile.outputs[0].file = '../source/config.json';
     writeFileSync(made.path('secateur.json'), JSON.stringify(hostile));
     await expect(verifyCheckpoint(made.output, null)).rejects.toMatchObject({ code: 'ArgumentInvalid' });

@@ -11,8 +11,9 @@ const FILE_NAME = 'calibration.safetensors';
 export async function runCalibration(task: PrepareCalibrationTask__Output, context: TaskContext): Promise<Outcome> {
   const { files, job } = context;
   const texts: TextFile[] = [];
-  for (const [index, file] of job.calibrationFiles.entries()) {
-    texts.push({ file, path: await files.localPath({ root: 'FILE_ROOT_CALIBRATION', name: String(index) }) });
+  for (const [index, ref] of task.files.entries()) {
+    // The path may be that of a copy in a cache: errors and file types go by the name in the manifest.
+    texts.push({ file: job.calibrationFiles[index] ?? ref.name, path: await files.localPath(ref) });
   }
   const [first] = texts;
   invariant(first !== undefined, 'a job has calibration files');

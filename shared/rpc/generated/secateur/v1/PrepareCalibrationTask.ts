@@ -2,13 +2,14 @@
 
 // Original file: protos/secateur/v1/common.proto
 
+import type { FileRef as _secateur_v1_FileRef, FileRef__Output as _secateur_v1_FileRef__Output } from '../../secateur/v1/FileRef.ts';
 
 /**
  * Text to token windows, or given ids checked; writes calibration.safetensors into staging.
  */
 export interface PrepareCalibrationTask {
   /**
-   * True: calibration_files hold text. False: the only one holds input_ids.
+   * True: the files hold text. False: the only one holds input_ids.
    */
   'text'?: (boolean);
   /**
@@ -18,6 +19,10 @@ export interface PrepareCalibrationTask {
   'sequenceLength'?: (number);
   'seed'?: (number);
   'vocabularySize'?: (number);
+  /**
+   * Root calibration, in the order of the manifest.
+   */
+  'files'?: (_secateur_v1_FileRef)[];
 }
 
 /**
@@ -25,7 +30,7 @@ export interface PrepareCalibrationTask {
  */
 export interface PrepareCalibrationTask__Output {
   /**
-   * True: calibration_files hold text. False: the only one holds input_ids.
+   * True: the files hold text. False: the only one holds input_ids.
    */
   'text': (boolean);
   /**
@@ -35,4 +40,8 @@ export interface PrepareCalibrationTask__Output {
   'sequenceLength': (number);
   'seed': (number);
   'vocabularySize': (number);
+  /**
+   * Root calibration, in the order of the manifest.
+   */
+  'files': (_secateur_v1_FileRef__Output)[];
 }
