@@ -67,7 +67,7 @@ export async function followJob(
   }
 }
 
-export function hasEnded(job: Pick<Job__Output, 'phase'>): boolean {
+function hasEnded(job: Pick<Job__Output, 'phase'>): boolean {
   return job.phase === 'Succeeded' || job.phase === 'Failed' || job.phase === 'Cancelled';
 }
 

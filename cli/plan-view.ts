@@ -20,7 +20,7 @@ export interface PlanAnswer {
   readonly freeBytes: number;
 }
 
-export interface ChoiceSummary {
+interface ChoiceSummary {
   readonly choice: string;
   readonly tensors: number;
   readonly weights: number;
@@ -114,7 +114,7 @@ export function renderPlan(view: PlanView): string {
 
 const KEPT = 'kept';
 
-export function showChoice(choice: LinearChoice): string {
+function showChoice(choice: LinearChoice): string {
   switch (choice.kind) {
     case 'keepAll':
       return KEPT;

@@ -1,5 +1,5 @@
 /** What the command line says when something goes wrong, and the exit code that goes with it. */
-import { ERROR_TABLE, type ErrorCode, SecateurError, toSecateurError } from '../shared/errors/secateur-error.ts';
+import { ERROR_TABLE, type ErrorCode, type SecateurError, toSecateurError } from '../shared/errors/secateur-error.ts';
 
 /** Prints `error: <message> [Code]` to standard error; a stack only where SECATEUR_DEBUG=1 asks. @returns the exit code */
 export function reportError(thrown: unknown): number {
@@ -26,9 +26,4 @@ export function knownCode(code: string): ErrorCode {
 function stackOf(error: Error): string {
   const cause = error.cause instanceof Error ? `\ncaused by: ${stackOf(error.cause)}` : '';
   return `${error.stack ?? error.message}${cause}`;
-}
-
-/** An argument that commander itself cannot check. */
-export function argumentInvalid(what: string): SecateurError {
-  return new SecateurError('ArgumentInvalid', what);
 }

@@ -32,7 +32,7 @@ export function listenerFor(stream: NodeJS.WriteStream): ClosableListener {
 }
 
 /** One line an event; progress is left to those who can draw over it. */
-export function plainListener(stream: NodeJS.WritableStream): ClosableListener {
+function plainListener(stream: NodeJS.WritableStream): ClosableListener {
   const say = (text: string): void => {
     stream.write(`${text}\n`);
   };

@@ -4,6 +4,6 @@ export function formatVerifyCommand(output: string, source: string): string {
   return `secateur verify ${shellWord(output)} --source ${shellWord(source)}`;
 }
 
-export function shellWord(text: string): string {
+function shellWord(text: string): string {
   return /^[A-Za-z0-9_./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

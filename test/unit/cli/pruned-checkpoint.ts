@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeSafetensorsFile } from '../../../shared/safetensors/write-file.ts';
 
-export const ROWS = 4;
-export const COLUMNS = 8;
+const ROWS = 4;
+const COLUMNS = 8;
 export const UNSTRUCTURED = 'model.layers.0.mlp.down_proj.weight';
 export const PATTERN = 'model.layers.0.mlp.up_proj.weight';
 export const NORM = 'model.norm.weight';
