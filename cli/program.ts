@@ -55,7 +55,8 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
   }
 }
 
-function createProgram(end: EndVerb): Command {
+/** @param end takes the exit code of the verb that ran */
+export function createProgram(end: EndVerb): Command {
   const program = new Command('secateur')
     .description('Prunes large language models on a cluster: Wanda, layer by layer.')
     .version(VERSION, '--version', 'print the version')

@@ -7,6 +7,7 @@
 import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { planJob } from '../../coordinator/core/plan.ts';
 import { checkOutputIsFree, claimOwner } from '../../coordinator/effects/claim-output.ts';
 import { jobPaths } from '../../coordinator/effects/job-paths.ts';
 import { readIntake } from '../../coordinator/effects/read-intake.ts';
@@ -62,7 +63,8 @@ export async function runJob(options: RunOptions): Promise<RunOutcome> {
     }));
     const decision = decideRun(manifest, known, claimedBy);
     if (decision.kind === 'submit') {
-      await readIntake(manifest);
+      // For their errors: what cannot be begun is told before any worker starts.
+      planJob(manifest, await readIntake(manifest), options.workers);
       await checkOutputIsFree(paths, null);
     }
     return await withWorkers(options, coordinator, connection, decision);

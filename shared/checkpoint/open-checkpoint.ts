@@ -15,16 +15,16 @@ import { readSmallFile } from './source-file.ts';
 import type { TensorLocation } from './tensor-location.ts';
 import { parseWeightMap, WEIGHT_MAP_SIZE_BYTES_MAX, type WeightMap } from './weight-map.ts';
 
-export const CONFIG_FILE = 'config.json';
-export const WEIGHT_MAP_FILE = 'model.safetensors.index.json';
-export const SINGLE_SHARD_FILE = 'model.safetensors';
+const CONFIG_FILE = 'config.json';
+const WEIGHT_MAP_FILE = 'model.safetensors.index.json';
+const SINGLE_SHARD_FILE = 'model.safetensors';
 
 /** A config.json has a few kilobytes; with the module lists of quantized models, hundreds. */
 const CONFIG_SIZE_BYTES_MAX = 16 * 1024 * 1024;
 /** Headers read at once: hides the latency of a network file system, bounds memory at 8 of the largest headers. */
 const HEADER_CONCURRENCY = 8;
 
-export interface CheckpointShard {
+interface CheckpointShard {
   /** The file's name in the folder. */
   readonly file: string;
   /** Absolute, with every link resolved: the `file` of its tensors' locations. */

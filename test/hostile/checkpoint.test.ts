@@ -1,12 +1,11 @@
 /** Attacks by a checkpoint folder: an index that names what it must not, links, shards that disagree with it. */
 
-import { execFileSync } from 'node:child_process';
 import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openCheckpoint } from '../../shared/checkpoint/open-checkpoint.ts';
 import { parseWeightMap } from '../../shared/checkpoint/weight-map.ts';
-import { expectRefusal, fileBytes, temporaryFolder, validFile, writeFolder } from './hostile-files.ts';
+import { expectRefusal, fileBytes, makeNamedPipe, temporaryFolder, validFile, writeFolder } from './hostile-files.ts';
 
 const INDEX = 'model.safetensors.index.json';
 const [FIRST, SECOND] = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'];
@@ -153,7 +152,7 @@ describe('a checkpoint is refused when', () => {
 
   test('a shard or its configuration is a named pipe or a folder', async () => {
     const path = await writeFolder(folder.path('kinds'), {});
-    execFileSync('mkfifo', [`${path}/model.safetensors`]);
+    makeNamedPipe(`${path}/model.safetensors`);
     await expectRefusal(() => openCheckpoint(path), 'SafetensorsInvalid', `${path}/model.safetensors`, 'a named pipe');
     const other = await writeFolder(folder.path('kinds-config'), { 'model.safetensors': shard('t') });
     await rm(`${other}/config.json`);

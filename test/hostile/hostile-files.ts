@@ -1,5 +1,6 @@
 /** Files and folders that attack the reader, and what the reader said to them. */
 
+import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -78,4 +79,9 @@ export async function expectRefusal(
   }
   expect(error.message.length, 'a message stays readable whatever the file holds').toBeLessThan(4000);
   return error;
+}
+
+/** A pipe that nobody writes to. */
+export function makeNamedPipe(path: string): void {
+  execFileSync('/bin/sh', ['-c', 'mkfifo "$1"', 'sh', path]);
 }

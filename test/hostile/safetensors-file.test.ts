@@ -1,12 +1,11 @@
 /** Attacks by the file itself: cut anywhere, lengths that lie, things that are no files. */
 
-import { execFileSync } from 'node:child_process';
 import { mkdir, symlink, truncate, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import type { TensorLocation } from '../../shared/checkpoint/tensor-location.ts';
 import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
 import { readTensorBytes, readTensorRows } from '../../shared/safetensors/read-tensor.ts';
-import { expectRefusal, fileBytes, temporaryFolder, validFile } from './hostile-files.ts';
+import { expectRefusal, fileBytes, makeNamedPipe, temporaryFolder, validFile } from './hostile-files.ts';
 
 const folder = temporaryFolder();
 const HEADER = '{"t":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}';
@@ -84,7 +83,7 @@ describe('a safetensors file is refused', () => {
 
   test('when it is a named pipe that nobody writes to, without waiting', async () => {
     const file = folder.path('pipe.safetensors');
-    execFileSync('mkfifo', [file]);
+    makeNamedPipe(file);
     await expectRefusal(() => readSafetensorsHeader(file), 'SafetensorsInvalid', file, 'a named pipe');
   });
 

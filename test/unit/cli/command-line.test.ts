@@ -1,12 +1,12 @@
 /** Arguments, messages and exit codes, as a user meets them. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { throwUnlessSucceeded } from '../../../cli/follow-job.ts';
-import { runCommandLine } from '../../../cli/program.ts';
+import { createProgram, runCommandLine } from '../../../cli/program.ts';
 import { errorLine, exitCodeOf, knownCode } from '../../../cli/report-error.ts';
-import { ERROR_TABLE, type ErrorCode, SecateurError } from '../../../shared/errors/secateur-error.ts';
+import { ERROR_TABLE, type ErrorCode, EXIT, SecateurError } from '../../../shared/errors/secateur-error.ts';
 import type { Job__Output } from '../../../shared/rpc/generated/secateur/v1/Job.ts';
 import { VERSION } from '../../../shared/version.ts';
 
@@ -137,5 +137,22 @@ describe('a command that waits for a job ends as the job does', () => {
     expect(codeOf(job('Failed', failure))).toBe('NonFiniteValue');
     expect(codeOf(job('Failed', { ...failure, code: 'FromTheFuture' }))).toBe('JobFailed');
     expect(codeOf(job('Cancelled'))).toBe('JobFailed');
+  });
+});
+
+describe('docs/cli.md', () => {
+  const page = readFileSync(new URL('../../../docs/cli.md', import.meta.url), 'utf8');
+
+  it.each(createProgram(() => undefined).commands.map((command) => [command.name(), command] as const))(
+    'has %s and each of its options',
+    (name, command) => {
+      expect(page).toMatch(new RegExp(`secateur ${name}\\b`));
+      const visible = command.options.filter((option) => !option.hidden);
+      for (const { flags } of visible) expect(page, `${name} ${flags}`).toContain(flags);
+    },
+  );
+
+  it('has every exit code', () => {
+    for (const code of Object.values(EXIT)) expect(page).toContain(`| ${code} |`);
   });
 });
