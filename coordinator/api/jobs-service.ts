@@ -101,7 +101,9 @@ export class JobsService {
     const job = this.find(request.job, request.namespace);
     if (hasEnded(job)) throw jobState(job, 'cancel', 'a job that has not ended');
     await this.context.loop.submit({ type: 'cancelRequested', job: job.id });
-    return this.describe(this.context.loop.state.jobs[job.id] as JobState);
+    const after = this.context.loop.state.jobs[job.id] as JobState;
+    if (after.phase !== 'Cancelled') throw jobState(after, 'cancel', 'a job that is not yet being published');
+    return this.describe(after);
   }
 
   async resume(request: JobRequest__Output): Promise<Job> {

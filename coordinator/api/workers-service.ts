@@ -27,8 +27,8 @@ import type { JobLogs } from './job-logs.ts';
 import type { ProgressTracker } from './progress.ts';
 
 const HEARTBEAT_INTERVAL_MS = 1_000;
-/** Without a word for this long a stream counts as broken (keepalive notices a dead connection sooner). */
-const SILENCE_MAX_MS = 15_000;
+/** Without a word for this long a stream counts as broken: with the grace period, a dead worker is replaced within 20 s. */
+const SILENCE_MAX_MS = 8_000;
 
 export type WorkerStream = ServerDuplexStream<WorkerMessage__Output, CoordinatorMessage>;
 

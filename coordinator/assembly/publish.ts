@@ -4,7 +4,7 @@
  * shard) last; then the staging folder goes. Each step may be run again after a crash, at any point.
  */
 import { createHash } from 'node:crypto';
-import { access, copyFile, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import { invariant, SecateurError } from '../../shared/errors/secateur-error.ts';
@@ -14,6 +14,7 @@ import { VERSION } from '../../shared/version.ts';
 import type { AssembledShard, JobState } from '../core/state.ts';
 import { CALIBRATION_FILE_NAME, type JobPaths } from '../effects/job-paths.ts';
 import { loadSums } from '../effects/statistics.ts';
+import { HashedFile } from './copy-range.ts';
 import { buildProvenance, type StatisticSummary } from './provenance.ts';
 
 const INDEX_FILE = 'model.safetensors.index.json';
@@ -36,12 +37,21 @@ export async function publishCheckpoint(
   if (done !== null) return done;
   const list = (await readList(paths)) ?? (await prepare(job, paths, nowMs));
   await mkdir(join(paths.output, EXTRAS_FOLDER), { recursive: true });
-  for (const { file } of list.files) await moveIntoPlace(file, paths);
-  await fsyncDirectory(join(paths.output, EXTRAS_FOLDER));
-  await fsyncDirectory(paths.output);
+  const last = list.files.at(-1)?.file;
+  for (const { file } of list.files) {
+    // What makes the checkpoint loadable must not be there, after a power cut, without the rest.
+    if (file === last) await fsyncFolders(paths);
+    await moveIntoPlace(file, paths);
+  }
+  await fsyncFolders(paths);
   await rm(paths.staging, { recursive: true, force: true });
   await fsyncDirectory(paths.output);
   return list.files;
+}
+
+async function fsyncFolders(paths: JobPaths): Promise<void> {
+  await fsyncDirectory(join(paths.output, EXTRAS_FOLDER));
+  await fsyncDirectory(paths.output);
 }
 
 /** The staging folder is removed last: where it is gone and the provenance names this job, all was done before. */
@@ -63,6 +73,7 @@ async function publishedBefore(job: JobState, paths: JobPaths): Promise<readonly
       { details: { file } },
     );
   }
+  await rm(paths.staging, { recursive: true, force: true });
   return provenance.outputs;
 }
 
@@ -122,14 +133,23 @@ async function writeJson(content: object, file: string, paths: JobPaths): Promis
   return { file, sizeBytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
 }
 
+/** The bytes, not the mode: a source that is read-only must not make a checkpoint that nobody can replace. */
 async function carryOver(from: string, file: string, paths: JobPaths): Promise<AssembledShard> {
   const to = join(paths.publish, file);
   await mkdir(dirname(to), { recursive: true });
-  await copyFile(from, to);
-  const handle = await open(to, 'r+');
-  await handle.sync();
-  await handle.close();
-  return { file, ...(await digestFile(to)) };
+  const source = await open(from, 'r');
+  try {
+    const output = await HashedFile.create(to);
+    try {
+      await output.copyFrom(source, from, 0, (await source.stat()).size);
+    } catch (thrown) {
+      await output.abandon();
+      throw thrown;
+    }
+    return { file, ...(await output.finish()) };
+  } finally {
+    await source.close();
+  }
 }
 
 /** The sums of squares of every layer, for researchers, and a summary of them for the provenance. */

@@ -191,7 +191,8 @@ export function failJob(t: Transition, jobId: string, failure: JobFailure): void
 
 export function cancelJob(t: Transition, event: EventOf<'cancelRequested'>): void {
   const job = t.state.jobs[event.job];
-  if (job === undefined || hasEnded(job)) return;
+  // Files are being moved into their place: a moment later the job has succeeded.
+  if (job === undefined || hasEnded(job) || job.reason === 'Publishing') return;
   stopJob(t, event.job).resumePhase = resumableFrom(job);
   t.explain(event.job, 'Cancelled', 'CancelRequested', 'cancelled; committed layers stay, `resume` goes on from them');
   t.tell(event.job, 'job', 'cancelled', { phase: job.phase });

@@ -148,7 +148,11 @@ function checkSize(
 ): void {
   const what = `${dtype} [${shape.join(', ')}]`;
   if (begin > end) {
-    throw tensorInvalid(file, name, `expected data_offsets [begin, end] with begin at most end; found [${begin}, ${end}]`);
+    throw tensorInvalid(
+      file,
+      name,
+      `expected data_offsets [begin, end] with begin at most end; found [${begin}, ${end}]`,
+    );
   }
   const expected = shapeSize(shape, DTYPE_SIZE_BYTES[dtype]);
   if (expected === undefined) throw tensorInvalid(file, name, `expected fewer than 2^53 bytes; found ${what}`);

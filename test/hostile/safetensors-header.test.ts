@@ -160,7 +160,11 @@ const ATTACKS: readonly Attack[] = [
     says: ['"t"', '[begin, end]', '[4]'],
   },
   { name: 'offsets with three numbers', header: `{${entry('t', 'U8', '[4]', '[0,4,8]')}}`, says: ['at most 2'] },
-  { name: 'offsets that run backwards', header: `{${entry('t', 'U8', '[4]', '[4,0]')}}`, says: ['"t"', 'begin at most end', '[4, 0]'] },
+  {
+    name: 'offsets that run backwards',
+    header: `{${entry('t', 'U8', '[4]', '[4,0]')}}`,
+    says: ['"t"', 'begin at most end', '[4, 0]'],
+  },
   {
     name: 'negative offsets',
     header: `{${entry('t', 'U8', '[4]', '[-4,0]')}}`,

@@ -114,7 +114,7 @@ export class Agent {
         processId: process.pid,
         provider: this.device?.provider ?? provider,
         threads,
-        memoryBytes: process.constrainedMemory() || totalmem(),
+        memoryBytes: Math.min(process.constrainedMemory() || Number.POSITIVE_INFINITY, totalmem()),
         engineVersion: this.device?.engineVersion ?? '',
         tasks: slots.map((slot) => slot.identity),
         holdings: [...this.holdings].flatMap(([job, stages]) => stages.map((stage) => ({ job, ...stage }))),

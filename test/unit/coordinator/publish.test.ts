@@ -1,0 +1,158 @@
+/** Assembly and publication of a checkpoint, begun again after a crash at every point. */
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { assembleShard } from '../../../coordinator/assembly/assemble-shard.ts';
+import { publishCheckpoint } from '../../../coordinator/assembly/publish.ts';
+import { planOutputShards } from '../../../coordinator/core/plan.ts';
+import type { JobState, TensorSlot } from '../../../coordinator/core/state.ts';
+import { claimOutput } from '../../../coordinator/effects/claim-output.ts';
+import { type JobPaths, jobPaths } from '../../../coordinator/effects/job-paths.ts';
+import { readSafetensorsHeader } from '../../../shared/safetensors/read-header.ts';
+import { writeSafetensorsFile } from '../../../shared/safetensors/write-file.ts';
+import { fakeIntake, fakeManifest } from '../../simulation/cluster.ts';
+import { digestTree } from '../../support/secateur-process.ts';
+
+/** A job whose one layer is committed, ready to be assembled into shards of at most 50 bytes of tensors. */
+async function committedJob(folder: string): Promise<{ job: JobState; paths: JobPaths }> {
+  const source = join(folder, 'model');
+  mkdirSync(source, { recursive: true });
+  const data = (seed: number): Uint8Array =>
+    new Uint8Array(Float32Array.from({ length: 10 }, (_, index) => seed + index).buffer);
+  const tensors = ['embed', 'l0.w', 'head'].map((name, index) => ({
+    name,
+    dtype: 'F32' as const,
+    shape: [10],
+    data: data(index),
+  }));
+  await writeSafetensorsFile(join(source, 'model.safetensors'), tensors);
+  writeFileSync(join(source, 'config.json'), '{}');
+  const ids = join(folder, 'ids');
+  writeFileSync(ids, 'ids');
+  const { tensors: placed } = await readSafetensorsHeader(join(source, 'model.safetensors'));
+  const slot = (name: string): TensorSlot => ({
+    ...(placed.get(name) as unknown as TensorSlot),
+    file: 'model.safetensors',
+  });
+  const paths = jobPaths(join(folder, 'state'), 'job', join(folder, 'out'));
+  await claimOutput(paths, 'job');
+  writeFileSync(join(paths.staging, 'calibration.safetensors'), 'ids');
+  await writeSafetensorsFile(join(paths.staging, 'layers/00000.safetensors'), [
+    { ...(tensors[1] as (typeof tensors)[1]), data: data(100) },
+  ]);
+  const intake = {
+    ...fakeIntake(1),
+    sourceDirectory: source,
+    outputDirectory: paths.output,
+    auxiliaryFiles: [{ file: 'config.json', sizeBytes: 2 }],
+    calibrationFiles: [{ file: ids, sizeBytes: 3 }],
+    outside: [slot('embed'), slot('head')],
+    embedding: slot('embed'),
+    layers: [{ linears: [], tensors: [slot('l0.w')] }],
+  };
+  const job = {
+    id: 'job',
+    namespace: 'default',
+    name: 'job',
+    manifest: fakeManifest({ propagate: 'pruned', stages: 1 }),
+    submittedMs: 1,
+    startedMs: 1,
+    resumes: 0,
+    digests: {},
+    workersSeen: {},
+    calibration: null,
+    intake,
+    plan: { stages: [], microbatch: 1, samples: 1, sequenceLength: 1, outputShards: planOutputShards(intake, 50) },
+    layers: [
+      {
+        status: 'committed',
+        statisticsFile: null,
+        file: { name: 'layers/00000.safetensors', sizeBytes: 0, sha256: 'x' },
+        tensors: [],
+        committedMs: 1,
+        worker: 'w',
+        pruneMs: 1,
+      },
+    ],
+    assembled: [],
+  } as unknown as JobState;
+  return { job, paths };
+}
+
+async function assembleAll(job: JobState, paths: JobPaths): Promise<void> {
+  job.assembled = [];
+  for (const shard of (job.plan?.outputShards ?? []).keys()) job.assembled.push(await assembleShard(job, shard, paths));
+}
+
+describe('publishing', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'secateur-publish-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('shows nothing of the checkpoint before it is whole, and the index last', async () => {
+    const { job, paths } = await committedJob(folder);
+    await assembleAll(job, paths);
+    expect(readdirSync(paths.output)).toEqual(['.secateur']);
+    const files = await publishCheckpoint(job, paths, 5);
+    expect(files.at(-1)?.file).toBe('model.safetensors.index.json');
+    expect(existsSync(paths.staging)).toBe(false);
+    const head = await readSafetensorsHeader(join(paths.output, 'model-00002-of-00003.safetensors'));
+    expect([...head.tensors.keys()]).toEqual(['l0.w']);
+  });
+
+  it('begun again after a crash behind any of its moves, ends the same', async () => {
+    const { job, paths } = await committedJob(folder);
+    await assembleAll(job, paths);
+    const files = await publishCheckpoint(job, paths, 5);
+    const whole = digestTree(paths.output);
+    const provenance = readFileSync(join(paths.output, 'secateur.json'), 'utf8');
+    for (let moved = 0; moved <= files.length; moved++) {
+      mkdirSync(join(paths.publish, 'secateur'), { recursive: true });
+      writeFileSync(paths.claim, JSON.stringify({ job: 'job' }));
+      writeFileSync(paths.publishList, JSON.stringify({ job: 'job', files }));
+      for (const { file } of files.slice(moved)) renameSync(join(paths.output, file), join(paths.publish, file));
+      expect(await publishCheckpoint(job, paths, 99)).toEqual(files);
+      expect(digestTree(paths.output), `after ${moved} moves`).toEqual(whole);
+      expect(readFileSync(join(paths.output, 'secateur.json'), 'utf8')).toBe(provenance);
+    }
+  });
+
+  it('begun again after everything was done, changes nothing and says what there is', async () => {
+    const { job, paths } = await committedJob(folder);
+    await assembleAll(job, paths);
+    await publishCheckpoint(job, paths, 5);
+    const whole = digestTree(paths.output);
+    // The removal of the staging folder was cut short behind its claim.
+    mkdirSync(join(paths.staging, 'layers'), { recursive: true });
+    await publishCheckpoint(job, paths, 9);
+    expect(digestTree(paths.output)).toEqual(whole);
+    expect(existsSync(paths.staging)).toBe(false);
+  });
+
+  it('a staging folder that is gone without a published checkpoint is an error that says so', async () => {
+    const { job, paths } = await committedJob(folder);
+    await assembleAll(job, paths);
+    rmSync(paths.staging, { recursive: true });
+    await expect(publishCheckpoint(job, paths, 5)).rejects.toMatchObject({ code: 'StorageFailed' });
+  });
+
+  it('a source that was cut short while the job ran is named, and no shard is left behind', async () => {
+    const { job, paths } = await committedJob(folder);
+    const source = join(job.intake?.sourceDirectory ?? '', 'model.safetensors');
+    writeFileSync(source, readFileSync(source).subarray(0, -8));
+    await expect(assembleAll(job, paths)).rejects.toMatchObject({ code: 'SourceChanged', details: { file: source } });
+    expect(readdirSync(paths.publish).filter((name) => name.startsWith('model-00003'))).toEqual([]);
+  });
+});
