@@ -1,5 +1,7 @@
 /** What a plan says to its reader: sizes, sparsity, and what memory and disk it asks for. Pure. */
+
 import type { JobIntake, Plan } from '../coordinator/core/state.ts';
+import type { PlanPreview } from '../coordinator/effects/preview-plan.ts';
 import type { LinearChoice } from '../shared/manifest/select-linears.ts';
 import { DTYPE_SIZE_BYTES } from '../shared/safetensors/dtype.ts';
 import { renderFields, renderTable } from './render/table.ts';
@@ -10,15 +12,6 @@ const FLOAT32_BYTES = 4;
 const LAYER_COPIES = 3;
 /** Node, ONNX Runtime and the kernels, before any weight. */
 const WORKER_BASE_BYTES = 500_000_000;
-
-/** What the Plan call answers, and what a local plan is made of. */
-export interface PlanAnswer {
-  readonly plan: Plan;
-  readonly intake: JobIntake;
-  readonly workers: readonly string[];
-  /** On the destination's file system. */
-  readonly freeBytes: number;
-}
 
 interface ChoiceSummary {
   readonly choice: string;
@@ -47,7 +40,7 @@ export interface PlanView {
   readonly warnings: readonly string[];
 }
 
-export function planView(answer: PlanAnswer): PlanView {
+export function planView(answer: PlanPreview): PlanView {
   const { plan, intake, workers, freeBytes } = answer;
   const { model, layers } = intake;
   const hiddenBytes = (plan.samples ?? 0) * (plan.sequenceLength ?? 0) * model.hiddenSize * FLOAT32_BYTES;
@@ -137,7 +130,7 @@ function summarizeChoices(intake: JobIntake): ChoiceSummary[] {
   return [...summaries.values()].sort((a, b) => b.weights - a.weights);
 }
 
-function planWarnings({ plan, workers, freeBytes }: PlanAnswer, diskNeededBytes: number): string[] {
+function planWarnings({ plan, workers, freeBytes }: PlanPreview, diskNeededBytes: number): string[] {
   const warnings: string[] = [];
   if (freeBytes < diskNeededBytes) {
     warnings.push(

@@ -54,7 +54,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
     failed.promise.catch(() => undefined);
     await loop.start(effects, (thrown) => failed.reject(toSecateurError(thrown)));
     undo.push(() => loop.stop());
-    const jobs = new JobsService({ loop, events, logs, progress, workers, stateDirectory });
+    const jobs = new JobsService({ loop, events, logs, progress, workers });
     const api = await createApi({ listen: options.listen, loop, jobs, workers, effects });
     undo.push(() => api.close());
     undo.push(() => workers.close());

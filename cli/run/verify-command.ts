@@ -1,7 +1,7 @@
 /** The command that checks a run's output, as it can be typed into a shell. Pure. */
 
 export function formatVerifyCommand(output: string, source: string): string {
-  return `secateur verify ${shellWord(output)} --source ${shellWord(source)}`;
+  return `npx secateur verify ${shellWord(output)} --source ${shellWord(source)}`;
 }
 
 function shellWord(text: string): string {

@@ -1,12 +1,8 @@
 /** `secateur plan MANIFEST`: reads the inputs and says what a job would do. Nothing is written. */
-import { statfs } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import type { Command } from 'commander';
-import type { Plan } from '../../coordinator/core/state.ts';
-import { EXIT, toSecateurError } from '../../shared/errors/secateur-error.ts';
-import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import type { PlanPreview } from '../../coordinator/effects/preview-plan.ts';
+import { EXIT } from '../../shared/errors/secateur-error.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
-import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
 import { Connection } from '../connection.ts';
 import { loadManifest } from '../load-manifest.ts';
 import {
@@ -19,7 +15,7 @@ import {
   withOutput,
   withSet,
 } from '../options.ts';
-import { type PlanAnswer, planView, renderPlan } from '../plan-view.ts';
+import { planView, renderPlan } from '../plan-view.ts';
 import { printData } from '../render/output.ts';
 
 interface PlanOptions extends CoordinatorOptions, OutputOptions {
@@ -47,44 +43,14 @@ export function addPlan(program: Command, end: EndVerb): void {
   });
 }
 
-async function planThere(manifest: Manifest, options: CoordinatorOptions): Promise<PlanAnswer> {
+async function planThere(manifest: Manifest, options: CoordinatorOptions): Promise<PlanPreview> {
   using connection = new Connection(options.coordinator ?? DEFAULT_COORDINATOR);
-  return JSON.parse(await connection.plan(manifest)) as PlanAnswer;
+  return JSON.parse(await connection.plan(manifest)) as PlanPreview;
 }
 
-async function planHere(manifest: Manifest, workerCount: number): Promise<PlanAnswer> {
-  const [{ planJob }, { readIntake }, { checkOutputIsFree }, { jobPaths }] = await Promise.all([
-    import('../../coordinator/core/plan.ts'),
-    import('../../coordinator/effects/read-intake.ts'),
-    import('../../coordinator/effects/claim-output.ts'),
-    import('../../coordinator/effects/job-paths.ts'),
-  ]);
-  const intake = await readIntake(manifest);
-  await checkOutputIsFree(jobPaths('', 'plan', intake.outputDirectory), null);
-  const plan = await withTokenShape(manifest, planJob(manifest, intake, workerCount));
+/** Loaded only here: most verbs start faster without the coordinator's code. */
+async function planHere(manifest: Manifest, workerCount: number): Promise<PlanPreview> {
+  const { previewPlan } = await import('../../coordinator/effects/preview-plan.ts');
   const workers = Array.from({ length: workerCount }, (_, index) => `worker-${index + 1}`);
-  return { plan, intake, workers, freeBytes: await freeBytesAt(intake.outputDirectory) };
-}
-
-/** Given token ids bring their own shape: [samples, sequenceLength]. */
-async function withTokenShape(manifest: Manifest, plan: Plan): Promise<Plan> {
-  const { calibration } = manifest.spec;
-  if ('text' in calibration) return plan;
-  const { tensors } = await readSafetensorsHeader(locationToPath(calibration.tokens));
-  const shape = [...tensors.values()].find((tensor) => tensor.shape.length === 2)?.shape;
-  if (shape === undefined) return plan;
-  const [samples = 0, sequenceLength = 0] = shape;
-  return { ...plan, samples: Math.min(samples, calibration.samples ?? samples), sequenceLength };
-}
-
-/** On the file system that a folder is, or will be, on. */
-async function freeBytesAt(directory: string): Promise<number> {
-  for (let path = directory; ; path = dirname(path)) {
-    try {
-      const found = await statfs(path);
-      return found.bavail * found.bsize;
-    } catch (thrown) {
-      if (path === dirname(path)) throw toSecateurError(thrown);
-    }
-  }
+  return previewPlan(manifest, workers);
 }

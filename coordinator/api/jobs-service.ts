@@ -1,8 +1,6 @@
 /** The users' side of the API: submit, plan, look, follow, stop and go on. */
 import { randomBytes } from 'node:crypto';
-import { statfs } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import { toCloudEvent } from '../../shared/events/cloud-event.ts';
 import { parseManifest } from '../../shared/manifest/parse-manifest.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
@@ -15,11 +13,8 @@ import type { PlanResponse } from '../../shared/rpc/generated/secateur/v1/PlanRe
 import type { WatchRequest__Output } from '../../shared/rpc/generated/secateur/v1/WatchRequest.ts';
 import type { WatchResponse } from '../../shared/rpc/generated/secateur/v1/WatchResponse.ts';
 import type { WorkerStatus } from '../../shared/rpc/generated/secateur/v1/WorkerStatus.ts';
-import { planJob } from '../core/plan.ts';
 import { hasEnded, type JobState } from '../core/state.ts';
-import { checkOutputIsFree } from '../effects/claim-output.ts';
-import { jobPaths } from '../effects/job-paths.ts';
-import { readIntake } from '../effects/read-intake.ts';
+import { previewPlan } from '../effects/preview-plan.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import type { EventLog } from '../outbox/event-log.ts';
 import type { JobLogs } from './job-logs.ts';
@@ -36,7 +31,6 @@ export interface JobsContext {
   readonly logs: JobLogs;
   readonly progress: ProgressTracker;
   readonly workers: WorkersService;
-  readonly stateDirectory: string;
 }
 
 export class JobsService {
@@ -77,12 +71,15 @@ export class JobsService {
 
   async plan(manifestJson: string): Promise<PlanResponse> {
     const manifest = parseSubmitted(manifestJson);
-    const intake = await readIntake(manifest);
-    await checkOutputIsFree(jobPaths(this.context.stateDirectory, 'plan', intake.outputDirectory), null);
     const workers = Object.values(this.context.loop.state.workers).filter((worker) => worker.attached);
-    const plan = planJob(manifest, intake, workers.length);
-    const free = await freeBytes(intake.outputDirectory);
-    return { planJson: JSON.stringify({ plan, intake, workers: workers.map((worker) => worker.id), freeBytes: free }) };
+    return {
+      planJson: JSON.stringify(
+        await previewPlan(
+          manifest,
+          workers.map((worker) => worker.id),
+        ),
+      ),
+    };
   }
 
   get(request: JobRequest__Output): Job {
@@ -267,18 +264,6 @@ function jobState(job: JobState, verb: string, expected: string): SecateurError 
     `cannot ${verb} job ${job.id}: expected ${expected}; it is ${job.phase} (${job.reason})`,
     { details: { job: job.id, phase: job.phase } },
   );
-}
-
-/** Of the file system that a directory is, or will be, on. */
-async function freeBytes(directory: string): Promise<number> {
-  for (let path = directory; ; path = dirname(path)) {
-    try {
-      const found = await statfs(path);
-      return found.bavail * found.bsize;
-    } catch (thrown) {
-      if (path === dirname(path)) throw toSecateurError(thrown);
-    }
-  }
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -8,12 +8,12 @@ const RUN_TOKENS = 2048;
 
 export function planJob(manifest: Manifest, intake: JobIntake, workerCount: number): Plan {
   const calibration = manifest.spec.calibration;
-  const given = 'text' in calibration ? calibration : null;
-  const sequenceLength = given?.sequenceLength ?? null;
+  const size = 'text' in calibration ? calibration : intake.givenTokens;
+  const sequenceLength = size?.sequenceLength ?? null;
   return {
     stages: planStages(manifest.spec.placement.stages, intake.layers.length, workerCount),
     microbatch: resolveMicrobatch(manifest, sequenceLength ?? RUN_TOKENS),
-    samples: given?.samples ?? null,
+    samples: size?.samples ?? null,
     sequenceLength,
     outputShards: planOutputShards(intake, manifest.spec.output.maxShardSize),
   };

@@ -99,6 +99,8 @@ export interface JobIntake {
   readonly shards: readonly FileIntake[];
   readonly auxiliaryFiles: readonly FileIntake[];
   readonly calibrationFiles: readonly FileIntake[];
+  /** Of given token ids; null where the calibration data is text. */
+  readonly givenTokens: { readonly samples: number; readonly sequenceLength: number } | null;
   readonly layers: readonly LayerIntake[];
   /** Tensors outside the decoder layers, in the order of the source. */
   readonly outside: readonly TensorSlot[];

@@ -8,6 +8,7 @@ import type { Manifest } from '../../shared/manifest/schema.ts';
 import { checkSelections, selectionFor } from '../../shared/manifest/select-linears.ts';
 import { checkTensors, layerTensors } from '../../shared/models/family.ts';
 import { describeModel } from '../../shared/models/registry.ts';
+import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
 import type { FileIntake, JobIntake, LayerIntake, TensorSlot } from '../core/state.ts';
 
 /**
@@ -56,6 +57,7 @@ export async function readIntake(manifest: Manifest): Promise<JobIntake> {
     shards: checkpoint.shards.map(({ file, sizeBytes }) => ({ file, sizeBytes })),
     auxiliaryFiles: await fileSizes(checkpoint.auxiliaryFiles, (file) => `${sourceDirectory}/${file}`),
     calibrationFiles: await calibrationFiles(manifest),
+    givenTokens: await givenTokens(manifest),
     layers,
     outside,
     embedding: slot('model.embed_tokens.weight'),
@@ -83,6 +85,23 @@ async function calibrationFiles(manifest: Manifest): Promise<FileIntake[]> {
   const calibration = manifest.spec.calibration;
   const locations = 'text' in calibration ? calibration.text : [calibration.tokens];
   return fileSizes(locations.map(locationToPath), (path) => path);
+}
+
+/** The header says how many there are; the worker that prepares the calibration checks the ids themselves. */
+async function givenTokens(manifest: Manifest): Promise<JobIntake['givenTokens']> {
+  const calibration = manifest.spec.calibration;
+  if ('text' in calibration) return null;
+  const file = locationToPath(calibration.tokens);
+  const ids = (await readSafetensorsHeader(file)).tensors.get('input_ids');
+  const [samples, sequenceLength] = ids?.shape ?? [];
+  if (samples === undefined || sequenceLength === undefined) {
+    throw new SecateurError(
+      'CalibrationInvalid',
+      `${file}: expected a tensor "input_ids" [samples, sequenceLength]; found ${ids === undefined ? 'none' : `shape [${ids.shape.join(', ')}]`}.`,
+      { details: { file } },
+    );
+  }
+  return { samples: Math.min(samples, calibration.samples ?? samples), sequenceLength };
 }
 
 async function fileSizes(files: readonly string[], pathOf: (file: string) => string): Promise<FileIntake[]> {

@@ -49,7 +49,9 @@ export function fromServiceError(thrown: unknown, address: string): SecateurErro
 
 function fromTransport(error: ServiceError, address: string): SecateurError {
   const options = { cause: error, details: { address, grpcStatus: Status[error.code] ?? String(error.code) } };
-  const what = error.details === '' ? 'no reason given' : error.details;
+  // grpc-js ends some of its reasons with an empty note.
+  const reason = error.details.replace(/\.? Resolution note: ?$/, '');
+  const what = reason === '' ? 'no reason given' : reason;
   switch (error.code) {
     case Status.UNAVAILABLE:
       return new SecateurError(

@@ -61,6 +61,7 @@ export function fakeIntake(layerCount: number): JobIntake {
     ],
     auxiliaryFiles: [],
     calibrationFiles: [{ file: '/a.txt', sizeBytes: 10 }],
+    givenTokens: null,
     layers: Array.from({ length: layerCount }, (_, layer) => ({
       linears: [
         {
