@@ -3,13 +3,14 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { EXIT } from '../../shared/errors/secateur-error.ts';
 import { collect, type EndVerb, parseAddress } from '../options.ts';
-import { logToStandardError } from '../text-log.ts';
+import { type LogFormat, logFormatOption, processLog } from '../process-log.ts';
 
 interface CoordinatorVerbOptions {
   readonly state: string;
   readonly listen: string;
   readonly nats?: readonly string[];
   readonly natsCredentials?: string;
+  readonly logFormat: LogFormat;
 }
 
 export function addCoordinator(program: Command, end: EndVerb): void {
@@ -20,9 +21,10 @@ export function addCoordinator(program: Command, end: EndVerb): void {
       'Runs a coordinator until SIGTERM or Ctrl-C. What it knows is in its state folder: started again there, it goes on.',
     )
     .requiredOption('--state <dir>', 'folder of the journal; one coordinator a folder')
-    .option('--listen <host:port>', 'address of the API', parseAddress, '0.0.0.0:7070')
+    .option('--listen <host:port>', 'address of the API', parseAddress, '127.0.0.1:7070')
     .option('--nats <url>', 'NATS server that events are published to; may be given again', collect)
     .option('--nats-credentials <file>', 'NATS credentials')
+    .addOption(logFormatOption())
     .action(async (options: CoordinatorVerbOptions) => {
       end(await serve(options));
     });
@@ -31,6 +33,7 @@ export function addCoordinator(program: Command, end: EndVerb): void {
 async function serve(options: CoordinatorVerbOptions): Promise<number> {
   const { startCoordinator } = await import('../../coordinator/main.ts');
   const { natsCredentials } = options;
+  const log = processLog(options.logFormat);
   const coordinator = await startCoordinator({
     stateDirectory: resolve(options.state),
     listen: options.listen,
@@ -38,7 +41,7 @@ async function serve(options: CoordinatorVerbOptions): Promise<number> {
       options.nats === undefined
         ? null
         : { servers: options.nats, ...(natsCredentials === undefined ? {} : { credentialsFile: natsCredentials }) },
-    log: logToStandardError,
+    log,
   });
   const signal = Promise.withResolvers<NodeJS.Signals>();
   let isStopping = false;
@@ -52,7 +55,7 @@ async function serve(options: CoordinatorVerbOptions): Promise<number> {
   }
   try {
     const name = await Promise.race([signal.promise, coordinator.failed]);
-    logToStandardError('info', `${name}: stops; jobs go on when a coordinator is started with this state folder`);
+    log('info', `${name}: stops; jobs go on when a coordinator is started with this state folder`);
   } finally {
     await coordinator.stop();
   }

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { EXIT } from '../../shared/errors/secateur-error.ts';
 import { type EndVerb, parseAddress, providerOption, wholeNumber } from '../options.ts';
-import { logToStandardError } from '../text-log.ts';
+import { type LogFormat, logFormatOption, processLog } from '../process-log.ts';
 
 interface WorkerVerbOptions {
   readonly coordinator: string;
@@ -15,6 +15,7 @@ interface WorkerVerbOptions {
   readonly threads: number;
   readonly storage: 'auto' | 'direct' | 'coordinator';
   readonly cache?: string;
+  readonly logFormat: LogFormat;
   readonly exitWhenOrphaned?: true;
 }
 
@@ -39,6 +40,7 @@ export function addWorker(program: Command, end: EndVerb): void {
       new Option('--storage <how>', 'how files are reached').choices(['auto', 'direct', 'coordinator']).default('auto'),
     )
     .option('--cache <dir>', 'where to keep files that come through the coordinator, while the worker runs')
+    .addOption(logFormatOption())
     .addOption(new Option('--exit-when-orphaned', 'ignore Ctrl-C, and end when standard input closes').hideHelp())
     .action(async (options: WorkerVerbOptions) => {
       end(await serve(options));
@@ -56,7 +58,7 @@ async function serve(options: WorkerVerbOptions): Promise<number> {
     threads,
     storage,
     cacheDirectory: await cacheFolder(name, cache),
-    log: logToStandardError,
+    log: processLog(options.logFormat),
   });
   let signals = 0;
   const leave = (): void => {

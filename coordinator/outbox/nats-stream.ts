@@ -47,7 +47,7 @@ const PING_OUT_MAX = 2;
 /** Only a second line of defence (job-lane.ts does not need it), but other tools read streams too. */
 const DUPLICATE_WINDOW_MS = 24 * 60 * 60 * 1000;
 
-export interface NatsEndpoint {
+interface NatsEndpoint {
   /** `host:port`, `nats://host:port` or `tls://host:port`; of a cluster, name several. */
   readonly servers: string | readonly string[];
   /** A NATS credentials file (JWT and seed). Read again at every connection, so it may be rotated. */

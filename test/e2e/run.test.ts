@@ -140,19 +140,22 @@ describe('secateur run', () => {
 const TINY = join(REPOSITORY, '../shared/models/tiny-llama');
 const hasTiny = existsSync(TINY);
 
-describe.skipIf(!hasTiny)(`a larger model${hasTiny ? '' : ' (skipped: ../shared/models/tiny-llama is not there)'}`, () => {
-  it('whose layers cross its four BF16 shards comes out pruned, verified against its source, the same from 1 and 2 workers', async () => {
-    await using bench = new Bench();
-    const calibration = { tokens: join(TINY, '../../golden/tiny/calibration.safetensors'), samples: 8 };
-    const digests: Record<string, string>[] = [];
-    for (const workers of ['1', '2']) {
-      const options = { source: TINY, calibration, maxShardSize: '3MB', pruning: { method: 'wanda', sparsity: 0.5 } };
-      const { output, finished } = await runMicro(bench, `tiny-${workers}`, options, ['--workers', workers]);
-      expect(finished.code, finished.stderr).toBe(0);
-      const verified = await bench.run(['verify', output, '--source', TINY]);
-      expect(verified.code, verified.stdout + verified.stderr).toBe(0);
-      digests.push(digestTree(output));
-    }
-    expect(digests[1]).toEqual(digests[0]);
-  });
-});
+describe.skipIf(!hasTiny)(
+  `a larger model${hasTiny ? '' : ' (skipped: ../shared/models/tiny-llama is not there)'}`,
+  () => {
+    it('whose layers cross its four BF16 shards comes out pruned, verified against its source, the same from 1 and 2 workers', async () => {
+      await using bench = new Bench();
+      const calibration = { tokens: join(TINY, '../../golden/tiny/calibration.safetensors'), samples: 8 };
+      const digests: Record<string, string>[] = [];
+      for (const workers of ['1', '2']) {
+        const options = { source: TINY, calibration, maxShardSize: '3MB', pruning: { method: 'wanda', sparsity: 0.5 } };
+        const { output, finished } = await runMicro(bench, `tiny-${workers}`, options, ['--workers', workers]);
+        expect(finished.code, finished.stderr).toBe(0);
+        const verified = await bench.run(['verify', output, '--source', TINY]);
+        expect(verified.code, verified.stdout + verified.stderr).toBe(0);
+        digests.push(digestTree(output));
+      }
+      expect(digests[1]).toEqual(digests[0]);
+    });
+  },
+);

@@ -11,7 +11,7 @@ export type Selection =
   | { readonly kind: 'group'; readonly keep: number; readonly group: number };
 
 /** Metrics of one group are held at once. */
-export const GROUP_MAX = 1024;
+const GROUP_MAX = 1024;
 
 /** What a job says about its matrix, apart from where the bytes are. */
 export interface MatrixDescription {

@@ -6,7 +6,7 @@ import type { LinearChoice } from '../../shared/manifest/select-linears.ts';
 import type { Selection } from '../kernels/selection.ts';
 
 /** What calibration learned about the input of one linear. */
-export interface LinearStatistic {
+interface LinearStatistic {
   /** Name of the weight, for errors. */
   readonly linear: string;
   /** [I], float64: sum over all tokens of all calibration samples of x². */

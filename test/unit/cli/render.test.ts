@@ -110,7 +110,7 @@ describe('an event as a line', () => {
 describe('other lines', () => {
   it('give the verify command so that a shell takes it', () => {
     expect(formatVerifyCommand('/out/a b', "/models/it's")).toBe(
-      "secateur verify '/out/a b' --source '/models/it'\\''s'",
+      "npx secateur verify '/out/a b' --source '/models/it'\\''s'",
     );
   });
 
