@@ -8,6 +8,7 @@
  * or not. The variants take turns in every round, so that a busy machine slows all of them; the best round counts, and
  * the median tells how quiet it was. Counted are the products of the linears and of causal attention, nothing else.
  */
+import { spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +18,7 @@ import { layerTensors, type ModelDescription } from '../shared/models/family.ts'
 import { buildDecoderLayer, LAYER_INPUT } from '../shared/onnx/decoder-layer.ts';
 import { DATA_TYPE_OF, GraphBuilder, int } from '../shared/onnx/graph.ts';
 import { randomNumbers, writeRandomLayer } from '../test/support/float64-decoder-layer.ts';
+import { ENGINE_ENVIRONMENT } from '../worker/engine/environment.ts';
 import { createSession } from '../worker/engine/session.ts';
 
 const MODEL: ModelDescription = {
@@ -138,6 +140,15 @@ async function measure(
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+// As the engine runs it: its environment must be there before the process begins.
+if (process.env.MALLOC_MMAP_THRESHOLD_ === undefined) {
+  const again = spawnSync(process.execPath, process.argv.slice(1), {
+    env: { ...process.env, ...ENGINE_ENVIRONMENT },
+    stdio: 'inherit',
+  });
+  process.exit(again.status ?? 1);
 }
 
 const { values } = parseArgs({

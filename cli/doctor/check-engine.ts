@@ -1,7 +1,9 @@
 /** ONNX Runtime, in a child process: a library that cannot be loaded may take its process with it. */
+
 import { execFile } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { ENGINE_ENVIRONMENT } from '../../worker/engine/environment.ts';
 import { type Finding, fail, ok, warn } from './finding.ts';
 
 const PROBE = fileURLToPath(new URL('./probe-engine.ts', import.meta.url));
@@ -27,7 +29,7 @@ export async function checkCudaEngine(): Promise<Finding> {
 /** @returns the problem; null where there is none */
 function probe(provider: 'cpu' | 'cuda'): Promise<string | null> {
   return new Promise((resolve) => {
-    const env = { ...process.env, ORT_DISABLE_TELEMETRY: '1' };
+    const env = { ...process.env, ...ENGINE_ENVIRONMENT };
     execFile(process.execPath, [PROBE, provider], { env, timeout: PROBE_TIMEOUT_MS }, (error, stdout, stderr) => {
       if (error === null) return resolve(null);
       const how = error.signal

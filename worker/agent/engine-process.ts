@@ -3,22 +3,12 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
+import { ENGINE_ENVIRONMENT } from '../engine/environment.ts';
 import type { EngineOptions, FromEngine, ToEngine } from '../engine/messages.ts';
 
 const ENGINE_MAIN = fileURLToPath(new URL('../engine/main.ts', import.meta.url));
 /** What of the engine's standard error is kept as its last words. */
 const LAST_WORDS_BYTES = 8 * 1024;
-/** Read by libraries when they are loaded: so the process has to be started with them. */
-const ENGINE_ENVIRONMENT = {
-  // The runtime's binary starts a telemetry thread unless it is told not to.
-  ORT_DISABLE_TELEMETRY: '1',
-  // CUDA multiplies float32 with 10 bits of mantissa otherwise, and the binding cannot say so.
-  NVIDIA_TF32_OVERRIDE: '0',
-  // Activations of tens of megabytes come and go with every operator: kept in the process instead of mapped anew each
-  // time, a layer takes a fifth less time and its peak is no higher (bench/forward.ts). glibc only; others ignore it.
-  MALLOC_MMAP_THRESHOLD_: '4294967296',
-  MALLOC_TRIM_THRESHOLD_: '8589934592',
-};
 const START_TIMEOUT_MS = 60_000;
 
 export interface EngineListener {

@@ -2,10 +2,8 @@
  * ONNX Runtime, as the engine uses it: sessions, decoder layers, and the question whether a provider is there.
  *
  * Creating a session and running it block the calling thread for their whole duration, and a thread that is stopped
- * inside a run aborts the process: hence the engine is a process of its own. Two variables belong into the environment
- * that the process is started with, since the library reads them when it is loaded:
- *   ORT_DISABLE_TELEMETRY=1   or the Linux library starts a telemetry thread
- *   NVIDIA_TF32_OVERRIDE=0    or CUDA multiplies float32 with 10 bits of mantissa (the binding cannot pass use_tf32)
+ * inside a run aborts the process: hence the engine is a process of its own. What must be in the environment of that
+ * process before it begins stands in environment.ts.
  */
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
