@@ -7,7 +7,7 @@
  *  3. A journal that cannot be written stops the coordinator: going on would promise what a restart forgets.
  */
 
-import type { Command, CoreEvent } from './core/events.ts';
+import type { Command, CoreEvent, StepResult } from './core/events.ts';
 import { type CoordinatorState, INITIAL_STATE } from './core/state.ts';
 import { step } from './core/step.ts';
 import type { Journal } from './journal/journal.ts';
@@ -21,7 +21,10 @@ export interface CommandRunner {
 }
 
 export interface Clock {
+  /** Milliseconds since 1970, as the machine has it: may jump. */
   now(): number;
+  /** Milliseconds since any moment: never runs backwards. */
+  monotonicMs(): number;
 }
 
 interface Queued {
@@ -40,11 +43,13 @@ export class CoordinatorLoop {
   private ticker: NodeJS.Timeout | null = null;
   private fatal: ((reason: unknown) => void) | null = null;
   private lastMs = 0;
+  private lastMonotonicMs: number;
 
   constructor(journal: Journal, log: EventLog, clock: Clock) {
     this.journal = journal;
     this.log = log;
     this.clock = clock;
+    this.lastMonotonicMs = clock.monotonicMs();
   }
 
   get state(): CoordinatorState {
@@ -53,7 +58,7 @@ export class CoordinatorLoop {
 
   /** Replays the journal, then begins a new epoch. Resolves when that is durable; `fatal` is called if the loop dies. */
   async start(runner: CommandRunner, fatal: (reason: unknown) => void): Promise<void> {
-    for (const record of this.journal.records) {
+    for (const record of this.journal.takeRecords()) {
       const result = step(this.current, record.event, record.atMs);
       this.current = result.state;
       this.lastMs = record.atMs;
@@ -81,6 +86,14 @@ export class CoordinatorLoop {
     await this.draining;
   }
 
+  /** Time in the journal never runs backwards, nor stands still when the machine's clock is set back. */
+  private advanceClock(): void {
+    const monotonicMs = this.clock.monotonicMs();
+    const elapsedMs = Math.max(0, Math.floor(monotonicMs - this.lastMonotonicMs));
+    this.lastMonotonicMs += elapsedMs;
+    this.lastMs = Math.max(this.clock.now(), this.lastMs + elapsedMs);
+  }
+
   /** Steps everything that waits, in one write; again while more has come. */
   private async drain(): Promise<void> {
     while (this.queue.length > 0) {
@@ -98,15 +111,25 @@ export class CoordinatorLoop {
     }
   }
 
+  /** An event that the core cannot take is its sender's failure: the others, and the coordinator, go on. */
+  private tryStep(state: CoordinatorState, event: CoreEvent, reject: (reason: unknown) => void): StepResult | null {
+    try {
+      return step(state, event, this.lastMs);
+    } catch (thrown) {
+      reject(thrown);
+      return null;
+    }
+  }
+
   private async takeBatch(batch: readonly Queued[]): Promise<void> {
     const taken: { event: CoreEvent; atMs: number }[] = [];
     const commands: Command[] = [];
     const results: ReturnType<typeof step>[] = [];
     let state = this.current;
-    for (const { event } of batch) {
-      // A clock that was set back must not make time run backwards in the journal.
-      this.lastMs = Math.max(this.lastMs, this.clock.now());
-      const result = step(state, event, this.lastMs);
+    for (const { event, settle } of batch) {
+      this.advanceClock();
+      const result = this.tryStep(state, event, settle.reject);
+      if (result === null) continue;
       if (result.state === state && result.commands.length === 0) continue;
       state = result.state;
       taken.push({ event, atMs: this.lastMs });

@@ -43,7 +43,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
     const journal = await Journal.open(stateDirectory, Date.now());
     undo.push(() => journal.close());
     const events = new EventLog();
-    const loop = new CoordinatorLoop(journal, events, { now: () => Date.now() });
+    const loop = new CoordinatorLoop(journal, events, { now: () => Date.now(), monotonicMs: () => performance.now() });
     const stateFolderOf = (job: string): string => join(stateDirectory, 'jobs', job);
     const logs = new JobLogs((job) => join(stateFolderOf(job), 'logs'));
     const progress = new ProgressTracker();

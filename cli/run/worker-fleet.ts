@@ -105,7 +105,12 @@ export class WorkerFleet {
     member.child = child;
     // The pipe only tells of this process's end: nothing is written, and a child that is gone reads nothing.
     child.stdin?.on('error', () => undefined);
-    child.on('error', (error) => this.fail(member, `it could not be started: ${error.message}`));
+    child.on('error', (error) => {
+      // A child that never was does not exit either.
+      if (child.pid === undefined) member.child = null;
+      this.fail(member, `it could not be started: ${error.message}`);
+      this.settleWhenEmpty();
+    });
     child.on('exit', (code, signal) => this.ended(member, code, signal));
   }
 

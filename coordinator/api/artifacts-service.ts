@@ -24,9 +24,10 @@ import type { WriteArtifactHeader__Output } from '../../shared/rpc/generated/sec
 import type { WriteArtifactRequest__Output } from '../../shared/rpc/generated/secateur/v1/WriteArtifactRequest.ts';
 import type { WriteArtifactResponse } from '../../shared/rpc/generated/secateur/v1/WriteArtifactResponse.ts';
 import { handleServerStream } from '../../shared/rpc/server-stream.ts';
-import { checkChunk, readChunks, writeFully } from '../../shared/storage/artifact-chunks.ts';
+import { checkChunk, readChunks } from '../../shared/storage/artifact-chunks.ts';
 import { checkFileName, checkStagedRef, type JobFolders, locateFile, refLabel } from '../../shared/storage/file-ref.ts';
 import { commitStagingFile, temporaryStagingPath } from '../../shared/storage/staging-file.ts';
+import { writeFully } from '../../shared/storage/write-fully.ts';
 import { CALIBRATION_FILE_NAME } from '../effects/job-paths.ts';
 
 /** A job's folders, and which files of its source belong to it. */

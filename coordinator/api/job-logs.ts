@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 /** A worker that logs without end fills no disk: past this, its lines for the job are dropped, and the file says so. */
-const FILE_BYTES_MAX = 32 * 1024 * 1024;
+const FILE_BYTES_MAX = 4 * 1024 * 1024;
 
 export interface JobLogLine {
   readonly worker: string;
@@ -58,9 +58,18 @@ export class JobLogs {
     );
   }
 
-  /** Everything written so far, worker by worker merged by time. */
-  async read(job: string, worker: string): Promise<JobLogLine[]> {
-    await this.writing;
+  /** Everything appended before this call and nothing after it, merged by time. */
+  read(job: string, worker: string): Promise<JobLogLine[]> {
+    const reading = this.writing.then(() => this.readFiles(job, worker));
+    // Later lines are written after this read, whatever becomes of it.
+    this.writing = reading.then(
+      () => undefined,
+      () => undefined,
+    );
+    return reading;
+  }
+
+  private async readFiles(job: string, worker: string): Promise<JobLogLine[]> {
     const folder = this.folderOf(job);
     const files = await readdir(folder).catch(() => [] as string[]);
     const lines: JobLogLine[] = [];

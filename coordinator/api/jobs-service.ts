@@ -13,7 +13,8 @@ import type { PlanResponse } from '../../shared/rpc/generated/secateur/v1/PlanRe
 import type { WatchRequest__Output } from '../../shared/rpc/generated/secateur/v1/WatchRequest.ts';
 import type { WatchResponse } from '../../shared/rpc/generated/secateur/v1/WatchResponse.ts';
 import type { WorkerStatus } from '../../shared/rpc/generated/secateur/v1/WorkerStatus.ts';
-import { hasEnded, type JobState } from '../core/state.ts';
+import { findTwin } from '../core/lifecycle.ts';
+import { hasEnded, type JobState, jobOf } from '../core/state.ts';
 import { previewPlan } from '../effects/preview-plan.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import type { EventLog } from '../outbox/event-log.ts';
@@ -43,30 +44,29 @@ export class JobsService {
   async submit(manifestJson: string): Promise<Job> {
     const manifest = parseSubmitted(manifestJson);
     const { name, namespace } = manifest.metadata;
-    this.refuseTwins(manifest);
+    const { loop } = this.context;
+    this.refuseTwin(findTwin(loop.state, { namespace, name, manifest }), name);
     // A job's id is unique for ever: events of an earlier job of the same name stay told apart.
     const job = `${name}-${randomBytes(3).toString('hex')}`;
-    await this.context.loop.submit({ type: 'jobSubmitted', job, namespace, name, manifest });
-    return this.describe(this.context.loop.state.jobs[job] as JobState);
+    await loop.submit({ type: 'jobSubmitted', job, namespace, name, manifest });
+    const taken = jobOf(loop.state, job);
+    // Another was submitted in the same moment: the core takes only the first.
+    if (taken === undefined) this.refuseTwin(findTwin(loop.state, { namespace, name, manifest }), name);
+    return this.describe(taken as JobState);
   }
 
-  /** Two running jobs of one name, or for one destination, are a mistake that is better told at once. */
-  private refuseTwins(manifest: Manifest): void {
-    const { name, namespace } = manifest.metadata;
-    const { destination } = manifest.spec.output;
-    for (const job of Object.values(this.context.loop.state.jobs)) {
-      if (hasEnded(job)) continue;
-      const isNamesake = job.namespace === namespace && job.name === name;
-      if (!isNamesake && job.manifest.spec.output.destination !== destination) continue;
-      const what = isNamesake ? `a job named "${name}" is not ended` : `job ${job.id} writes to ${destination}`;
-      throw new SecateurError(
-        'JobExists',
-        `${what} (${job.id}, ${job.phase}). Wait for it, cancel it, or submit under another name and destination.`,
-        {
-          details: { job: job.id, phase: job.phase },
-        },
-      );
-    }
+  private refuseTwin(twin: JobState | undefined, name: string): void {
+    if (twin === undefined) return;
+    const { id, phase } = twin;
+    const what =
+      twin.name === name
+        ? `a job named "${name}" is not ended`
+        : `job ${id} writes to ${twin.manifest.spec.output.destination}`;
+    throw new SecateurError(
+      'JobExists',
+      `${what} (${id}, ${phase}). Wait for it, cancel it, or submit under another name and destination.`,
+      { details: { job: id, phase } },
+    );
   }
 
   async plan(manifestJson: string): Promise<PlanResponse> {
@@ -98,7 +98,7 @@ export class JobsService {
     const job = this.find(request.job, request.namespace);
     if (hasEnded(job)) throw jobState(job, 'cancel', 'a job that has not ended');
     await this.context.loop.submit({ type: 'cancelRequested', job: job.id });
-    const after = this.context.loop.state.jobs[job.id] as JobState;
+    const after = jobOf(this.context.loop.state, job.id) as JobState;
     if (after.phase !== 'Cancelled') throw jobState(after, 'cancel', 'a job that is not yet being published');
     return this.describe(after);
   }
@@ -107,7 +107,7 @@ export class JobsService {
     const job = this.find(request.job, request.namespace);
     if (job.phase !== 'Failed' && job.phase !== 'Cancelled') throw jobState(job, 'resume', 'a failed or cancelled job');
     await this.context.loop.submit({ type: 'resumeRequested', job: job.id });
-    return this.describe(this.context.loop.state.jobs[job.id] as JobState);
+    return this.describe(jobOf(this.context.loop.state, job.id) as JobState);
   }
 
   /** Every event after a cursor, in order and without gaps, then the new ones; progress between them. */
@@ -126,7 +126,7 @@ export class JobsService {
           yield { eventJson: JSON.stringify(toCloudEvent(event)) };
           cursor = event.sequence;
         }
-        const job = loop.state.jobs[id] as JobState;
+        const job = jobOf(loop.state, id) as JobState;
         if (hasEnded(job) && cursor >= job.eventSequence) return;
         if (batch.length === WATCH_BATCH) continue;
         yield { progress: this.context.progress.of(job, Date.now()) };
@@ -146,12 +146,11 @@ export class JobsService {
       if (request.worker === '' || request.worker === line.worker) fresh.push(line);
     });
     try {
+      // Followed and read in one turn: what comes later is not in the files that are read, and is not missed.
       for (const line of await logs.read(id, request.worker)) yield line;
-      // Lines that came while the files were read stand in both.
-      fresh.length = 0;
       while (request.follow && !signal.aborted) {
         while (fresh.length > 0) yield fresh.shift() as LogsResponse;
-        if (hasEnded(loop.state.jobs[id] as JobState)) return;
+        if (hasEnded(jobOf(loop.state, id) as JobState)) return;
         await pause(PROGRESS_INTERVAL_MS, signal);
       }
     } finally {

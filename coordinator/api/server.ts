@@ -7,7 +7,7 @@ import { SERVICES } from '../../shared/rpc/load-protos.ts';
 import { handleServerStream } from '../../shared/rpc/server-stream.ts';
 import { handleUnary } from '../../shared/rpc/unary.ts';
 import type { TaskIdentity } from '../core/events.ts';
-import { hasEnded } from '../core/state.ts';
+import { hasEnded, jobOf, leaseOf } from '../core/state.ts';
 import type { Effects } from '../effects/command-runner.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import { createArtifactsService } from './artifacts-service.ts';
@@ -60,7 +60,7 @@ function jobsHandlers(jobs: JobsService): JobsHandlers {
 function artifactsHandlers({ loop, effects }: ApiParts): ReturnType<typeof createArtifactsService> {
   return createArtifactsService({
     resolveJob: (id) => {
-      const job = loop.state.jobs[id];
+      const job = jobOf(loop.state, id);
       if (job === undefined || job.intake === null) return undefined;
       const { sourceDirectory, shards, auxiliaryFiles, calibrationFiles } = job.intake;
       return {
@@ -71,8 +71,8 @@ function artifactsHandlers({ loop, effects }: ApiParts): ReturnType<typeof creat
       };
     },
     isCurrent: ({ job: id, task, attempt, epoch }: TaskIdentity) => {
-      const job = loop.state.jobs[id];
-      const lease = job?.leases[task];
+      const job = jobOf(loop.state, id);
+      const lease = leaseOf(job, task);
       return job !== undefined && !hasEnded(job) && lease?.attempt === attempt && lease.epoch === epoch;
     },
   });

@@ -6,6 +6,7 @@
  *  2. A result is acknowledged after the journal has it, and not before.
  *  3. One live stream a worker name: a second process under a name in use is refused.
  */
+
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { ERROR_TABLE, type ErrorCode, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { CoordinatorMessage } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
@@ -19,8 +20,9 @@ import type { TaskResult__Output } from '../../shared/rpc/generated/secateur/v1/
 import type { WorkerMessage__Output } from '../../shared/rpc/generated/secateur/v1/WorkerMessage.ts';
 import { toServiceError } from '../../shared/rpc/status.ts';
 import { VERSION } from '../../shared/version.ts';
-import type { Command, TaskFailure, TaskIdentity, TaskOutcome } from '../core/events.ts';
+import type { Command, CoreEvent, TaskFailure, TaskIdentity, TaskOutcome } from '../core/events.ts';
 import type { StagedFile } from '../core/state.ts';
+import { jobOf, leaseOf } from '../core/state.ts';
 import { storeSamples } from '../effects/statistics.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import type { JobLogs } from './job-logs.ts';
@@ -78,9 +80,11 @@ export class WorkersService {
 
   /** Sends a core command to its worker; one that is not attached gets it by the core's own means when it returns. */
   deliver(command: Extract<Command, { kind: 'abort' | 'releaseJob' }>): void {
+    const session = this.sessions.get(command.worker);
+    if (command.kind === 'abort') session?.statistics.delete(keyOf(command.identity));
     const message: CoordinatorMessage =
       command.kind === 'abort' ? { abort: command.identity } : { release: { job: command.job } };
-    this.sessions.get(command.worker)?.stream.write(message);
+    session?.stream.write(message);
   }
 
   /** @returns false when the worker has no stream now */
@@ -164,7 +168,7 @@ export class WorkersService {
     const { loop } = this.context;
     const { worker } = session;
     if (message.heartbeat) this.takeHeartbeat(session, message.heartbeat);
-    else if (message.statistics) takeStatistics(session, message.statistics);
+    else if (message.statistics) this.takeStatistics(session, message.statistics);
     else if (message.result) await this.takeResult(session, message.result);
     else if (message.logs) this.takeLogs(session, message.logs);
     else if (message.holdingsLost)
@@ -181,10 +185,22 @@ export class WorkersService {
     }
   }
 
+  /** Kept until their result comes; those of a task that is no longer leased to this worker are dropped at once. */
+  private takeStatistics(session: Session, message: SampleStatistics__Output): void {
+    if (!message.identity) throw new SecateurError('ArgumentInvalid', 'SampleStatistics must carry its identity');
+    const identity = identityOf(message.identity);
+    const lease = leaseOf(jobOf(this.context.loop.state, identity.job), identity.task);
+    if (lease?.worker !== session.worker || lease.attempt !== identity.attempt || lease.epoch !== identity.epoch)
+      return;
+    const samples = session.statistics.get(keyOf(identity)) ?? new Map<number, Uint8Array>();
+    samples.set(message.sample, message.float32);
+    session.statistics.set(keyOf(identity), samples);
+  }
+
   private takeLogs(session: Session, logs: LogBatch__Output): void {
     for (const { job, task, source, level, atMs, message } of logs.lines) {
       // Lines without a job (a worker's start, say) stand in the worker's own log only.
-      if (this.context.loop.state.jobs[job] === undefined) continue;
+      if (jobOf(this.context.loop.state, job) === undefined) continue;
       this.context.logs.append(job, { worker: session.worker, source, level, atMs, task, message }, this.logError);
     }
   }
@@ -199,18 +215,35 @@ export class WorkersService {
       const failure = failureOf(result.error);
       await loop.submit({ type: 'taskFailed', worker, identity, failure, holdingsLost: result.holdingsLost });
     } else {
-      const outcome = await this.outcomeOf(session, result, identity);
-      await loop.submit({ type: 'taskSucceeded', worker, identity, outcome });
+      await loop.submit(await this.successOf(session, result, identity));
     }
     session.statistics.delete(keyOf(identity));
     session.stream.write({ acknowledge: identity });
   }
 
+  /** A result that cannot be kept (the state folder is full, say) is a failure of the attempt, with the reason. */
+  private async successOf(session: Session, result: TaskResult__Output, identity: TaskIdentity): Promise<CoreEvent> {
+    const { worker } = session;
+    try {
+      return { type: 'taskSucceeded', worker, identity, outcome: await this.outcomeOf(session, result, identity) };
+    } catch (thrown) {
+      const { code, message, details } = toSecateurError(thrown);
+      return {
+        type: 'taskFailed',
+        worker,
+        identity,
+        failure: { code, message, details, retryable: true },
+        holdingsLost: false,
+      };
+    }
+  }
+
   private async outcomeOf(session: Session, result: TaskResult__Output, identity: TaskIdentity): Promise<TaskOutcome> {
     if (result.prepareCalibration) {
-      const { samples, sequenceLength, file } = result.prepareCalibration;
+      const { samples, sequenceLength, file, inputs } = result.prepareCalibration;
+      const inputDigests = inputs.map((input) => input.sha256);
       const { sha256, sizeBytes } = staged(file);
-      return { kind: 'prepareCalibration', calibration: { samples, sequenceLength, sha256, sizeBytes } };
+      return { kind: 'prepareCalibration', calibration: { inputDigests, samples, sequenceLength, sha256, sizeBytes } };
     }
     if (result.digestSource) return { kind: 'digestSource', sha256: staged(result.digestSource.file).sha256 };
     if (result.prune) {
@@ -231,8 +264,8 @@ export class WorkersService {
 
   /** Makes the statistics of a pass durable before its result counts. Null where the pass had none, or no longer matters. */
   private async storeStatistics(session: Session, identity: TaskIdentity): Promise<StagedFile | null> {
-    const job = this.context.loop.state.jobs[identity.job];
-    const lease = job?.leases[identity.task];
+    const job = jobOf(this.context.loop.state, identity.job);
+    const lease = leaseOf(job, identity.task);
     if (job === undefined || lease?.spec.kind !== 'pass' || !lease.spec.statistics) return null;
     const bySample = session.statistics.get(keyOf(identity)) ?? new Map<number, Uint8Array>();
     const count = job.calibration?.samples ?? 0;
@@ -284,14 +317,6 @@ export class WorkersService {
   };
 }
 
-function takeStatistics(session: Session, message: SampleStatistics__Output): void {
-  if (!message.identity) throw new SecateurError('ArgumentInvalid', 'SampleStatistics must carry its identity');
-  const key = keyOf(identityOf(message.identity));
-  const samples = session.statistics.get(key) ?? new Map<number, Uint8Array>();
-  samples.set(message.sample, message.float32);
-  session.statistics.set(key, samples);
-}
-
 function checkRegister(register: Register__Output): void {
   const { worker, incarnation, provider } = register;
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(worker)) {
@@ -326,5 +351,14 @@ function staged(file: FileRef__Output | null | undefined): StagedFile {
 
 function failureOf(error: TaskError__Output): TaskFailure {
   const code = (Object.hasOwn(ERROR_TABLE, error.code) ? error.code : 'Internal') as ErrorCode;
-  return { code, message: error.message, retryable: error.retryable, details: JSON.parse(error.detailsJson || '{}') };
+  return { code, message: error.message, retryable: error.retryable, details: parseDetails(error.detailsJson) };
+}
+
+/** Details are for people and programs that look closer: what cannot be read of them never hides the failure itself. */
+function parseDetails(json: string): TaskFailure['details'] {
+  try {
+    return JSON.parse(json || '{}') as TaskFailure['details'];
+  } catch {
+    return { unreadableDetails: json.slice(0, 200) };
+  }
 }

@@ -2,6 +2,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { writeFully } from '../../shared/storage/write-fully.ts';
 
 /** Large enough for sequential speed, small enough that the coordinator stays small. */
 const COPY_CHUNK_BYTES = 4 * 1024 * 1024;
@@ -25,11 +26,7 @@ export class HashedFile {
 
   async write(bytes: Uint8Array): Promise<void> {
     this.hash.update(bytes);
-    let done = 0;
-    while (done < bytes.byteLength) {
-      const { bytesWritten } = await this.handle.write(bytes, done, bytes.byteLength - done, this.position + done);
-      done += bytesWritten;
-    }
+    await writeFully(this.handle, bytes, this.position);
     this.position += bytes.byteLength;
   }
 

@@ -44,9 +44,26 @@ export async function publishCheckpoint(
     await moveIntoPlace(file, paths);
   }
   await fsyncFolders(paths);
-  await rm(paths.staging, { recursive: true, force: true });
-  await fsyncDirectory(paths.output);
+  await removeStaging(paths);
   return list.files;
+}
+
+/**
+ * The claim goes first: whatever else of the staging folder a crash leaves, a claim that is gone beside a provenance of
+ * this job says that everything was moved. Files that will not go (a network file system keeps those that are open) are
+ * no reason to fail a job whose output is complete.
+ */
+async function removeStaging(paths: JobPaths): Promise<void> {
+  await rm(paths.claim, { force: true });
+  await fsyncDirectory(paths.staging);
+  try {
+    await rm(paths.staging, { recursive: true, force: true });
+    await fsyncDirectory(paths.output);
+  } catch (thrown) {
+    process.emitWarning(
+      `${paths.staging} could not be removed: ${(thrown as Error).message}. Nothing needs it: remove it by hand.`,
+    );
+  }
 }
 
 async function fsyncFolders(paths: JobPaths): Promise<void> {
@@ -65,7 +82,7 @@ async function publishedBefore(job: JobState, paths: JobPaths): Promise<readonly
       { details: { staging: paths.staging } },
     );
   }
-  const provenance = JSON.parse(await readFile(file, 'utf8')) as { job: { id: string }; outputs: AssembledShard[] };
+  const provenance = await readProvenance(file);
   if (provenance.job.id !== job.id) {
     throw new SecateurError(
       'OutputExists',
@@ -73,8 +90,12 @@ async function publishedBefore(job: JobState, paths: JobPaths): Promise<readonly
       { details: { file } },
     );
   }
-  await rm(paths.staging, { recursive: true, force: true });
-  return provenance.outputs;
+  if (await exists(paths.staging)) await removeStaging(paths);
+  return [...provenance.outputs, { file: PROVENANCE_FILE, ...(await digestFile(file)) }];
+}
+
+async function readProvenance(file: string): Promise<{ job: { id: string }; outputs: AssembledShard[] }> {
+  return JSON.parse(await readFile(file, 'utf8')) as { job: { id: string }; outputs: AssembledShard[] };
 }
 
 async function readList(paths: JobPaths): Promise<PublishList | null> {
@@ -97,8 +118,11 @@ async function prepare(job: JobState, paths: JobPaths, nowMs: number): Promise<P
   );
   const { file: statistics, summaries } = await writeStatistics(job, paths);
   const outputs = [...job.assembled, ...auxiliary, calibration, statistics, ...index];
-  const calibrationInputs: AssembledShard[] = [];
-  for (const { file } of intake.calibrationFiles) calibrationInputs.push({ file, ...(await digestFile(file)) });
+  const calibrationInputs = intake.calibrationFiles.map(({ file, sizeBytes }, position) => ({
+    file,
+    sizeBytes,
+    sha256: job.calibration?.inputDigests[position] ?? '',
+  }));
   const provenance = buildProvenance(job, {
     version: VERSION,
     nodeVersion: process.version,

@@ -3,13 +3,22 @@ import { toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { JsonValue } from '../../shared/events/job-event.ts';
 import type { CoreEvent } from './events.ts';
 import { planJob, totalWork } from './plan.ts';
-import { activeJob, hasEnded, type JobFailure, type JobIntake, type JobState, type LayerState } from './state.ts';
+import {
+  activeJob,
+  type CoordinatorState,
+  hasEnded,
+  type JobFailure,
+  type JobIntake,
+  type JobState,
+  jobOf,
+  type LayerState,
+} from './state.ts';
 import type { Transition } from './transition.ts';
 
 type EventOf<T extends CoreEvent['type']> = Extract<CoreEvent, { type: T }>;
 
 export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
-  if (t.state.jobs[event.job] !== undefined) return;
+  if (jobOf(t.state, event.job) !== undefined || findTwin(t.state, event) !== undefined) return;
   t.addJob({
     id: event.job,
     namespace: event.namespace,
@@ -49,6 +58,19 @@ export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
   });
 }
 
+/** A job that has not ended and has the same name, or writes to the same destination: a second one is a mistake. */
+export function findTwin(
+  state: CoordinatorState,
+  { namespace, name, manifest }: Pick<EventOf<'jobSubmitted'>, 'namespace' | 'name' | 'manifest'>,
+): JobState | undefined {
+  const { destination } = manifest.spec.output;
+  return Object.values(state.jobs).find(
+    (job) =>
+      !hasEnded(job) &&
+      ((job.namespace === namespace && job.name === name) || job.manifest.spec.output.destination === destination),
+  );
+}
+
 /** Starts the intake of the job whose turn it is; every other waiting job says whom it waits for. */
 export function beginNextJob(t: Transition): void {
   const active = activeJob(t.state);
@@ -60,7 +82,7 @@ export function beginNextJob(t: Transition): void {
     t.command({ kind: 'intake', job: active.id });
   }
   for (const id of t.state.queue) {
-    const job = t.state.jobs[id];
+    const job = jobOf(t.state, id);
     if (job !== undefined && id !== active.id && job.phase === 'Queued') {
       t.explain(id, 'Queued', 'WaitingForJob', `waits for job ${active.id} to end`);
     }
@@ -68,7 +90,7 @@ export function beginNextJob(t: Transition): void {
 }
 
 export function intakeSucceeded(t: Transition, event: EventOf<'intakeSucceeded'>): void {
-  const current = t.state.jobs[event.job];
+  const current = jobOf(t.state, event.job);
   if (current === undefined || current.phase !== 'Intake') return;
   if (current.intake !== null) {
     const drift = describeDrift(current.intake, event.intake);
@@ -167,14 +189,14 @@ function emptyLayer(keepsAll: boolean): LayerState {
 }
 
 export function effectFailed(t: Transition, event: EventOf<'effectFailed'>): void {
-  const job = t.state.jobs[event.job];
+  const job = jobOf(t.state, event.job);
   if (job === undefined || hasEnded(job)) return;
   failJob(t, event.job, event.failure);
 }
 
 /** Ends a job without its output. Committed layers and the staging folder stay for a resume. */
 export function failJob(t: Transition, jobId: string, failure: JobFailure): void {
-  const job = t.state.jobs[jobId];
+  const job = jobOf(t.state, jobId);
   if (job === undefined || hasEnded(job)) return;
   const phase = job.phase;
   const edited = stopJob(t, jobId);
@@ -190,7 +212,7 @@ export function failJob(t: Transition, jobId: string, failure: JobFailure): void
 }
 
 export function cancelJob(t: Transition, event: EventOf<'cancelRequested'>): void {
-  const job = t.state.jobs[event.job];
+  const job = jobOf(t.state, event.job);
   // Files are being moved into their place: a moment later the job has succeeded.
   if (job === undefined || hasEnded(job) || job.reason === 'Publishing') return;
   stopJob(t, event.job).resumePhase = resumableFrom(job);
@@ -200,18 +222,23 @@ export function cancelJob(t: Transition, event: EventOf<'cancelRequested'>): voi
 
 function stopJob(t: Transition, jobId: string): JobState {
   const job = t.editJob(jobId);
-  const workers = new Set(job.stages.map((stage) => stage.worker));
-  for (const { task, attempt, epoch, worker } of Object.values(job.leases)) {
-    t.command({ kind: 'abort', worker, identity: { job: jobId, task, attempt, epoch } });
-    workers.add(worker);
-  }
+  const workers = new Set([...job.stages, ...Object.values(job.leases)].map((each) => each.worker));
+  endLeases(t, jobId);
   for (const worker of workers) {
     if (worker !== null) t.command({ kind: 'releaseJob', worker, job: jobId });
   }
-  job.leases = {};
-  for (const stage of job.stages) Object.assign(stage, { worker: null, boundary: null });
   job.endedMs = t.nowMs;
   return job;
+}
+
+/** No worker runs anything for the job any more, nor holds anything that counts. */
+export function endLeases(t: Transition, jobId: string): void {
+  const job = t.editJob(jobId);
+  for (const { task, attempt, epoch, worker } of Object.values(job.leases)) {
+    t.command({ kind: 'abort', worker, identity: { job: jobId, task, attempt, epoch } });
+  }
+  job.leases = {};
+  for (const stage of job.stages) Object.assign(stage, { worker: null, boundary: null });
 }
 
 function resumableFrom(job: JobState): JobState['phase'] | null {
@@ -221,7 +248,7 @@ function resumableFrom(job: JobState): JobState['phase'] | null {
 
 /** Reads the inputs again first: `intakeSucceeded` compares them with those that the job began with. */
 export function resumeJob(t: Transition, event: EventOf<'resumeRequested'>): void {
-  const current = t.state.jobs[event.job];
+  const current = jobOf(t.state, event.job);
   if (current === undefined || (current.phase !== 'Failed' && current.phase !== 'Cancelled')) return;
   const job = t.editJob(event.job);
   job.failure = null;
@@ -238,7 +265,7 @@ export function committedCount(job: JobState): number {
 
 /** The next step of the assembly: one shard after the other, then everything into its place. */
 export function continueAssembly(t: Transition, jobId: string): void {
-  const job = t.state.jobs[jobId];
+  const job = jobOf(t.state, jobId);
   if (job === undefined || job.plan === null || job.phase !== 'Assembling') return;
   const shard = job.assembled.length;
   const count = job.plan.outputShards.length;

@@ -1,11 +1,12 @@
 /** What workers and effects bring back. A result counts only from the worker, attempt and epoch that were leased. */
 
 import type { CoreEvent, TaskIdentity, TaskOutcome } from './events.ts';
-import { committedCount, continueAssembly, failJob, workTotal } from './lifecycle.ts';
+import { committedCount, continueAssembly, endLeases, failJob, workTotal } from './lifecycle.ts';
 import { resolveMicrobatch } from './plan.ts';
-import { hasEnded, type JobFailure, type JobState, type Lease } from './state.ts';
+import { hasEnded, type JobFailure, type JobState, jobOf, type Lease, leaseOf } from './state.ts';
+import { layerName, taskName } from './task.ts';
 import type { Transition } from './transition.ts';
-import { dropBoundaries, LOST_MAX } from './workers.ts';
+import { dropBoundaries, LOST_MAX, retryOf } from './workers.ts';
 
 /** Attempts of one task that may fail for a reason that could pass. */
 const FAILURES_MAX = 4;
@@ -39,8 +40,8 @@ export function taskSucceeded(t: Transition, event: EventOf<'taskSucceeded'>): v
 
 /** Ends the lease that a message is about; null where it is about none (stale, twice, of an ended job). */
 function takeLease(t: Transition, worker: string, identity: TaskIdentity): Lease | null {
-  const job = t.state.jobs[identity.job];
-  const lease = job?.leases[identity.task];
+  const job = jobOf(t.state, identity.job);
+  const lease = leaseOf(job, identity.task);
   if (job === undefined || lease === undefined || hasEnded(job)) return null;
   if (lease.worker !== worker || lease.attempt !== identity.attempt || lease.epoch !== identity.epoch) return null;
   delete t.editJob(job.id).leases[lease.task];
@@ -125,14 +126,13 @@ function layerCommitted(t: Transition, jobId: string, lease: Lease, outcome: Out
 }
 
 function assembleWhenDone(t: Transition, jobId: string): void {
-  const job = t.state.jobs[jobId];
+  const job = jobOf(t.state, jobId);
   if (job === undefined || job.phase !== 'Pruning' || job.intake === null) return;
   const isPruned = job.layers.every((layer) => layer.status === 'committed');
   const isDigested = job.intake.shards.every((shard) => job.digests[shard.file] !== undefined);
   if (!isPruned || !isDigested) return;
   for (const worker of Object.keys(t.state.workers)) t.command({ kind: 'releaseJob', worker, job: jobId });
-  const edited = t.editJob(jobId);
-  for (const stage of edited.stages) Object.assign(stage, { worker: null, boundary: null });
+  endLeases(t, jobId);
   t.explain(jobId, 'Assembling', 'WritingShards', 'every layer is committed');
   continueAssembly(t, jobId);
 }
@@ -143,15 +143,16 @@ export function taskFailed(t: Transition, event: EventOf<'taskFailed'>): void {
   if (lease === null) return;
   const jobId = event.identity.job;
   const { code, message, details, retryable } = event.failure;
-  if (event.holdingsLost || code === 'InputsMissing') dropBoundaries(t, t.state.jobs[jobId] as JobState, event.worker);
+  if (event.holdingsLost || code === 'InputsMissing')
+    dropBoundaries(t, jobOf(t.state, jobId) as JobState, event.worker);
   const job = t.editJob(jobId);
-  const retry = job.retries[lease.task] ?? { failures: 0, lost: 0, notBeforeMs: 0 };
+  const retry = retryOf(job, lease.task);
   // Hidden states that are gone by the time a task asks for them are nobody's failure: they are computed again.
   if (code === 'InputsMissing') retry.lost += 1;
   else retry.failures += 1;
   const isLast = !retryable || retry.failures >= FAILURES_MAX || retry.lost >= LOST_MAX;
   retry.notBeforeMs = t.nowMs + RETRY_BASE_MS * 2 ** Math.max(0, retry.failures - 1);
-  job.retries[lease.task] = retry;
+  retry.worker = event.worker;
   t.tell(jobId, 'task', 'failed', {
     task: lease.task,
     attempt: lease.attempt,
@@ -172,24 +173,30 @@ export function taskFailed(t: Transition, event: EventOf<'taskFailed'>): void {
 }
 
 export function statisticsReduced(t: Transition, event: EventOf<'statisticsReduced'>): void {
-  const layer = t.state.jobs[event.job]?.layers[event.layer];
+  const layer = jobOf(t.state, event.job)?.layers[event.layer];
   if (layer?.status !== 'reducing') return;
   Object.assign(t.editJob(event.job).layers[event.layer] as object, { status: 'ready', statisticsFile: event.file });
 }
 
 /** The stored statistics of the samples are unreadable: the layer is calibrated again. */
 export function statisticsLost(t: Transition, event: EventOf<'statisticsLost'>): void {
-  const layer = t.state.jobs[event.job]?.layers[event.layer];
-  if (layer === undefined || layer.status === 'committed' || layer.status === 'pending') return;
-  Object.assign(t.editJob(event.job).layers[event.layer] as object, {
-    status: 'pending',
-    samplesFile: null,
-    statisticsFile: null,
-  });
+  const current = jobOf(t.state, event.job);
+  const layer = current?.layers[event.layer];
+  if (current === undefined || layer === undefined || (layer.status !== 'reducing' && layer.status !== 'ready')) return;
+  // A prune that is under way has its statistics with it.
+  if (leaseOf(current, taskName({ kind: 'prune', stage: 0, layer: event.layer })) !== undefined) return;
+  const job = t.editJob(event.job);
+  Object.assign(job.layers[event.layer] as object, { status: 'pending', samplesFile: null, statisticsFile: null });
+  const name = `statistics-${layerName(event.layer)}`;
+  const retry = retryOf(job, name);
+  retry.lost += 1;
+  if (retry.lost < LOST_MAX) return;
+  const message = `the stored statistics of layer ${event.layer} were unreadable ${retry.lost} times. Check the disk of the coordinator's state folder, then resume the job.`;
+  failJob(t, event.job, { code: 'StorageFailed', message, details: { layer: event.layer } });
 }
 
 export function shardAssembled(t: Transition, event: EventOf<'shardAssembled'>): void {
-  const current = t.state.jobs[event.job];
+  const current = jobOf(t.state, event.job);
   if (current === undefined || current.phase !== 'Assembling' || current.assembled.length !== event.shard) return;
   t.editJob(event.job).assembled.push(event.file);
   t.tell(event.job, 'checkpoint', 'shardWritten', {
@@ -201,7 +208,7 @@ export function shardAssembled(t: Transition, event: EventOf<'shardAssembled'>):
 }
 
 export function checkpointPublished(t: Transition, event: EventOf<'checkpointPublished'>): void {
-  const current = t.state.jobs[event.job];
+  const current = jobOf(t.state, event.job);
   if (current === undefined || current.phase !== 'Assembling') return;
   const job = t.editJob(event.job);
   job.endedMs = t.nowMs;

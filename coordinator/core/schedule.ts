@@ -57,11 +57,10 @@ function passIsLeased(job: JobState, stage: number): boolean {
  * it; so the hidden states go up, committed layer by committed layer, to the first layer that still needs them.
  */
 function nextPrunedPass(job: JobState, stage: StageState, index: number): TaskSpec | null {
-  const isLastStage = index === job.stages.length - 1;
   let target = stage.firstLayer;
   while (target < endOf(stage) && layerAt(job, target).status === 'committed') target++;
   if (target === endOf(stage)) {
-    if (isLastStage || stage.snapshot !== null) return null;
+    if (stage.snapshot !== null || !laterLayersNeed(job, stage)) return null;
   } else if (layerAt(job, target).status !== 'pending') {
     return null;
   }
@@ -89,7 +88,7 @@ function nextDensePass(job: JobState, stage: StageState, index: number): TaskSpe
   const isLastStage = index === job.stages.length - 1;
   let target = stage.firstLayer;
   while (target < endOf(stage) && layerAt(job, target).status !== 'pending') target++;
-  if (target === endOf(stage) && (isLastStage || stage.snapshot !== null)) return null;
+  if (target === endOf(stage) && (stage.snapshot !== null || !laterLayersNeed(job, stage))) return null;
   const from = startOf(job, stage, index, target);
   if (from === null) return null;
   const { layer, input } = from;
@@ -106,6 +105,11 @@ function nextDensePass(job: JobState, stage: StageState, index: number): TaskSpe
     hidden,
     persist: hidden && isLastLayer,
   };
+}
+
+/** Whether anybody will ask for the hidden states at the stage's end: some later layer has no statistics yet. */
+function laterLayersNeed(job: JobState, stage: StageState): boolean {
+  return job.layers.slice(endOf(stage)).some((layer) => layer.status === 'pending');
 }
 
 /**
@@ -136,11 +140,15 @@ export function chooseWorker(
   if (candidate.worker !== null) return idle.find((worker) => worker.id === candidate.worker);
   const spec = candidate.spec;
   const preferred = spec.kind === 'prune' ? (job.stages[spec.stage]?.worker ?? null) : null;
+  const failedOn = job.retries[taskName(spec)]?.worker ?? null;
   const stagesOf = (worker: WorkerState): number =>
     job.stages.filter((stage) => (stage.worker ?? stage.servedBy) === worker.id).length;
   return [...idle].sort(
     (a, b) =>
-      Number(b.id === preferred) - Number(a.id === preferred) || stagesOf(a) - stagesOf(b) || (a.id < b.id ? -1 : 1),
+      Number(a.id === failedOn) - Number(b.id === failedOn) ||
+      Number(b.id === preferred) - Number(a.id === preferred) ||
+      stagesOf(a) - stagesOf(b) ||
+      (a.id < b.id ? -1 : 1),
   )[0];
 }
 

@@ -130,6 +130,8 @@ export interface Plan {
 }
 
 export interface Calibration {
+  /** SHA-256 of the files that were read, in the order of the manifest. */
+  readonly inputDigests: readonly string[];
   readonly samples: number;
   readonly sequenceLength: number;
   readonly sha256: string;
@@ -186,10 +188,12 @@ export interface Lease {
   readonly leasedMs: number;
 }
 
-interface RetryState {
+export interface RetryState {
   failures: number;
   lost: number;
   notBeforeMs: number;
+  /** Where it failed last: another worker is tried first. */
+  worker: string | null;
 }
 
 export interface AssembledShard {
@@ -245,4 +249,17 @@ export function activeJob(state: CoordinatorState): JobState | undefined {
     if (job !== undefined && !hasEnded(job)) return job;
   }
   return undefined;
+}
+
+/** Ids come from outside: "constructor" must be an unknown job, not something that every object has. */
+export function jobOf(state: CoordinatorState, job: string): JobState | undefined {
+  return Object.hasOwn(state.jobs, job) ? state.jobs[job] : undefined;
+}
+
+export function workerOf(state: CoordinatorState, worker: string): WorkerState | undefined {
+  return Object.hasOwn(state.workers, worker) ? state.workers[worker] : undefined;
+}
+
+export function leaseOf(job: JobState | undefined, task: string): Lease | undefined {
+  return job !== undefined && Object.hasOwn(job.leases, task) ? job.leases[task] : undefined;
 }

@@ -14,7 +14,7 @@ import {
   taskSucceeded,
 } from './results.ts';
 import { candidates, chooseWorker } from './schedule.ts';
-import { activeJob, type CoordinatorState, hasEnded, type JobState } from './state.ts';
+import { activeJob, type CoordinatorState, hasEnded, type JobState, jobOf, workerOf } from './state.ts';
 import { taskName } from './task.ts';
 import { Transition } from './transition.ts';
 import {
@@ -82,7 +82,7 @@ function assignTasks(t: Transition): void {
   const active = activeJob(t.state);
   if (active === undefined) return;
   for (;;) {
-    const job = t.state.jobs[active.id] as JobState;
+    const job = jobOf(t.state, active.id) as JobState;
     const idle = idleWorkers(t.state);
     const pick = candidates(job, t.nowMs)
       .map((candidate) => ({ candidate, worker: chooseWorker(job, candidate, idle) }))
@@ -106,7 +106,7 @@ function lease(t: Transition, jobId: string, spec: Parameters<typeof taskName>[0
   const attempt = (job.attempts[task] ?? 0) + 1;
   job.attempts[task] = attempt;
   const epoch = t.state.epoch;
-  const capabilities = t.state.workers[worker]?.capabilities;
+  const capabilities = workerOf(t.state, worker)?.capabilities;
   if (capabilities !== undefined) job.workersSeen[worker] = capabilities;
   job.leases[task] = { task, attempt, epoch, worker, spec, leasedMs: t.nowMs };
   if (spec.kind === 'pass') {
@@ -127,7 +127,7 @@ function lease(t: Transition, jobId: string, spec: Parameters<typeof taskName>[0
 
 /** Phase, reason and message say at any time what the job does, or what it waits for and what there is. */
 function explainWaiting(t: Transition, jobId: string): void {
-  const job = t.state.jobs[jobId];
+  const job = jobOf(t.state, jobId);
   if (job === undefined || hasEnded(job) || (job.phase !== 'Preparing' && job.phase !== 'Pruning')) return;
   const leases = Object.values(job.leases);
   if (leases.length > 0) {
@@ -149,7 +149,9 @@ function explainWaiting(t: Transition, jobId: string): void {
       `${task} failed ${state.failures + state.lost} times and is tried again shortly`,
     );
   }
-  const bound = job.stages.find((stage) => stage.worker !== null && t.state.workers[stage.worker]?.attached === false);
+  const bound = job.stages.find(
+    (stage) => stage.worker !== null && workerOf(t.state, stage.worker)?.attached === false,
+  );
   if (bound !== undefined) {
     return t.explain(
       jobId,

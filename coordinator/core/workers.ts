@@ -1,7 +1,7 @@
 /** Workers that come, go, come back, and what their going means for the tasks and the hidden states they had. */
 import type { CoreEvent, TaskIdentity } from './events.ts';
 import { failJob } from './lifecycle.ts';
-import { activeJob, hasEnded, type JobState, type Lease } from './state.ts';
+import { activeJob, hasEnded, type JobState, jobOf, type Lease, leaseOf, type RetryState, workerOf } from './state.ts';
 import type { Transition } from './transition.ts';
 
 /** How long a worker whose stream broke may take to come back before its work is given to another. */
@@ -32,7 +32,7 @@ export function coordinatorStarted(t: Transition): void {
 }
 
 export function workerAttached(t: Transition, event: EventOf<'workerAttached'>): void {
-  const before = t.state.workers[event.worker];
+  const before = workerOf(t.state, event.worker);
   const isSameProcess = before?.incarnation === event.incarnation;
   if (before !== undefined && !isSameProcess) loseWorker(t, event.worker, 'it restarted');
   t.setWorker({
@@ -64,7 +64,7 @@ function reconcile(t: Transition, job: JobState, event: EventOf<'workerAttached'
     if (stage.worker !== event.worker) continue;
     const held = event.holdings.find((holding) => holding.job === job.id && holding.stage === index);
     const boundary = held?.boundary ?? null;
-    if (boundary !== stage.boundary && !hasPassLease(job, index)) {
+    if (boundary !== stage.boundary && !hasPassLease(jobOf(t.state, job.id) ?? job, index)) {
       (t.editJob(job.id).stages[index] as { boundary: number | null }).boundary = boundary;
     }
   }
@@ -76,20 +76,21 @@ function hasPassLease(job: JobState, stage: number): boolean {
 
 function abortUnknownTasks(t: Transition, event: EventOf<'workerAttached'>): void {
   for (const task of event.tasks) {
-    const lease = t.state.jobs[task.job]?.leases[task.task];
+    const lease = leaseOf(jobOf(t.state, task.job), task.task);
     if (lease === undefined || lease.worker !== event.worker || !matches(task.job, lease, task)) {
       t.command({ kind: 'abort', worker: event.worker, identity: task });
     }
   }
   const jobs = new Set(event.holdings.map((holding) => holding.job));
   for (const id of jobs) {
-    const job = t.state.jobs[id];
-    if (job === undefined || hasEnded(job)) t.command({ kind: 'releaseJob', worker: event.worker, job: id });
+    const job = jobOf(t.state, id);
+    const isNeeded = job !== undefined && !hasEnded(job) && job.stages.some((stage) => stage.worker === event.worker);
+    if (!isNeeded) t.command({ kind: 'releaseJob', worker: event.worker, job: id });
   }
 }
 
 export function workerDetached(t: Transition, event: EventOf<'workerDetached'>): void {
-  const worker = t.state.workers[event.worker];
+  const worker = workerOf(t.state, event.worker);
   if (worker === undefined || worker.incarnation !== event.incarnation || !worker.attached) return;
   t.setWorker({ ...worker, attached: false, sinceMs: t.nowMs });
   const active = activeJob(t.state);
@@ -98,14 +99,14 @@ export function workerDetached(t: Transition, event: EventOf<'workerDetached'>):
 }
 
 export function workerDraining(t: Transition, event: EventOf<'workerDraining'>): void {
-  const worker = t.state.workers[event.worker];
+  const worker = workerOf(t.state, event.worker);
   if (worker === undefined || worker.draining) return;
   t.setWorker({ ...worker, draining: true });
 }
 
 /** The engine is gone and with it the hidden states; the worker itself goes on. */
 export function holdingsLost(t: Transition, event: EventOf<'holdingsLost'>): void {
-  const job = t.state.jobs[event.job];
+  const job = jobOf(t.state, event.job);
   if (job !== undefined) dropBoundaries(t, job, event.worker);
 }
 
@@ -134,14 +135,20 @@ function loseWorker(t: Transition, worker: string, why: string): void {
 function loseLease(t: Transition, jobId: string, lease: Lease, why: string): void {
   const job = t.editJob(jobId);
   delete job.leases[lease.task];
-  const retry = job.retries[lease.task] ?? { failures: 0, lost: 0, notBeforeMs: 0 };
+  const retry = retryOf(job, lease.task);
   retry.lost += 1;
-  job.retries[lease.task] = retry;
   t.tell(jobId, 'task', 'lost', { task: lease.task, attempt: lease.attempt, worker: lease.worker, why });
   if (retry.lost >= LOST_MAX) {
     const message = `task ${lease.task} was lost with its worker ${retry.lost} times, last on ${lease.worker} (${why}). See the workers' logs for what ended them (memory, most often), then resume the job.`;
     failJob(t, jobId, { code: 'EngineCrashed', message, details: { task: lease.task, lost: retry.lost } });
   }
+}
+
+/** What went wrong with a task so far; free to be written to where the job is. */
+export function retryOf(job: JobState, task: string): RetryState {
+  const retry = job.retries[task] ?? { failures: 0, lost: 0, notBeforeMs: 0, worker: null };
+  job.retries[task] = retry;
+  return retry;
 }
 
 /** Called also where hidden states are missing at the worker that should hold them. */

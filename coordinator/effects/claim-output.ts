@@ -2,26 +2,62 @@
  * Takes an output directory for one job. A directory that already holds something is refused, never mixed into; the
  * claim is one exclusive file creation, so of two jobs that race for a directory one loses.
  */
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { fsyncDirectory } from '../../shared/storage/atomic-file.ts';
 import { type JobPaths, PROBE_FILE_NAME, STAGING_FOLDER } from './job-paths.ts';
 
-/** @throws OutputExists when the directory holds anything that is not this job's. */
-export async function claimOutput(paths: JobPaths, job: string): Promise<void> {
+const DRAFT_PREFIX = '.claim-';
+
+/**
+ * @param isResumed the job has written to its staging folder before: then it must still be there
+ * @throws OutputExists when the directory holds anything that is not this job's; StorageFailed when a resumed job's
+ * staging folder is gone
+ */
+export async function claimOutput(paths: JobPaths, job: string, isResumed = false): Promise<void> {
+  if ((await publishedJob(paths)) === job) return;
   await checkOutputIsFree(paths, job);
+  if (isResumed && (await claimOwner(paths)) !== job) {
+    throw new SecateurError(
+      'StorageFailed',
+      `${paths.staging}: expected the committed layers of job ${job}; the folder is gone. It cannot go on without them: submit the manifest as a new job.`,
+      { details: { staging: paths.staging } },
+    );
+  }
   await mkdir(join(paths.staging, 'layers'), { recursive: true });
+  await takeClaim(paths, job);
+  await writeFile(join(paths.staging, PROBE_FILE_NAME), job, { flush: true });
+  await fsyncDirectory(paths.staging);
+  await fsyncDirectory(paths.output);
+}
+
+/** Written whole under another name, then linked: the claim appears complete, and for one job only. */
+async function takeClaim(paths: JobPaths, job: string): Promise<void> {
+  const draft = join(paths.staging, `${DRAFT_PREFIX}${randomBytes(6).toString('hex')}`);
+  await writeFile(draft, `${JSON.stringify({ job })}\n`, { flush: true });
   try {
-    await writeFile(paths.claim, `${JSON.stringify({ job })}\n`, { flag: 'wx', flush: true });
+    await link(draft, paths.claim);
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw toSecateurError(thrown);
     const owner = await claimOwner(paths);
     if (owner !== job) throw outputExists(paths.output, `it is being written by job ${owner ?? '(unreadable claim)'}`);
+  } finally {
+    await rm(draft, { force: true });
   }
-  await writeFile(join(paths.staging, PROBE_FILE_NAME), job, { flush: true });
-  await fsyncDirectory(paths.staging);
-  await fsyncDirectory(paths.output);
+}
+
+/** The job whose finished checkpoint this is; null where there is none. */
+async function publishedJob(paths: JobPaths): Promise<string | null> {
+  try {
+    const provenance = JSON.parse(await readFile(join(paths.output, 'secateur.json'), 'utf8')) as {
+      job?: { id?: string };
+    };
+    return (await claimOwner(paths)) === null ? (provenance.job?.id ?? null) : null;
+  } catch {
+    return null; // Absent, or another program's file of that name: the checks that follow say what is in the way.
+  }
 }
 
 /** The check alone, for `plan`. */
@@ -37,12 +73,23 @@ export async function checkOutputIsFree(paths: JobPaths, job: string | null): Pr
   if (entries.length === 0) return;
   const owner = await claimOwner(paths);
   if (owner !== null && owner === job) return;
+  if (owner === null && (await isUnfinishedClaim(paths, entries))) return;
   if (owner !== null) throw outputExists(paths.output, `it is being written by job ${owner}`);
   const shown = entries.slice(0, 3).join(', ');
   throw outputExists(
     paths.output,
     `it holds ${entries.length} ${entries.length === 1 ? 'entry' : 'entries'} (${shown}${entries.length > 3 ? ', …' : ''})`,
   );
+}
+
+/** What a crash between the first folder and the claim leaves: a staging folder in which nobody has written anything. */
+async function isUnfinishedClaim(paths: JobPaths, entries: readonly string[]): Promise<boolean> {
+  if (entries.length !== 1 || entries[0] !== STAGING_FOLDER) return false;
+  const held = await readdir(paths.staging);
+  if (!held.every((name) => name === 'layers' || name === PROBE_FILE_NAME || name.startsWith(DRAFT_PREFIX)))
+    return false;
+  const layers = await readdir(join(paths.staging, 'layers')).catch(() => []);
+  return layers.length === 0;
 }
 
 /** The job that the staging folder names; null where there is none. */

@@ -9,8 +9,9 @@ import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import { taskMessage } from '../api/task-messages.ts';
 import { assembleShard } from '../assembly/assemble-shard.ts';
 import { publishCheckpoint } from '../assembly/publish.ts';
-import type { Command } from '../core/events.ts';
+import type { Command, CoreEvent } from '../core/events.ts';
 import type { JobState } from '../core/state.ts';
+import { jobOf, leaseOf } from '../core/state.ts';
 import type { CommandRunner, CoordinatorLoop } from '../loop.ts';
 import { claimOutput } from './claim-output.ts';
 import { type JobPaths, jobPaths } from './job-paths.ts';
@@ -27,8 +28,8 @@ export class Effects implements CommandRunner {
   private readonly stateDirectory: string;
   private readonly workers: WorkerDelivery;
   private readonly onError: (thrown: unknown) => void;
-  /** One intake, one shard, one publication of a job at a time, also when a command comes twice. */
-  private readonly underWay = new Set<string>();
+  /** The last effect of each kind and job: the next waits for it, so that one runs at a time. */
+  private readonly underWay = new Map<string, Promise<void>>();
 
   constructor(
     loop: CoordinatorLoop,
@@ -50,18 +51,27 @@ export class Effects implements CommandRunner {
       case 'assign':
         return this.assign(command);
       case 'intake':
-        return this.effect(command.job, 'intake', (job) => this.intake(job));
+        return this.effect(command.job, 'intake', async (job, paths) => {
+          if (job.phase !== 'Intake') return null;
+          const intake = await readIntake(job.manifest);
+          await claimOutput(paths, job.id, job.calibration !== null);
+          return { type: 'intakeSucceeded', job: job.id, intake };
+        });
       case 'reduceStatistics':
-        return this.effect(command.job, `reduce-${command.layer}`, (job) => this.reduce(job, command.layer));
+        return this.effect(command.job, `reduce-${command.layer}`, (job, paths) =>
+          reduceLayer(job, command.layer, paths),
+        );
       case 'assembleShard':
         return this.effect(command.job, 'assembly', async (job, paths) => {
+          if (job.phase !== 'Assembling' || job.assembled.length !== command.shard) return null;
           const file = await assembleShard(job, command.shard, paths);
-          return () => this.loop.submit({ type: 'shardAssembled', job: job.id, shard: command.shard, file });
+          return { type: 'shardAssembled', job: job.id, shard: command.shard, file };
         });
       case 'publishCheckpoint':
         return this.effect(command.job, 'publish', async (job, paths) => {
+          if (job.phase !== 'Assembling') return null;
           const files = await publishCheckpoint(job, paths, Date.now());
-          return () => this.loop.submit({ type: 'checkpointPublished', job: job.id, files });
+          return { type: 'checkpointPublished', job: job.id, files };
         });
     }
   }
@@ -71,72 +81,79 @@ export class Effects implements CommandRunner {
   }
 
   /**
-   * Runs `work`, then what it returns: the event that says so. The next command of the job may come out of that event,
-   * so the work counts as ended before the event is submitted.
+   * Runs `work` on the job as it is when its turn comes, and submits the event that says what came of it; null where
+   * there was nothing left to do (the same command came twice).
    */
   private effect(
     jobId: string,
     name: string,
-    work: (job: JobState, paths: JobPaths) => Promise<() => Promise<void>>,
+    work: (job: JobState, paths: JobPaths) => Promise<CoreEvent | null>,
   ): void {
     const key = `${jobId}/${name}`;
-    if (this.underWay.has(key)) return;
-    this.underWay.add(key);
-    const job = this.loop.state.jobs[jobId];
-    invariant(job !== undefined, `job ${jobId} is known`);
-    work(job, this.pathsOf(job))
-      .catch((thrown: unknown) => {
-        const { code, message, details, stack } = toSecateurError(thrown);
-        if (code === 'Internal') this.onError(stack);
-        return () =>
-          this.loop.submit({ type: 'effectFailed', job: jobId, effect: name, failure: { code, message, details } });
-      })
-      .then((tell) => {
-        this.underWay.delete(key);
-        return tell();
-      })
-      .catch(this.onError);
+    const turn = (this.underWay.get(key) ?? Promise.resolve())
+      .then(() => this.outcomeOf(jobId, name, work))
+      .then((event) => (event === null ? undefined : this.conclude(event)))
+      .catch(this.onError)
+      .finally(() => {
+        if (this.underWay.get(key) === turn) this.underWay.delete(key);
+      });
+    this.underWay.set(key, turn);
   }
 
-  private async intake(job: JobState): Promise<() => Promise<void>> {
-    const intake = await readIntake(job.manifest);
-    await claimOutput(this.pathsOf(job), job.id);
-    return () => this.loop.submit({ type: 'intakeSucceeded', job: job.id, intake });
+  private async conclude(event: CoreEvent): Promise<void> {
+    await this.loop.submit(event);
+    if (event.type !== 'statisticsReduced') return;
+    const job = jobOf(this.loop.state, event.job);
+    // The sums are in the journal: nobody will ask for the samples again.
+    if (job !== undefined) await dropSamples(this.pathsOf(job).state, event.layer);
   }
 
-  private async reduce(job: JobState, layer: number): Promise<() => Promise<void>> {
-    const { state } = this.pathsOf(job);
-    const intake = job.intake?.layers[layer];
-    const samplesFile = job.layers[layer]?.samplesFile;
-    invariant(intake !== undefined && samplesFile, `layer ${layer} of job ${job.id} has its samples`);
-    const file = await reduceStatistics(state, layer, intake, samplesFile);
-    if (file === null) return () => this.loop.submit({ type: 'statisticsLost', job: job.id, layer });
-    return async () => {
-      await this.loop.submit({ type: 'statisticsReduced', job: job.id, layer, file });
-      await dropSamples(state, layer);
-    };
+  private async outcomeOf(
+    jobId: string,
+    effect: string,
+    work: (job: JobState, paths: JobPaths) => Promise<CoreEvent | null>,
+  ): Promise<CoreEvent | null> {
+    try {
+      const job = jobOf(this.loop.state, jobId);
+      invariant(job !== undefined, `job ${jobId} is known`);
+      return await work(job, this.pathsOf(job));
+    } catch (thrown) {
+      const { code, message, details, stack } = toSecateurError(thrown);
+      if (code === 'Internal') this.onError(stack);
+      return { type: 'effectFailed', job: jobId, effect, failure: { code, message, details } };
+    }
   }
 
   /** A task that cannot even be described (its statistics are gone, say) is a failure of that attempt. */
   private assign(command: Extract<Command, { kind: 'assign' }>): void {
     const { identity, spec, worker } = command;
-    const job = this.loop.state.jobs[identity.job];
+    const job = jobOf(this.loop.state, identity.job);
     invariant(job !== undefined, `job ${identity.job} is known`);
     taskMessage(job, spec, identity, this.pathsOf(job))
       .then((task) => {
         // Described while the job was cancelled, say: then there is nothing to run.
-        const lease = this.loop.state.jobs[identity.job]?.leases[identity.task];
+        const lease = leaseOf(jobOf(this.loop.state, identity.job), identity.task);
         if (lease?.attempt !== identity.attempt || lease.epoch !== identity.epoch) return;
         // Without a stream now, the worker's next registration shows that it never got the task.
         this.workers.assign(worker, task);
       })
       .catch(async (thrown: unknown) => {
-        if (spec.kind === 'prune')
-          await this.loop.submit({ type: 'statisticsLost', job: identity.job, layer: spec.layer });
         const { code, message, details } = toSecateurError(thrown);
         const failure = { code, message, details, retryable: spec.kind === 'prune' };
         await this.loop.submit({ type: 'taskFailed', worker, identity, failure, holdingsLost: false });
+        if (spec.kind === 'prune')
+          await this.loop.submit({ type: 'statisticsLost', job: identity.job, layer: spec.layer });
       })
       .catch(this.onError);
   }
+}
+
+async function reduceLayer(job: JobState, layer: number, { state }: JobPaths): Promise<CoreEvent | null> {
+  const intake = job.intake?.layers[layer];
+  const { status, samplesFile } = job.layers[layer] ?? {};
+  if (status !== 'reducing') return null;
+  invariant(intake !== undefined && samplesFile, `layer ${layer} of job ${job.id} has its samples`);
+  const file = await reduceStatistics(state, layer, intake, samplesFile);
+  if (file === null) return { type: 'statisticsLost', job: job.id, layer };
+  return { type: 'statisticsReduced', job: job.id, layer, file };
 }

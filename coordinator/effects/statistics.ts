@@ -3,8 +3,9 @@
  * in the order of the samples, so that neither the microbatch nor who computed what can move a bit of the sum.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import { mkdir, open, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
 import { readTensorBytes } from '../../shared/safetensors/read-tensor.ts';
@@ -71,8 +72,7 @@ export async function reduceStatistics(
   const name = sumsFileName(layer);
   const file = join(stateDirectory, name);
   await writeSafetensorsFile(file, tensors);
-  const bytes = await readFile(file);
-  return { name, sizeBytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+  return { name, ...(await digestFile(file)) };
 }
 
 /** Once the sums are in the journal, nobody needs the samples any more. */
@@ -118,9 +118,22 @@ function checkFinite(values: Float64Array, layer: number, statistic: string, int
   );
 }
 
-/** The sums of a layer, by statistic, as float64 little-endian bytes. */
+/**
+ * The sums of a layer, by statistic, as float64 little-endian bytes.
+ *
+ * @throws ChecksumMismatch where the file is not what was written: a flipped bit would prune other weights, silently
+ */
 export async function loadSums(stateDirectory: string, file: StagedFile): Promise<Map<string, Uint8Array>> {
-  const header = await readSafetensorsHeader(join(stateDirectory, file.name));
+  const path = join(stateDirectory, file.name);
+  const { sha256 } = await digestFile(path);
+  if (sha256 !== file.sha256) {
+    throw new SecateurError(
+      'ChecksumMismatch',
+      `${path}: expected SHA-256 ${file.sha256}; found ${sha256}. The layer is calibrated again.`,
+      { details: { file: path } },
+    );
+  }
+  const header = await readSafetensorsHeader(path);
   const sums = new Map<string, Uint8Array>();
   for (const [name, location] of header.tensors) sums.set(name, await readTensorBytes(location));
   return sums;

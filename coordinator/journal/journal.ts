@@ -1,17 +1,19 @@
 /**
- * The coordinator's only truth: an append-only file of core events, one a line, each with its checksum.
+ * The coordinator's only truth: an append-only file of core events, a batch a line, each line with its checksum.
  *
  * Invariants:
  *  1. `append` returns only after its records are on the disk (fdatasync): commands are carried out after that.
- *  2. Record numbers run 1, 2, 3, … without gaps.
- *  3. An unfinished last line (the process died while writing) is cut off at the next start: nothing had been done
- *     about it. A bad line anywhere else is corruption, and refused.
+ *  2. Line numbers run 1, 2, 3, … without gaps. What is written at once is one line, so a write that was torn, by the
+ *     death of the process or of the machine, is always the last line.
+ *  3. A damaged last line is cut off at the next start: nothing had been done about it. A bad line anywhere else is
+ *     corruption, and refused.
  */
 import { constants, type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import { fsyncDirectory } from '../../shared/storage/atomic-file.ts';
+import { writeFully } from '../../shared/storage/write-fully.ts';
 import type { CoreEvent } from '../core/events.ts';
 
 /** Raised when records get another meaning: a coordinator refuses a journal that it does not understand. */
@@ -19,9 +21,13 @@ const JOURNAL_FORMAT = 1;
 const FILE_NAME = 'journal.jsonl';
 
 export interface JournalRecord {
-  readonly n: number;
   readonly atMs: number;
   readonly event: CoreEvent;
+}
+
+interface JournalLine {
+  readonly n: number;
+  readonly records: readonly JournalRecord[];
 }
 
 interface JournalHeader {
@@ -32,17 +38,22 @@ interface JournalHeader {
 
 export class Journal {
   readonly file: string;
-  /** Of the file as it was opened, in order. */
-  readonly records: readonly JournalRecord[];
+  private records: readonly JournalRecord[];
   private readonly handle: FileHandle;
   private lastNumber: number;
   private sizeBytes: number;
 
-  private constructor(file: string, handle: FileHandle, records: readonly JournalRecord[], sizeBytes: number) {
+  private constructor(
+    file: string,
+    handle: FileHandle,
+    records: readonly JournalRecord[],
+    lastNumber: number,
+    sizeBytes: number,
+  ) {
     this.file = file;
     this.handle = handle;
     this.records = records;
-    this.lastNumber = records.at(-1)?.n ?? 0;
+    this.lastNumber = lastNumber;
     this.sizeBytes = sizeBytes;
   }
 
@@ -52,11 +63,11 @@ export class Journal {
     const handle = await open(file, constants.O_RDWR | constants.O_CREAT, 0o600);
     try {
       const bytes = await handle.readFile();
-      const { records, goodBytes, hasHeader } = parse(bytes, file);
+      const { records, lastNumber, goodBytes, hasHeader } = parse(bytes, file);
       if (goodBytes < bytes.length) await handle.truncate(goodBytes);
-      const journal = new Journal(file, handle, records, goodBytes);
+      const journal = new Journal(file, handle, records, lastNumber, goodBytes);
       if (!hasHeader) {
-        await journal.write([encode({ n: 0, format: JOURNAL_FORMAT, createdMs: nowMs })]);
+        await journal.write(encode({ n: 0, format: JOURNAL_FORMAT, createdMs: nowMs }));
         await fsyncDirectory(stateDirectory);
       }
       return journal;
@@ -66,10 +77,16 @@ export class Journal {
     }
   }
 
-  async append(events: readonly { readonly event: CoreEvent; readonly atMs: number }[]): Promise<void> {
-    const lines = events.map(({ event, atMs }, index) => encode({ n: this.lastNumber + 1 + index, atMs, event }));
-    await this.write(lines);
-    this.lastNumber += events.length;
+  /** Of the file as it was opened, in order. Given once: nobody keeps them for the coordinator's whole life. */
+  takeRecords(): readonly JournalRecord[] {
+    const records = this.records;
+    this.records = [];
+    return records;
+  }
+
+  async append(records: readonly JournalRecord[]): Promise<void> {
+    await this.write(encode({ n: this.lastNumber + 1, records }));
+    this.lastNumber += 1;
   }
 
   async close(): Promise<void> {
@@ -77,19 +94,14 @@ export class Journal {
   }
 
   /** Writes at the known end, so that a failed write that is tried again leaves no half a line in the middle. */
-  private async write(lines: readonly Buffer[]): Promise<void> {
-    const bytes = Buffer.concat(lines);
-    let done = 0;
-    while (done < bytes.length) {
-      const { bytesWritten } = await this.handle.write(bytes, done, bytes.length - done, this.sizeBytes + done);
-      done += bytesWritten;
-    }
+  private async write(bytes: Buffer): Promise<void> {
+    await writeFully(this.handle, bytes, this.sizeBytes);
     await this.handle.datasync();
     this.sizeBytes += bytes.length;
   }
 }
 
-function encode(record: JournalRecord | JournalHeader): Buffer {
+function encode(record: JournalLine | JournalHeader): Buffer {
   const json = JSON.stringify(record);
   return Buffer.from(`${checksum(json)} ${json}\n`);
 }
@@ -100,6 +112,7 @@ function checksum(json: string): string {
 
 interface Parsed {
   readonly records: JournalRecord[];
+  readonly lastNumber: number;
   readonly goodBytes: number;
   readonly hasHeader: boolean;
 }
@@ -108,6 +121,7 @@ function parse(bytes: Buffer, file: string): Parsed {
   const records: JournalRecord[] = [];
   let position = 0;
   let line = 0;
+  let complete = 0;
   while (position < bytes.length) {
     const end = bytes.indexOf(0x0a, position);
     if (end < 0) break;
@@ -115,21 +129,22 @@ function parse(bytes: Buffer, file: string): Parsed {
     const record = decode(bytes.toString('utf8', position, end), line, end + 1 === bytes.length, file);
     if (record === null) break;
     if (line === 1) checkHeader(record, file);
-    else records.push(checkNumber(record as JournalRecord, line, file));
+    else records.push(...checkNumber(record as JournalLine, line, file).records);
     position = end + 1;
+    complete = line;
   }
-  return { records, goodBytes: position, hasHeader: position > 0 };
+  return { records, lastNumber: Math.max(0, complete - 1), goodBytes: position, hasHeader: position > 0 };
 }
 
 /** Null for a damaged last line: a write that was cut short. */
-function decode(text: string, line: number, isLast: boolean, file: string): JournalRecord | JournalHeader | null {
+function decode(text: string, line: number, isLast: boolean, file: string): JournalLine | JournalHeader | null {
   const json = text.slice(9);
-  if (text.slice(0, 8) === checksum(json) && text[8] === ' ') return JSON.parse(json) as JournalRecord | JournalHeader;
+  if (text.slice(0, 8) === checksum(json) && text[8] === ' ') return JSON.parse(json) as JournalLine | JournalHeader;
   if (isLast) return null;
   throw corrupt(file, line, 'its checksum does not fit');
 }
 
-function checkHeader(record: JournalRecord | JournalHeader, file: string): void {
+function checkHeader(record: JournalLine | JournalHeader, file: string): void {
   if (!('format' in record)) throw corrupt(file, 1, 'it is no journal header');
   if (record.format !== JOURNAL_FORMAT) {
     throw new SecateurError(
@@ -140,7 +155,7 @@ function checkHeader(record: JournalRecord | JournalHeader, file: string): void 
   }
 }
 
-function checkNumber(record: JournalRecord, line: number, file: string): JournalRecord {
+function checkNumber(record: JournalLine, line: number, file: string): JournalLine {
   if (record.n !== line - 1) throw corrupt(file, line, `expected record ${line - 1}, found ${record.n}`);
   return record;
 }

@@ -5,7 +5,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+
+const SQLITE_BUSY = 5;
 
 export class StateLock {
   private readonly database: DatabaseSync;
@@ -23,6 +25,7 @@ export class StateLock {
       database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
     } catch (cause) {
       database.close();
+      if ((cause as { errcode?: number }).errcode !== SQLITE_BUSY) throw toSecateurError(cause);
       const owner = readOwner(ownerFile);
       throw new SecateurError(
         'StateLocked',

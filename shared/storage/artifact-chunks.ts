@@ -86,10 +86,3 @@ function invalid(label: string, expected: string, found: string): SecateurError 
 function hex(value: number): string {
   return value.toString(16).padStart(8, '0');
 }
-
-/** All of `data` at `position`: one call may write less. */
-export async function writeFully(handle: FileHandle, data: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < data.length; ) {
-    done += (await handle.write(data, done, data.length - done, position + done)).bytesWritten;
-  }
-}

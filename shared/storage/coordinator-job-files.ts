@@ -14,12 +14,12 @@ import type { FileRef } from '../rpc/generated/secateur/v1/FileRef.ts';
 import type { TaskIdentity } from '../rpc/generated/secateur/v1/TaskIdentity.ts';
 import type { TensorRef } from '../rpc/generated/secateur/v1/TensorRef.ts';
 import { layoutSafetensors, type SafetensorsLayout } from '../safetensors/layout.ts';
-import { writeFully } from './artifact-chunks.ts';
 import { type ArtifactPeer, readArtifact, writeArtifact } from './artifact-transfer.ts';
 import { FileCache, type Grow } from './file-cache.ts';
 import { checkFileName, checkStagedRef, refLabel } from './file-ref.ts';
 import type { JobFiles } from './job-files.ts';
 import { type CheckedTensorRef, checkTensorRef } from './tensor-ref.ts';
+import { writeFully } from './write-fully.ts';
 
 export interface CoordinatorJobFilesOptions {
   readonly peer: ArtifactPeer;

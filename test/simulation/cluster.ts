@@ -310,7 +310,7 @@ export class Cluster {
       case 'prepareCalibration':
         return {
           kind: 'prepareCalibration',
-          calibration: { samples: 4, sequenceLength: 8, sha256: 'c', sizeBytes: 1 },
+          calibration: { inputDigests: [], samples: 4, sequenceLength: 8, sha256: 'c', sizeBytes: 1 },
         };
       case 'digestSource':
         return { kind: 'digestSource', sha256: spec.shard };

@@ -9,7 +9,6 @@
  */
 import { rm } from 'node:fs/promises';
 import { hostname, totalmem } from 'node:os';
-import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import type { CoordinatorMessage__Output } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import type { TaskIdentity__Output } from '../../shared/rpc/generated/secateur/v1/TaskIdentity.ts';
@@ -28,6 +27,12 @@ export interface AgentOptions extends EngineOptions {
   readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void;
 }
 
+/**
+ * A running task says something after every microbatch, tensor or megabyte; the longest silence is the tokenizing of a
+ * very large text. An engine that is silent for longer hangs (a dead network mount, a stuck driver).
+ */
+const ENGINE_SILENCE_MAX_MS = 15 * 60_000;
+
 export class Agent {
   private readonly options: AgentOptions;
   private readonly stream: AttachStream;
@@ -39,6 +44,8 @@ export class Agent {
   private readonly holdings = new Map<string, readonly StageHolding[]>();
   private heartbeat: NodeJS.Timeout | null = null;
   private draining = false;
+  /** When the engine last said something. */
+  private heardMs = 0;
   private readonly ended = Promise.withResolvers<void>();
 
   constructor(options: AgentOptions) {
@@ -72,7 +79,7 @@ export class Agent {
   /** Leaves at once; whatever runs is lost. */
   stop(): void {
     this.draining = true;
-    this.engine?.kill();
+    this.waiting.length = 0;
     this.leave();
   }
 
@@ -83,7 +90,7 @@ export class Agent {
   private leave(): void {
     if (this.heartbeat !== null) clearInterval(this.heartbeat);
     this.stream.close({ draining: { leaving: true } });
-    this.engine?.kill();
+    this.endEngine();
     rm(this.options.cacheDirectory, { recursive: true, force: true }).then(this.ended.resolve, this.ended.reject);
   }
 
@@ -135,6 +142,14 @@ export class Agent {
   }
 
   private sendHeartbeat(): void {
+    if (this.running !== null && performance.now() - this.heardMs > ENGINE_SILENCE_MAX_MS) {
+      this.log(
+        'error',
+        `the engine said nothing for ${ENGINE_SILENCE_MAX_MS / 60_000} minutes: it is ended`,
+        this.running,
+      );
+      this.engine?.kill();
+    }
     const enginePid = this.engine?.processId;
     this.stream.send({
       heartbeat: {
@@ -165,9 +180,13 @@ export class Agent {
     if (slot === undefined) return this.leaveWhenDone();
     this.running = slot;
     const others = [...this.holdings.keys()].filter((job) => job !== slot.identity.job);
-    if (others.length > 0) this.endEngine();
+    if (others.length > 0) {
+      this.endEngine();
+      this.holdings.clear();
+    }
     this.log('info', `begins ${slot.identity.task}, attempt ${slot.identity.attempt}`, slot);
     const engine = this.engine ?? this.startEngine();
+    this.heardMs = performance.now();
     engine.run(slot.task);
   }
 
@@ -208,6 +227,7 @@ export class Agent {
   }
 
   private engineSaid(message: FromEngine): void {
+    this.heardMs = performance.now();
     const slot = this.running;
     switch (message.type) {
       case 'log':
@@ -230,13 +250,19 @@ export class Agent {
         this.log('error', text, slot);
         this.finish({
           error: { code, message: text, retryable, detailsJson: JSON.stringify(details) },
-          holdingsLost: message.holdings.length === 0,
+          holdingsLost: !this.stillHolds(slot, message.holdings),
         });
         break;
       }
       case 'ready':
         break;
     }
+  }
+
+  /** A pass that failed may have taken its stage's hidden states with it; other tasks have none. */
+  private stillHolds(slot: TaskSlot | null, holdings: readonly StageHolding[]): boolean {
+    const stage = slot?.task.pass?.stage;
+    return stage === undefined || holdings.some((holding) => holding.stage === stage);
   }
 
   private setHoldings(job: string, stages: readonly StageHolding[]): void {
@@ -257,8 +283,6 @@ export class Agent {
       });
     }
     this.tellHoldingsLost(why);
-    if (this.device === null)
-      this.ended.reject(new SecateurError('ProviderUnavailable', `the engine did not start: ${why}`));
   }
 
   private tellHoldingsLost(why: string): void {

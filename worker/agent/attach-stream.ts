@@ -13,8 +13,9 @@ import { fromServiceError } from '../../shared/rpc/status.ts';
 
 const RETRY_FIRST_MS = 200;
 const RETRY_MAX_MS = 5_000;
-/** Written and not yet taken by the transport: past this the coordinator does not read, and the stream is begun anew. */
-const BUFFERED_MESSAGES_MAX = 10_000;
+const STABLE_AFTER_MS = 5_000;
+/** Nothing of what was written was taken for this long: the coordinator does not read, and the stream is begun anew. */
+const BLOCKED_MAX_MS = 30_000;
 
 type Stream = ClientDuplexStream<WorkerMessage, CoordinatorMessage__Output>;
 
@@ -34,6 +35,8 @@ export class AttachStream {
   private stream: Stream | null = null;
   private isRegistered = false;
   private failures = 0;
+  private registeredAtMs = Number.POSITIVE_INFINITY;
+  private blockedSinceMs: number | null = null;
   private retry: NodeJS.Timeout | null = null;
   private closed = false;
 
@@ -47,11 +50,12 @@ export class AttachStream {
     const stream: Stream = this.client.attach();
     this.stream = stream;
     this.isRegistered = false;
+    this.blockedSinceMs = null;
     stream.on('data', (message: CoordinatorMessage__Output) => {
       if (stream !== this.stream) return;
       if (message.registered) {
         this.isRegistered = true;
-        this.failures = 0;
+        this.registeredAtMs = performance.now();
         this.listener.registered(message.registered);
       } else {
         this.listener.message(message);
@@ -68,8 +72,14 @@ export class AttachStream {
   send(message: WorkerMessage): void {
     const stream = this.stream;
     if (stream === null || !this.isRegistered) return;
-    stream.write(message);
-    if (stream.writableLength > BUFFERED_MESSAGES_MAX) {
+    if (stream.write(message)) return;
+    const nowMs = performance.now();
+    if (this.blockedSinceMs === null) {
+      this.blockedSinceMs = nowMs;
+      stream.once('drain', () => {
+        this.blockedSinceMs = null;
+      });
+    } else if (nowMs - this.blockedSinceMs > BLOCKED_MAX_MS) {
       this.broke(stream, new SecateurError('Unavailable', `the coordinator at ${this.address} does not read`));
     }
   }
@@ -94,6 +104,9 @@ export class AttachStream {
     stream.cancel();
     // A name that is taken may be free in a moment: the same worker's old stream that is not yet known to be dead.
     if (error.code === 'ArgumentInvalid') return this.listener.refused(error);
+    // Only a stream that lived is a success: one that breaks at once, each time, must not be tried without pause.
+    if (performance.now() - this.registeredAtMs > STABLE_AFTER_MS) this.failures = 0;
+    this.registeredAtMs = Number.POSITIVE_INFINITY;
     this.failures += 1;
     if (this.failures === 1 || this.failures % 10 === 0) {
       this.listener.log(

@@ -73,18 +73,24 @@ export class EngineProcess {
         clearTimeout(timer);
         resolve({ provider: message.provider, engineVersion: message.engineVersion });
       });
-      const end = (how: string): void => {
+      const end = (how: string, isKilled: boolean): void => {
         clearTimeout(timer);
         const words = this.lastWords.trim();
         const why = words === '' ? how : `${how}; its last words: ${words}`;
-        reject(new SecateurError('ProviderUnavailable', `the engine process did not start: ${why}`));
+        // Ended from outside (memory, most often) it may start the next time; ended by itself it will not.
+        reject(
+          new SecateurError(
+            isKilled ? 'EngineCrashed' : 'ProviderUnavailable',
+            `the engine process did not start: ${why}`,
+          ),
+        );
         listener.ended(why);
       };
       // 'close' comes after the pipes are drained, so that the last words are complete.
       this.child.on('close', (code, signal) =>
-        end(signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`),
+        end(signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`, signal !== null),
       );
-      this.child.on('error', (error) => end(error.message));
+      this.child.on('error', (error) => end(error.message, false));
     });
   }
 }

@@ -47,10 +47,16 @@ class Engine {
       const error = toSecateurError(thrown);
       const { code, message, retryable, details } = error;
       // A pool that lost a thread refuses every later matrix: the next task gets a new one.
-      if (code === 'EngineFailed') this.pool = null;
+      if (code === 'EngineFailed' && task.prune) this.dropPool();
       if (code === 'Internal') send({ type: 'log', level: 'error', message: error.stack ?? message });
       send({ type: 'failed', code, message, retryable, details, job, holdings: this.hidden.holdings() });
     }
+  }
+
+  private dropPool(): void {
+    const pool = this.pool;
+    this.pool = null;
+    pool?.then((each) => each.close()).catch(() => undefined); // It is broken: that is why it goes.
   }
 
   private dispatch(task: Task__Output, context: TaskContext): Promise<Outcome> {

@@ -1,8 +1,8 @@
 /** Hidden states of one microbatch as a file that another stage begins from: float32 [B, S, H], bit for bit. */
-
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import type { FileRef } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
+import { withScratch } from './scratch.ts';
 import type { TaskContext } from './task-context.ts';
 
 export async function writeSnapshot(
@@ -11,13 +11,13 @@ export async function writeSnapshot(
   microbatch: number,
   states: Float32Array,
 ): Promise<FileRef> {
-  const { sequenceLength } = context.job;
-  const { hiddenSize } = context.model;
+  const { files, job, model } = context;
   const name = `snapshots/${String(boundary).padStart(5, '0')}/m${String(microbatch).padStart(5, '0')}.safetensors`;
-  const scratch = await context.files.scratchPath(name);
-  const shape = [states.length / (sequenceLength * hiddenSize), sequenceLength, hiddenSize];
+  const shape = [states.length / (job.sequenceLength * model.hiddenSize), job.sequenceLength, model.hiddenSize];
   const data = new Uint8Array(states.buffer, states.byteOffset, states.byteLength);
-  await writeSafetensorsFile(scratch, [{ name: 'hidden', dtype: 'F32', shape, data }]);
-  const { sha256, sizeBytes } = await digestFile(scratch);
-  return context.files.commit({ root: 'FILE_ROOT_STAGING', name, sizeBytes, sha256 }, scratch);
+  return withScratch(files, name, async (scratch) => {
+    await writeSafetensorsFile(scratch, [{ name: 'hidden', dtype: 'F32', shape, data }]);
+    const { sha256, sizeBytes } = await digestFile(scratch);
+    return files.commit({ root: 'FILE_ROOT_STAGING', name, sizeBytes, sha256 }, scratch);
+  });
 }

@@ -12,8 +12,10 @@ import type { PrunedTensor } from '../../../shared/rpc/generated/secateur/v1/Pru
 import type { PruneTask__Output } from '../../../shared/rpc/generated/secateur/v1/PruneTask.ts';
 import { type FloatDtype, isFloatDtype } from '../../../shared/safetensors/dtype.ts';
 import { layoutSafetensors } from '../../../shared/safetensors/layout.ts';
+import { writeFully } from '../../../shared/storage/write-fully.ts';
 import { methodByName } from '../../methods/registry.ts';
 import type { Outcome } from '../messages.ts';
+import { withScratch } from '../scratch.ts';
 import type { TaskContext } from '../task-context.ts';
 
 const COPY_CHUNK_BYTES = 1024 * 1024;
@@ -24,14 +26,23 @@ export async function runPrune(task: PruneTask__Output, context: TaskContext): P
   invariant(output !== null && output !== undefined, 'a prune task names its output');
   const located = await files.fetchTensors(task.tensors);
   const tensors = task.tensors.map((ref) => located.get(ref.name) as TensorLocation);
-  const layout = layoutSafetensors(tensors.map(({ name, dtype, shape }) => ({ name, dtype, shape })));
-  const scratch = await files.scratchPath(output.name);
+  return withScratch(files, output.name, (scratch) => pruneInto(scratch, task, output.name, tensors, context));
+}
+
+async function pruneInto(
+  scratch: string,
+  task: PruneTask__Output,
+  name: string,
+  tensors: readonly TensorLocation[],
+  context: TaskContext,
+): Promise<Outcome> {
+  const layout = layoutSafetensors(tensors.map((each) => ({ name: each.name, dtype: each.dtype, shape: each.shape })));
   const handle = await open(scratch, 'w');
   const started = performance.now();
   const results: PrunedTensor[] = [];
   let pruneMs = 0;
   try {
-    await handle.write(layout.headerBytes, 0, layout.headerBytes.length, 0);
+    await writeFully(handle, layout.headerBytes, 0);
     let done = 0;
     for (const tensor of tensors) {
       const offset = layout.tensors.get(tensor.name)?.offset as number;
@@ -54,7 +65,7 @@ export async function runPrune(task: PruneTask__Output, context: TaskContext): P
   }
   context.failpoints.reach('layer-written');
   const { sha256, sizeBytes } = await digestFile(scratch);
-  const file = await files.commit({ root: 'FILE_ROOT_STAGING', name: output.name, sizeBytes, sha256 }, scratch);
+  const file = await context.files.commit({ root: 'FILE_ROOT_STAGING', name, sizeBytes, sha256 }, scratch);
   context.failpoints.reach('layer-committed');
   return { prune: { file, tensors: results, pruneMs, commitMs: performance.now() - started - pruneMs } };
 }
@@ -134,10 +145,7 @@ async function copyTensor(
           { details: { file: tensor.file, tensor: tensor.name } },
         );
       }
-      let written = 0;
-      while (written < bytesRead)
-        written += (await destination.write(buffer, written, bytesRead - written, offset + done + written))
-          .bytesWritten;
+      await writeFully(destination, buffer.subarray(0, bytesRead), offset + done);
       done += bytesRead;
     }
   } finally {

@@ -8,10 +8,18 @@ export interface PrepareCalibrationResult {
   'file'?: (_secateur_v1_FileRef | null);
   'samples'?: (number);
   'sequenceLength'?: (number);
+  /**
+   * The files that were read, with their digests, in the order of the manifest.
+   */
+  'inputs'?: (_secateur_v1_FileRef)[];
 }
 
 export interface PrepareCalibrationResult__Output {
   'file': (_secateur_v1_FileRef__Output | null);
   'samples': (number);
   'sequenceLength': (number);
+  /**
+   * The files that were read, with their digests, in the order of the manifest.
+   */
+  'inputs': (_secateur_v1_FileRef__Output)[];
 }
