@@ -8,7 +8,7 @@ import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { planJob } from '../../coordinator/core/plan.ts';
-import { checkOutputIsFree, claimOwner } from '../../coordinator/effects/claim-output.ts';
+import { checkOutputIsFree, ownerOf } from '../../coordinator/effects/claim-output.ts';
 import { jobPaths } from '../../coordinator/effects/job-paths.ts';
 import { readIntake } from '../../coordinator/effects/read-intake.ts';
 import { type RunningCoordinator, startCoordinator } from '../../coordinator/main.ts';
@@ -46,7 +46,7 @@ export async function runJob(options: RunOptions): Promise<RunOutcome> {
   const { manifest, stateDirectory, listen, nats } = options;
   const paths = jobPaths(stateDirectory, 'run', locationToPath(manifest.spec.output.destination));
   // Before the coordinator starts: it goes on with what it knows at once.
-  const claimedBy = await claimOwner(paths);
+  const claimedBy = await ownerOf(paths);
   mkdirSync(stateDirectory, { recursive: true });
   const coordinator = await startCoordinator({
     stateDirectory,

@@ -13,6 +13,7 @@ import { fsyncDirectory, writeFileAtomic } from '../../shared/storage/atomic-fil
 import { VERSION } from '../../shared/version.ts';
 import type { AssembledShard, JobState } from '../core/state.ts';
 import { CALIBRATION_FILE_NAME, type JobPaths } from '../effects/job-paths.ts';
+import { checkInputsUnchanged } from '../effects/source-drift.ts';
 import { loadSums } from '../effects/statistics.ts';
 import { HashedFile } from './copy-range.ts';
 import { buildProvenance, type StatisticSummary } from './provenance.ts';
@@ -106,6 +107,7 @@ async function readList(paths: JobPaths): Promise<PublishList | null> {
 async function prepare(job: JobState, paths: JobPaths, nowMs: number): Promise<PublishList> {
   const { intake, plan } = job;
   invariant(intake !== null && plan !== null, `job ${job.id} was planned`);
+  await checkInputsUnchanged(job);
   await mkdir(join(paths.publish, EXTRAS_FOLDER), { recursive: true });
   const index = plan.outputShards.length > 1 ? [await writeIndex(job, paths)] : [];
   const auxiliary: AssembledShard[] = [];

@@ -127,6 +127,7 @@ function describeDrift(before: JobIntake, now: JobIntake): string[] {
     compare(`number of ${list}`, before[list].length, now[list].length);
     for (const [index, file] of before[list].entries()) {
       compare(`size of ${file.file}`, file.sizeBytes, now[list][index]?.sizeBytes);
+      compare(`time of the last change of ${file.file}`, file.mtimeMs, now[list][index]?.mtimeMs);
     }
   }
   compare('tensor layout', before.layers, now.layers);

@@ -89,6 +89,8 @@ export interface LayerIntake {
 export interface FileIntake {
   readonly file: string;
   readonly sizeBytes: number;
+  /** Of the last change, as the file system says. */
+  readonly mtimeMs: number;
 }
 
 /** What reading the inputs found: everything that the plan and the tasks need, and no tensor. */

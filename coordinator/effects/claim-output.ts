@@ -48,6 +48,11 @@ async function takeClaim(paths: JobPaths, job: string): Promise<void> {
   }
 }
 
+/** The job that a directory belongs to: by its claim, or by the provenance of the finished checkpoint. */
+export async function ownerOf(paths: JobPaths): Promise<string | null> {
+  return (await claimOwner(paths)) ?? (await publishedJob(paths));
+}
+
 /** The job whose finished checkpoint this is; null where there is none. */
 async function publishedJob(paths: JobPaths): Promise<string | null> {
   try {

@@ -16,6 +16,7 @@ import type { CommandRunner, CoordinatorLoop } from '../loop.ts';
 import { claimOutput } from './claim-output.ts';
 import { type JobPaths, jobPaths } from './job-paths.ts';
 import { readIntake } from './read-intake.ts';
+import { forgiveTouched } from './source-drift.ts';
 import { dropSamples, reduceStatistics } from './statistics.ts';
 
 export interface WorkerDelivery {
@@ -53,7 +54,7 @@ export class Effects implements CommandRunner {
       case 'intake':
         return this.effect(command.job, 'intake', async (job, paths) => {
           if (job.phase !== 'Intake') return null;
-          const intake = await readIntake(job.manifest);
+          const intake = await forgiveTouched(job, await readIntake(job.manifest));
           await claimOutput(paths, job.id, job.calibration !== null);
           return { type: 'intakeSucceeded', job: job.id, intake };
         });

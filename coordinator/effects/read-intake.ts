@@ -54,7 +54,10 @@ export async function readIntake(manifest: Manifest): Promise<JobIntake> {
     sourceDirectory,
     outputDirectory: locationToPath(output.destination),
     model: description,
-    shards: checkpoint.shards.map(({ file, sizeBytes }) => ({ file, sizeBytes })),
+    shards: await fileSizes(
+      checkpoint.shards.map(({ file }) => file),
+      (file) => `${sourceDirectory}/${file}`,
+    ),
     auxiliaryFiles: await fileSizes(checkpoint.auxiliaryFiles, (file) => `${sourceDirectory}/${file}`),
     calibrationFiles: await calibrationFiles(manifest),
     givenTokens: await givenTokens(manifest),
@@ -110,7 +113,7 @@ async function fileSizes(files: readonly string[], pathOf: (file: string) => str
       const path = pathOf(file);
       try {
         const found = await stat(path);
-        if (found.isFile()) return { file, sizeBytes: found.size };
+        if (found.isFile()) return { file, sizeBytes: found.size, mtimeMs: found.mtimeMs };
       } catch (cause) {
         throw new SecateurError(
           'SourceMissing',

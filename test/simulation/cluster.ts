@@ -56,11 +56,11 @@ export function fakeIntake(layerCount: number): JobIntake {
     outputDirectory: '/out',
     model: {} as JobIntake['model'],
     shards: [
-      { file: 'a.safetensors', sizeBytes: 100 },
-      { file: 'b.safetensors', sizeBytes: 100 },
+      { file: 'a.safetensors', sizeBytes: 100, mtimeMs: 1 },
+      { file: 'b.safetensors', sizeBytes: 100, mtimeMs: 1 },
     ],
     auxiliaryFiles: [],
-    calibrationFiles: [{ file: '/a.txt', sizeBytes: 10 }],
+    calibrationFiles: [{ file: '/a.txt', sizeBytes: 10, mtimeMs: 1 }],
     givenTokens: null,
     layers: Array.from({ length: layerCount }, (_, layer) => ({
       linears: [

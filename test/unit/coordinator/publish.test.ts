@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 /** Assembly and publication of a checkpoint, begun again after a crash at every point. */
 import {
   existsSync,
@@ -7,6 +8,8 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -54,8 +57,9 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
     ...fakeIntake(1),
     sourceDirectory: source,
     outputDirectory: paths.output,
-    auxiliaryFiles: [{ file: 'config.json', sizeBytes: 2 }],
-    calibrationFiles: [{ file: ids, sizeBytes: 3 }],
+    shards: [{ file: 'model.safetensors', ...statOf(join(source, 'model.safetensors')) }],
+    auxiliaryFiles: [{ file: 'config.json', sizeBytes: 2, mtimeMs: 1 }],
+    calibrationFiles: [{ file: ids, ...statOf(ids) }],
     outside: [slot('embed'), slot('head')],
     embedding: slot('embed'),
     layers: [{ linears: [], tensors: [slot('l0.w')] }],
@@ -87,6 +91,11 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
     assembled: [],
   } as unknown as JobState;
   return { job, paths };
+}
+
+function statOf(path: string): { sizeBytes: number; mtimeMs: number } {
+  const { size, mtimeMs } = statSync(path);
+  return { sizeBytes: size, mtimeMs };
 }
 
 async function assembleAll(job: JobState, paths: JobPaths): Promise<void> {
@@ -146,6 +155,24 @@ describe('publishing', () => {
     await assembleAll(job, paths);
     rmSync(paths.staging, { recursive: true });
     await expect(publishCheckpoint(job, paths, 5)).rejects.toMatchObject({ code: 'StorageFailed' });
+  });
+
+  it('a source with other bytes of the same size is named, and nothing is published; one that was only touched passes', async () => {
+    const { job, paths } = await committedJob(folder);
+    await assembleAll(job, paths);
+    const source = join(job.intake?.sourceDirectory ?? '', 'model.safetensors');
+    const bytes = readFileSync(source);
+    job.digests['model.safetensors'] = createHash('sha256').update(bytes).digest('hex');
+    writeFileSync(source, Buffer.concat([bytes.subarray(0, -1), Buffer.of(0x40)]));
+    utimesSync(source, 5, 5);
+    await expect(publishCheckpoint(job, paths, 5)).rejects.toMatchObject({
+      code: 'SourceChanged',
+      message: expect.stringContaining(source),
+    });
+    expect(readdirSync(paths.output)).toEqual(['.secateur']);
+    writeFileSync(source, bytes);
+    utimesSync(source, 9, 9);
+    expect((await publishCheckpoint(job, paths, 5)).length).toBeGreaterThan(3);
   });
 
   it('a source that was cut short while the job ran is named, and no shard is left behind', async () => {
