@@ -60,7 +60,7 @@ export function planView(answer: PlanPreview): PlanView {
     hiddenSize: model.hiddenSize,
     stages: plan.stages,
     workers: workers.length,
-    microbatch: plan.microbatch,
+    microbatch: Math.min(plan.microbatch, plan.samples ?? plan.microbatch),
     samples: plan.samples,
     sequenceLength: plan.sequenceLength,
     pruned,

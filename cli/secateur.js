@@ -51,7 +51,7 @@ if (major >= NODE_MAJOR_MIN) {
 } else {
   process.stderr.write(
     `error: secateur needs Node ${NODE_MAJOR_MIN} or newer; this is Node ${process.versions.node} (${process.execPath}). ` +
-      'Run "npm install" in the project, which brings one, or install a newer Node. [Internal]\n',
+      'Run "npm install" in the project (with install scripts: not --ignore-scripts), which brings one, or install a newer Node.\n',
   );
   process.exit(EXIT_FAILURE);
 }

@@ -13,11 +13,15 @@ export interface KnownJob {
   readonly id: string;
   readonly phase: string;
   readonly manifest: Manifest;
+  readonly layersCommitted: number;
 }
 
 export type Decision =
-  /** `cancelFirst`: a job that would otherwise go on without its files. */
-  | { readonly kind: 'submit'; readonly cancelFirst: string | null }
+  /**
+   * `cancelFirst`: a job that would otherwise go on without its files. `discardClaim`: the destination holds what an
+   * ended job left that had committed nothing (its calibration text was too short, say): nothing is lost with it.
+   */
+  | { readonly kind: 'submit'; readonly cancelFirst: string | null; readonly discardClaim?: true }
   /** Unfinished: the coordinator goes on with it by itself. */
   | { readonly kind: 'continue'; readonly job: string }
   /** Failed or cancelled. */
@@ -43,6 +47,9 @@ export function decideRun(manifest: Manifest, jobs: readonly KnownJob[], claimed
     const canContinue = !hasEnded && differences.length === 0 && PHASES_BEFORE_CLAIM.has(latest.phase);
     if (canContinue) return { kind: 'continue', job: latest.id };
     return { kind: 'submit', cancelFirst: hasEnded ? null : latest.id };
+  }
+  if (differences.length > 0 && hasEnded && latest.layersCommitted === 0) {
+    return { kind: 'submit', cancelFirst: null, discardClaim: true };
   }
   if (differences.length > 0) throw otherManifest(destination, latest, differences);
   return hasEnded ? { kind: 'resume', job: latest.id, phase: latest.phase } : { kind: 'continue', job: latest.id };

@@ -4,7 +4,7 @@
  * Order of what happens: lock and journal (the coordinator), the decision about a job that is known already, checks of
  * the inputs, workers, the job. Whatever ends it, the workers end first and the coordinator last.
  */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { planJob } from '../../coordinator/core/plan.ts';
@@ -56,13 +56,15 @@ export async function runJob(options: RunOptions): Promise<RunOutcome> {
   });
   const connection = new Connection(coordinator.address);
   try {
-    const known = (await connection.list('')).map(({ id, phase, manifestJson }) => ({
+    const known = (await connection.list('')).map(({ id, phase, manifestJson, progress }) => ({
       id,
       phase,
       manifest: JSON.parse(manifestJson) as Manifest,
+      layersCommitted: progress?.layersCommitted ?? 0,
     }));
     const decision = decideRun(manifest, known, claimedBy);
     if (decision.kind === 'submit') {
+      if (decision.discardClaim === true) rmSync(paths.staging, { recursive: true, force: true });
       // For their errors: what cannot be begun is told before any worker starts.
       planJob(manifest, await readIntake(manifest), options.workers);
       await checkOutputIsFree(paths, null);

@@ -8,10 +8,10 @@
  *     however that ends.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { EXIT, SecateurError } from '../../shared/errors/secateur-error.ts';
+import { type ErrorCode, EXIT, SecateurError } from '../../shared/errors/secateur-error.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../secateur.js', import.meta.url));
 const RESTARTS_MAX = 5;
@@ -118,7 +118,13 @@ export class WorkerFleet {
     member.child = null;
     if (this.isLeaving) return this.settleWhenEmpty();
     const how = signal === null ? `exit code ${code}` : signal;
-    if (PERMANENT.has(code)) return this.fail(member, `it cannot serve (${how})`);
+    if (PERMANENT.has(code)) {
+      return this.fail(
+        member,
+        `it cannot serve (${how})`,
+        code === EXIT.unavailable ? 'ProviderUnavailable' : 'EngineFailed',
+      );
+    }
     if (member.restarts >= RESTARTS_MAX)
       return this.fail(member, `it ended ${RESTARTS_MAX + 1} times, last with ${how}`);
     member.restarts += 1;
@@ -131,14 +137,12 @@ export class WorkerFleet {
     }, member.restarts * RESTART_DELAY_MS);
   }
 
-  private fail(member: Member, what: string): void {
+  private fail(member: Member, what: string, code: ErrorCode = 'EngineFailed'): void {
     const file = this.logFile(member.name);
     this.failure.reject(
-      new SecateurError(
-        'EngineFailed',
-        `${member.name}: ${what}. Its log is ${file}; its last lines:\n${lastLines(file)}`,
-        { details: { worker: member.name, log: file } },
-      ),
+      new SecateurError(code, `${member.name}: ${what}. Its log is ${file}; its last lines:\n${lastLines(file)}`, {
+        details: { worker: member.name, log: file },
+      }),
     );
   }
 
@@ -147,9 +151,11 @@ export class WorkerFleet {
   }
 }
 
+/** A disk without space takes no log either: then that is what there is to say. */
 function lastLines(file: string): string {
-  return readFileSync(file, 'utf8')
-    .trimEnd()
+  const text = readFileSync(file, 'utf8').trimEnd();
+  if (text === '') return statfsSync(file).bavail === 0 ? `  (empty: no space is left for ${file})` : '  (empty)';
+  return text
     .split('\n')
     .slice(-LOG_LINES_SHOWN)
     .map((line) => `  ${line}`)

@@ -15,6 +15,8 @@ import type { WatchResponse } from '../../shared/rpc/generated/secateur/v1/Watch
 import type { WorkerStatus } from '../../shared/rpc/generated/secateur/v1/WorkerStatus.ts';
 import { findTwin } from '../core/lifecycle.ts';
 import { hasEnded, type JobState, jobOf } from '../core/state.ts';
+import { checkOutputIsFree } from '../effects/claim-output.ts';
+import { jobPaths } from '../effects/job-paths.ts';
 import { previewPlan } from '../effects/preview-plan.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import type { EventLog } from '../outbox/event-log.ts';
@@ -46,6 +48,7 @@ export class JobsService {
     const { name, namespace } = manifest.metadata;
     const { loop } = this.context;
     this.refuseTwin(findTwin(loop.state, { namespace, name, manifest }), name);
+    await checkOutputIsFree(jobPaths('', 'submit', locationToPath(manifest.spec.output.destination)), null);
     // A job's id is unique for ever: events of an earlier job of the same name stay told apart.
     const job = `${name}-${randomBytes(3).toString('hex')}`;
     await loop.submit({ type: 'jobSubmitted', job, namespace, name, manifest });

@@ -56,6 +56,8 @@ export class ProgressTracker {
 
   private rate(job: string, work: number, nowMs: number): number {
     const samples = this.samples.get(job) ?? [];
+    // Before anything has moved there is no rate: the clock starts with the work.
+    if (samples.at(-1)?.work === work && samples[0]?.work === work) samples.length = 0;
     samples.push({ atMs: nowMs, work });
     while (samples.length > 2 && nowMs - (samples[0] as Sample).atMs > RATE_WINDOW_MS) samples.shift();
     this.samples.set(job, samples);

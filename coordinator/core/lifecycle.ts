@@ -94,6 +94,7 @@ export function intakeSucceeded(t: Transition, event: EventOf<'intakeSucceeded'>
   if (current === undefined || current.phase !== 'Intake') return;
   if (current.intake !== null) {
     const drift = describeDrift(current.intake, event.intake);
+    if (drift.length > 0 && committedCount(current) === 0) return beginAnew(t, event);
     if (drift.length > 0) {
       const message = `the inputs are not those that the job began with: ${drift.join('; ')}. Put them back, or submit a new job with another destination.`;
       return failJob(t, event.job, { code: 'SourceChanged', message, details: { drift } });
@@ -111,6 +112,22 @@ export function intakeSucceeded(t: Transition, event: EventOf<'intakeSucceeded'>
   for (const [layer, state] of job.layers.entries()) {
     if (state.status === 'reducing') t.command({ kind: 'reduceStatistics', job: event.job, layer });
   }
+}
+
+/** Nothing is committed yet: a job whose inputs were mended begins again with them. */
+function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>): void {
+  const job = t.editJob(event.job);
+  Object.assign(job, {
+    intake: event.intake,
+    plan: null,
+    calibration: null,
+    stages: [],
+    layers: [],
+    digests: {},
+    workDone: 0,
+  });
+  job.resumePhase = null;
+  t.explain(event.job, 'Planning', 'WaitingForWorker', 'needs at least one worker; none is attached');
 }
 
 /** Field by field, what is different between the inputs as they were and as they are. */

@@ -3,10 +3,11 @@
  * claim is one exclusive file creation, so of two jobs that race for a directory one loses.
  */
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { link, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { fsyncDirectory } from '../../shared/storage/atomic-file.ts';
+import { makeDirectory } from '../../shared/storage/make-directory.ts';
 import { type JobPaths, PROBE_FILE_NAME, STAGING_FOLDER } from './job-paths.ts';
 
 const DRAFT_PREFIX = '.claim-';
@@ -26,7 +27,7 @@ export async function claimOutput(paths: JobPaths, job: string, isResumed = fals
       { details: { staging: paths.staging } },
     );
   }
-  await mkdir(join(paths.staging, 'layers'), { recursive: true });
+  await makeDirectory(join(paths.staging, 'layers'), 'spec.output.destination');
   await takeClaim(paths, job);
   await writeFile(join(paths.staging, PROBE_FILE_NAME), job, { flush: true });
   await fsyncDirectory(paths.staging);
@@ -98,7 +99,7 @@ async function isUnfinishedClaim(paths: JobPaths, entries: readonly string[]): P
 }
 
 /** The job that the staging folder names; null where there is none. */
-export async function claimOwner(paths: JobPaths): Promise<string | null> {
+async function claimOwner(paths: JobPaths): Promise<string | null> {
   try {
     const claim = JSON.parse(await readFile(paths.claim, 'utf8')) as { job?: unknown };
     return typeof claim.job === 'string' ? claim.job : null;

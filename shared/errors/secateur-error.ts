@@ -96,6 +96,14 @@ export class SecateurError extends Error {
   }
 }
 
+const STORAGE_HINTS = {
+  EIO: 'Check the disk.',
+  EACCES: 'Give this user the right, or choose another place.',
+  EPERM: 'Give this user the right, or choose another place.',
+  EROFS: 'Choose a place that can be written.',
+  EMFILE: 'Raise the limit of open files (ulimit -n).',
+} as const;
+
 /** Any thrown value as a SecateurError: system errors by their errno, everything else as `Internal`. */
 export function toSecateurError(thrown: unknown): SecateurError {
   if (thrown instanceof SecateurError) return thrown;
@@ -111,7 +119,7 @@ export function toSecateurError(thrown: unknown): SecateurError {
     }
     if (errno === 'ENOENT') return new SecateurError('SourceMissing', thrown.message, options);
     if (errno === 'EIO' || errno === 'EACCES' || errno === 'EPERM' || errno === 'EROFS' || errno === 'EMFILE') {
-      return new SecateurError('StorageFailed', thrown.message, {
+      return new SecateurError('StorageFailed', `${thrown.message}. ${STORAGE_HINTS[errno]}`, {
         ...options,
         retryable: errno === 'EIO' || errno === 'EMFILE',
       });

@@ -23,10 +23,19 @@ function manifest(sparsity: number, destination = '/out'): Manifest {
 }
 
 function job(phase: string, overrides: Partial<KnownJob> = {}): KnownJob {
-  return { id: 'job-1', phase, manifest: manifest(0.5), ...overrides };
+  return { id: 'job-1', layersCommitted: 1, phase, manifest: manifest(0.5), ...overrides };
 }
 
 describe('decideRun', () => {
+  it('begins anew where an ended job with another manifest has committed nothing', () => {
+    expect(decideRun(manifest(0.6), [job('Failed', { layersCommitted: 0 })], 'job-1')).toEqual({
+      kind: 'submit',
+      cancelFirst: null,
+      discardClaim: true,
+    });
+    expect(() => decideRun(manifest(0.6), [job('Pruning', { layersCommitted: 0 })], 'job-1')).toThrow();
+  });
+
   it('submits where nothing is known, or only jobs of other destinations', () => {
     expect(decideRun(manifest(0.5), [], null)).toEqual({ kind: 'submit', cancelFirst: null });
     const other = job('Pruning', { manifest: manifest(0.5, '/elsewhere') });

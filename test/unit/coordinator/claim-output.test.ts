@@ -41,6 +41,21 @@ describe('claiming an output directory', () => {
     });
   });
 
+  it('takes a directory in which a crash left nothing but the beginning of a claim', async () => {
+    mkdirSync(join(folder, 'begun', '.secateur', 'layers'), { recursive: true });
+    writeFileSync(join(folder, 'begun', '.secateur', '.claim-0123'), '{"jo');
+    await claimOutput(paths('begun'), 'job');
+    await expect(claimOutput(paths('begun'), 'other')).rejects.toMatchObject({ code: 'OutputExists' });
+  });
+
+  it('tells a resumed job that its committed layers are gone, instead of beginning in an empty folder', async () => {
+    await expect(claimOutput(paths('removed'), 'job', true)).rejects.toMatchObject({
+      code: 'StorageFailed',
+      message: expect.stringContaining('new job'),
+    });
+    expect(existsSync(join(folder, 'removed'))).toBe(false);
+  });
+
   it('of two jobs that race for one directory, exactly one has it', async () => {
     const results = await Promise.allSettled(['a', 'b', 'c'].map((job) => claimOutput(paths('raced'), job)));
     expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
