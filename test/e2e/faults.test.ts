@@ -1,5 +1,5 @@
 /** Parts that die: the job goes on, ends with the bytes of a quiet run, and computes no committed layer twice. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '../support/nats-server.ts';
@@ -200,6 +200,26 @@ describe('a job goes on when parts die', () => {
     expect(logs.stdout).toMatch(/prune-00000/);
   });
 
+  it('statistics that the coordinator cannot keep fail the job with the reason; mended, it resumes', async () => {
+    await using bench = new Bench();
+    const cluster = await Cluster.create(bench);
+    await cluster.coordinator();
+    const job = cluster.submit(bench.path('out'));
+    const id = await waitForJob(cluster);
+    mkdirSync(join(cluster.state, 'jobs', id), { recursive: true });
+    writeFileSync(join(cluster.state, 'jobs', id, 'statistics'), 'a file where a folder should be');
+    cluster.worker('w1');
+    const failed = await job.finished;
+    expect(failed.code).not.toBe(0);
+    expect(failed.stderr).toMatch(/calibrate-00000 on w1 failed \(tried 4 times\)/);
+    rmSync(join(cluster.state, 'jobs', id, 'statistics'));
+    const resumed = await bench.run(['resume', id, '--coordinator', cluster.address]);
+    expect(resumed.code, resumed.stderr).toBe(0);
+    const watched = await bench.run(['watch', id, '--coordinator', cluster.address]);
+    expect(watched.code, watched.stderr).toBe(0);
+    expect(digestTree(bench.path('out'))).toEqual(quiet);
+  });
+
   it('a second coordinator on the same state is turned away, with the process that has it', async () => {
     await using bench = new Bench();
     const cluster = await Cluster.create(bench);
@@ -209,6 +229,14 @@ describe('a job goes on when parts die', () => {
     expect(second.stderr).toContain(String(first.child.pid));
   });
 });
+
+async function waitForJob(cluster: Cluster): Promise<string> {
+  for (;;) {
+    const id = /"job":"(job-[0-9a-f]{6})"/.exec(readFileSync(join(cluster.state, 'journal.jsonl'), 'utf8'))?.[1];
+    if (id !== undefined) return id;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
 
 async function waitForCommit(cluster: Cluster, layer: number): Promise<void> {
   const journal = join(cluster.state, 'journal.jsonl');

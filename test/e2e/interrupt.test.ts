@@ -1,5 +1,5 @@
 /** `secateur run` interrupted by its user, its machine, or the death of a worker: the same command goes on. */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Bench, digestTree, microManifest, REPOSITORY, type SecateurProcess } from '../support/secateur-process.ts';
@@ -58,6 +58,26 @@ describe('secateur run, interrupted', () => {
     expect(second.code, second.stderr).toBe(0);
     expect(digestTree(bench.path('out'))).toEqual(quiet);
     await expect.poll(() => processesOf(bench), { timeout: 20_000 }).toEqual([]);
+  });
+
+  it('with other weights of the same size meanwhile: nothing is published, and the file is named', async () => {
+    await using bench = new Bench();
+    const source = bench.path('model');
+    cpSync(join(REPOSITORY, 'examples/micro-llama/model'), source, { recursive: true });
+    const manifest = microManifest({ output: bench.path('out'), name: 'job', calibration, source });
+    writeFileSync(bench.path('m.yaml'), manifest);
+    const args = ['run', bench.path('m.yaml'), '--workers', '1', '--state', bench.path('state')];
+    const first = bench.start(args, SLOW);
+    await first.printed(/layer\.committed/);
+    await first.kill('SIGKILL');
+    const weights = readFileSync(join(source, 'model.safetensors'));
+    weights.writeUInt16LE(weights.readUInt16LE(weights.length - 2) ^ 1, weights.length - 2);
+    writeFileSync(join(source, 'model.safetensors'), weights);
+    const second = await bench.run(args);
+    expect(second.code, second.stderr).toBe(3);
+    expect(second.stderr).toContain(join(source, 'model.safetensors'));
+    expect(second.stderr).toContain('SourceChanged');
+    expect(readdirSync(bench.path('out'))).toEqual(['.secateur']);
   });
 
   it('with another manifest for the same output: refused, with the field that differs', async () => {
