@@ -1,4 +1,4 @@
-/** What the coordinator asks of a worker, in the core's own words; api/task-messages.ts turns it into the wire's. */
+/** What the coordinator asks of a worker, in the core's own words; effects/task-messages.ts turns it into the wire's. */
 
 export type PassInput = 'memory' | 'embed' | 'snapshot';
 

@@ -6,7 +6,6 @@
 import { invariant, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
-import { taskMessage } from '../api/task-messages.ts';
 import { assembleShard } from '../assembly/assemble-shard.ts';
 import { publishCheckpoint } from '../assembly/publish.ts';
 import type { Command, CoreEvent } from '../core/events.ts';
@@ -18,6 +17,7 @@ import { type JobPaths, jobPaths } from './job-paths.ts';
 import { readIntake } from './read-intake.ts';
 import { forgiveTouched } from './source-drift.ts';
 import { dropSamples, reduceStatistics } from './statistics.ts';
+import { taskMessage } from './task-messages.ts';
 
 export interface WorkerDelivery {
   assign(worker: string, task: Task): boolean;

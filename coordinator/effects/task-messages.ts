@@ -11,8 +11,8 @@ import { committedSlots } from '../assembly/committed-layer.ts';
 import type { TaskIdentity } from '../core/events.ts';
 import type { JobIntake, JobState, LinearIntake, StagedFile, TensorSlot } from '../core/state.ts';
 import type { TaskSpec } from '../core/task.ts';
-import { CALIBRATION_FILE_NAME, type JobPaths, layerFileName, PROBE_FILE_NAME } from '../effects/job-paths.ts';
-import { loadSums } from '../effects/statistics.ts';
+import { CALIBRATION_FILE_NAME, type JobPaths, layerFileName, PROBE_FILE_NAME } from './job-paths.ts';
+import { loadSums } from './statistics.ts';
 
 export async function taskMessage(
   job: JobState,
