@@ -64,6 +64,11 @@ describe('secateur run', () => {
       pruning: { method: 'wanda', pattern: '2:4', exclude: ['mlp.down_proj'], overrides: [{ layers: 0, sparsity: 0 }] },
     });
     expect(finished.code, finished.stderr).toBe(0);
+    const provenance = JSON.parse(readFileSync(join(output, 'secateur.json'), 'utf8'));
+    // Layer 0 is kept whole by its override: nothing of it counts as pruned.
+    expect(provenance.layers.map((layer: { tensors: object }) => Object.keys(layer.tensors).length)).toEqual([
+      0, 6, 6, 6,
+    ]);
     const index = JSON.parse(readFileSync(join(output, 'model.safetensors.index.json'), 'utf8'));
     expect(new Set(Object.values(index.weight_map)).size).toBeGreaterThan(3);
     const source = (await readSafetensorsHeader(join(MODEL, 'model.safetensors'))).tensors;

@@ -26,7 +26,9 @@ describe('the tokenizer of micro-llama', () => {
   );
 });
 
-describe.skipIf(!existsSync(TINY_WINDOWS) || !existsSync(CORPUS))('the tokenizer of tiny-llama', () => {
+const hasTiny = existsSync(TINY_WINDOWS) && existsSync(CORPUS);
+
+describe.skipIf(!hasTiny)(`the tokenizer of tiny-llama${hasTiny ? '' : ' (skipped: ../shared is not there)'}`, () => {
   it('finds every reference window in the tokens of the corpus', { timeout: 60_000 }, async () => {
     const location = (await readSafetensorsHeader(TINY_WINDOWS)).tensors.get('input_ids');
     if (location === undefined) throw new Error('the fixture has input_ids');

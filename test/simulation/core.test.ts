@@ -35,6 +35,20 @@ function live(seed: number): Cluster {
   return cluster;
 }
 
+describe('hidden states that vanish without a word', () => {
+  it('are missed once, then computed again from the beginning of the stage', () => {
+    const cluster = new Cluster(4, seededRandom(1));
+    cluster.take({ type: 'coordinatorStarted' });
+    const manifest = fakeManifest({ propagate: 'pruned', stages: 1 });
+    cluster.take({ type: 'jobSubmitted', job: 'fake-1', namespace: 'default', name: 'fake', manifest });
+    cluster.attach('w1');
+    while (!cluster.commits.has(1)) cluster.advance();
+    cluster.workers.get('w1')?.held.clear();
+    expect(cluster.settle(1_000)).toBe(true);
+    expect([cluster.job.phase, cluster.inputsMissing, cluster.violations]).toEqual(['Succeeded', 1, []]);
+  });
+});
+
 describe('the core under seeded faults', () => {
   for (let block = 0; block < 25; block++) {
     it(`seeds ${block * 40}…${block * 40 + 39}: the job ends, no committed layer is computed twice, the sequence has no gap`, () => {

@@ -12,6 +12,7 @@ import { expectRefusal, temporaryFolder, validFile, writeFolder } from '../../ho
 const INDEX = 'model.safetensors.index.json';
 const EXAMPLE = fileURLToPath(new URL('../../../examples/micro-llama/model', import.meta.url));
 const SHARED_MODEL = fileURLToPath(new URL('../../../../shared/models/tiny-llama', import.meta.url));
+const hasShared = existsSync(SHARED_MODEL);
 
 const folder = temporaryFolder();
 
@@ -208,7 +209,7 @@ describe('openCheckpoint', () => {
     expect(checkpoint.warnings).toEqual([]);
   });
 
-  test.skipIf(!existsSync(SHARED_MODEL))('opens the sharded model beside the repository', async () => {
+  test.skipIf(!hasShared)(`opens the sharded model beside the repository${hasShared ? '' : ' (skipped: ../shared is not there)'}`, async () => {
     const checkpoint = await openCheckpoint(SHARED_MODEL);
     expect(checkpoint.shards).toHaveLength(4);
     const index = JSON.parse(await readFile(`${SHARED_MODEL}/${INDEX}`, 'utf8'));

@@ -89,6 +89,23 @@ describe('the loop', () => {
     await again.journal.close();
   });
 
+  it('tells nothing, and does nothing, that the journal could not take', async () => {
+    const journal = await Journal.open(folder, time.wallMs);
+    const log = new EventLog();
+    const ran: string[] = [];
+    const fatal: unknown[] = [];
+    const loop = new CoordinatorLoop(journal, log, clock);
+    await loop.start({ run: (command) => ran.push(command.kind) }, (reason) => fatal.push(reason));
+    journal.append = () => Promise.reject(new Error('no space'));
+    await expect(loop.submit(submitted('fake-1'))).rejects.toThrow('no space');
+    expect(log.jobs()).toEqual([]);
+    expect(ran).toEqual([]);
+    expect(loop.state.jobs).toEqual({});
+    expect(fatal).toHaveLength(1);
+    await loop.stop();
+    await journal.close();
+  });
+
   it('of two jobs of one name submitted in the same moment, one is taken', async () => {
     const { loop, journal } = await start();
     await Promise.all([loop.submit(submitted('fake-1')), loop.submit(submitted('fake-2'))]);

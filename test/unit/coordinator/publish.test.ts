@@ -150,6 +150,15 @@ describe('publishing', () => {
     expect(existsSync(paths.staging)).toBe(false);
   });
 
+  it('the finished checkpoint of another job is not taken for this one', async () => {
+    const { job, paths } = await committedJob(folder);
+    await assembleAll(job, paths);
+    await publishCheckpoint(job, paths, 5);
+    await expect(publishCheckpoint({ ...job, id: 'another' }, paths, 9)).rejects.toMatchObject({
+      code: 'OutputExists',
+    });
+  });
+
   it('a staging folder that is gone without a published checkpoint is an error that says so', async () => {
     const { job, paths } = await committedJob(folder);
     await assembleAll(job, paths);
