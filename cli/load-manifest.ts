@@ -2,7 +2,7 @@
 import { open } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { SecateurError } from '../shared/errors/secateur-error.ts';
-import { parseManifest } from '../shared/manifest/parse-manifest.ts';
+import { locateErrors, parseManifest } from '../shared/manifest/parse-manifest.ts';
 import { resolveLocations } from '../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../shared/manifest/schema.ts';
 
@@ -10,8 +10,22 @@ import type { Manifest } from '../shared/manifest/schema.ts';
 const READ_BYTES_MAX = 1024 * 1024 + 1;
 
 /** @throws ManifestInvalid; SourceMissing where there is no such file */
-export async function loadManifest(file: string, set: readonly string[]): Promise<Manifest> {
+async function loadManifest(file: string, set: readonly string[]): Promise<Manifest> {
   return resolveLocations(parseManifest(await readText(file), file, { set }), dirname(resolve(file)));
+}
+
+/** Does something with a manifest; mistakes that only the model or the files show get their places in the text too. */
+export async function withManifest<T>(
+  file: string,
+  set: readonly string[],
+  use: (manifest: Manifest) => Promise<T>,
+): Promise<T> {
+  const manifest = await loadManifest(file, set);
+  try {
+    return await use(manifest);
+  } catch (thrown) {
+    throw locateErrors(thrown, await readText(file), file, set);
+  }
 }
 
 async function readText(file: string): Promise<string> {

@@ -4,7 +4,7 @@ import type { PlanPreview } from '../../coordinator/effects/preview-plan.ts';
 import { EXIT } from '../../shared/errors/secateur-error.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { Connection } from '../connection.ts';
-import { loadManifest } from '../load-manifest.ts';
+import { withManifest } from '../load-manifest.ts';
 import {
   type CoordinatorOptions,
   DEFAULT_COORDINATOR,
@@ -35,9 +35,11 @@ export function addPlan(program: Command, end: EndVerb): void {
     .option('--local', 'read the inputs here, even where a coordinator is named')
     .option('--workers <n>', 'workers to plan for, when planned here', wholeNumber(1), 2);
   withOutput(withSet(withCoordinator(command))).action(async (file: string, options: PlanOptions) => {
-    const manifest = await loadManifest(file, options.set);
     const isLocal = options.local === true || options.coordinator === undefined;
-    const view = planView(isLocal ? await planHere(manifest, options.workers) : await planThere(manifest, options));
+    const preview = await withManifest(file, options.set, (manifest) =>
+      isLocal ? planHere(manifest, options.workers) : planThere(manifest, options),
+    );
+    const view = planView(preview);
     printData(options.output, view, () => renderPlan(view));
     end(EXIT.ok);
   });

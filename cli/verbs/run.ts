@@ -3,8 +3,9 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { EXIT } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import type { Manifest } from '../../shared/manifest/schema.ts';
 import { throwUnlessSucceeded } from '../follow-job.ts';
-import { loadManifest } from '../load-manifest.ts';
+import { withManifest } from '../load-manifest.ts';
 import {
   collect,
   type EndVerb,
@@ -50,8 +51,11 @@ export function addRun(program: Command, end: EndVerb): void {
   });
 }
 
-async function run(file: string, options: RunVerbOptions): Promise<number> {
-  const manifest = await loadManifest(file, options.set);
+function run(file: string, options: RunVerbOptions): Promise<number> {
+  return withManifest(file, options.set, (manifest) => runManifest(manifest, options));
+}
+
+async function runManifest(manifest: Manifest, options: RunVerbOptions): Promise<number> {
   const { runJob } = await import('../run/run-job.ts');
   const outcome = await runJob({
     manifest,

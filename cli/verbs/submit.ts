@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { EXIT } from '../../shared/errors/secateur-error.ts';
 import { connect } from '../connection.ts';
 import { followJob, throwUnlessSucceeded } from '../follow-job.ts';
-import { loadManifest } from '../load-manifest.ts';
+import { withManifest } from '../load-manifest.ts';
 import {
   type CoordinatorOptions,
   type EndVerb,
@@ -29,9 +29,8 @@ export function addSubmit(program: Command, end: EndVerb): void {
     .argument('<manifest>', 'YAML file')
     .option('--wait', 'follow the job, and end as it does');
   withOutput(withSet(withCoordinator(command))).action(async (file: string, options: SubmitOptions) => {
-    const manifest = await loadManifest(file, options.set);
     using connection = connect(options);
-    const job = await connection.submit(manifest);
+    const job = await withManifest(file, options.set, (manifest) => connection.submit(manifest));
     if (options.wait !== true) {
       printData(options.output, jobView(job), () => renderJobs([job], Date.now()));
       return end(EXIT.ok);

@@ -1,6 +1,6 @@
 /** The users' side of the API: submit, plan, look, follow, stop and go on. */
 import { randomBytes } from 'node:crypto';
-import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { toCloudEvent } from '../../shared/events/cloud-event.ts';
 import { parseManifest } from '../../shared/manifest/parse-manifest.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
@@ -18,6 +18,7 @@ import { hasEnded, type JobState, jobOf } from '../core/state.ts';
 import { checkOutputIsFree } from '../effects/claim-output.ts';
 import { jobPaths } from '../effects/job-paths.ts';
 import { previewPlan } from '../effects/preview-plan.ts';
+import { readIntake } from '../effects/read-intake.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import type { EventLog } from '../outbox/event-log.ts';
 import type { JobLogs } from './job-logs.ts';
@@ -48,6 +49,7 @@ export class JobsService {
     const { name, namespace } = manifest.metadata;
     const { loop } = this.context;
     this.refuseTwin(findTwin(loop.state, { namespace, name, manifest }), name);
+    await refuseMistakes(manifest);
     await checkOutputIsFree(jobPaths('', 'submit', locationToPath(manifest.spec.output.destination)), null);
     // A job's id is unique for ever: events of an earlier job of the same name stay told apart.
     const job = `${name}-${randomBytes(3).toString('hex')}`;
@@ -258,6 +260,18 @@ function parseSubmitted(manifestJson: string): Manifest {
     locationToPath(location);
   }
   return manifest;
+}
+
+/**
+ * Mistakes in the manifest that the model shows are told at once. Inputs that are not there are not: an earlier job of
+ * the queue may yet write them.
+ */
+async function refuseMistakes(manifest: Manifest): Promise<void> {
+  try {
+    await readIntake(manifest);
+  } catch (thrown) {
+    if (toSecateurError(thrown).code === 'ManifestInvalid') throw thrown;
+  }
 }
 
 function jobState(job: JobState, verb: string, expected: string): SecateurError {

@@ -1,12 +1,12 @@
 /** Reads a job's inputs: configuration and headers, never a tensor. */
 import { stat } from 'node:fs/promises';
-import { openCheckpoint } from '../../shared/checkpoint/open-checkpoint.ts';
+import { type Checkpoint, openCheckpoint } from '../../shared/checkpoint/open-checkpoint.ts';
 import type { TensorLocation } from '../../shared/checkpoint/tensor-location.ts';
-import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { checkSelections, selectionFor } from '../../shared/manifest/select-linears.ts';
-import { checkTensors, layerTensors } from '../../shared/models/family.ts';
+import { checkTensors, layerTensors, type ModelDescription } from '../../shared/models/family.ts';
 import { describeModel } from '../../shared/models/registry.ts';
 import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
 import type { FileIntake, JobIntake, LayerIntake, TensorSlot } from '../core/state.ts';
@@ -18,8 +18,11 @@ import type { FileIntake, JobIntake, LayerIntake, TensorSlot } from '../core/sta
 export async function readIntake(manifest: Manifest): Promise<JobIntake> {
   const { model, output, pruning } = manifest.spec;
   const sourceDirectory = locationToPath(model.source);
-  const checkpoint = await openCheckpoint(sourceDirectory);
-  const description = describeModel(checkpoint.config);
+  const [opened, calibration] = await Promise.allSettled([openCheckpoint(sourceDirectory), calibrationFiles(manifest)]);
+  if (opened.status === 'rejected' || calibration.status === 'rejected')
+    throw allOf('spec.model.source', opened, calibration);
+  const checkpoint = opened.value;
+  const description = describe(checkpoint);
   const { extra } = checkTensors(description, checkpoint.tensors);
   const shardOf = new Map(checkpoint.shards.map((shard) => [shard.path, shard.file]));
   const slot = (name: string): TensorSlot => toSlot(checkpoint.tensors.get(name) as TensorLocation, shardOf);
@@ -59,7 +62,7 @@ export async function readIntake(manifest: Manifest): Promise<JobIntake> {
       (file) => `${sourceDirectory}/${file}`,
     ),
     auxiliaryFiles: await fileSizes(checkpoint.auxiliaryFiles, (file) => `${sourceDirectory}/${file}`),
-    calibrationFiles: await calibrationFiles(manifest),
+    calibrationFiles: calibration.value,
     givenTokens: await givenTokens(manifest),
     layers,
     outside,
@@ -84,10 +87,49 @@ function toSlot(location: TensorLocation, shardOf: ReadonlyMap<string, string>):
   return { name, dtype, shape, file: shardOf.get(location.file) ?? location.file, offset, sizeBytes };
 }
 
+/** The folder belongs to the message: of a `config.json` alone nobody knows which. */
+function describe(checkpoint: Checkpoint): ModelDescription {
+  try {
+    return describeModel(checkpoint.config);
+  } catch (thrown) {
+    const { code, message, details } = toSecateurError(thrown);
+    throw new SecateurError(code, `${checkpoint.directory}/${message}`, { cause: thrown, details });
+  }
+}
+
+/** What is wrong with the checkpoint and with the calibration files, in one error. */
+function allOf(
+  sourcePath: string,
+  source: PromiseSettledResult<unknown>,
+  files: PromiseSettledResult<unknown>,
+): SecateurError {
+  const first = source.status === 'rejected' ? toSecateurError(source.reason) : null;
+  const second = files.status === 'rejected' ? toSecateurError(files.reason) : null;
+  const errors = [
+    ...(first === null ? [] : [`${sourcePath}: ${first.message}`]),
+    ...(second === null ? [] : ((second.details.errors as string[] | undefined) ?? [second.message])),
+  ];
+  const leading = (first ?? second) as SecateurError;
+  return new SecateurError(leading.code, errors.join('\n'), {
+    cause: leading,
+    details: { ...leading.details, errors },
+  });
+}
+
 async function calibrationFiles(manifest: Manifest): Promise<FileIntake[]> {
   const calibration = manifest.spec.calibration;
-  const locations = 'text' in calibration ? calibration.text : [calibration.tokens];
-  return fileSizes(locations.map(locationToPath), (path) => path);
+  const locations =
+    'text' in calibration
+      ? calibration.text.map((location, index) => ({ location, path: `spec.calibration.text[${index}]` }))
+      : [{ location: calibration.tokens, path: 'spec.calibration.tokens' }];
+  const found = await Promise.allSettled(
+    locations.map(({ location }) => fileSizes([locationToPath(location)], (path) => path)),
+  );
+  const errors = found.flatMap((result, index) =>
+    result.status === 'rejected' ? [`${locations[index]?.path}: ${toSecateurError(result.reason).message}`] : [],
+  );
+  if (errors.length > 0) throw new SecateurError('SourceMissing', errors.join('\n'), { details: { errors } });
+  return found.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
 }
 
 /** The header says how many there are; the worker that prepares the calibration checks the ids themselves. */

@@ -52,6 +52,38 @@ export function parseManifest(text: string, file: string, options: ParseManifest
   return checked.data;
 }
 
+/** A path at the beginning of a line, as showPath writes plain ones. */
+const LEADING_PATH = /^(spec(?:\.\w+|\[\d+\])+): /;
+
+/**
+ * Gives mistakes that were found later, against the model and the files, their places in the text: lines of
+ * `details.errors` that begin with a path get file, line and column, or the `--set` that is to blame.
+ *
+ * @param thrown anything; what is no SecateurError with such lines is given back as it is
+ */
+export function locateErrors(thrown: unknown, text: string, file: string, set: readonly string[]): unknown {
+  if (!(thrown instanceof SecateurError)) return thrown;
+  const { errors } = thrown.details;
+  if (!Array.isArray(errors) || !errors.some((line) => LEADING_PATH.test(line))) return thrown;
+  const yaml = readYaml(text);
+  const { applied } = isMapping(yaml.value) ? applyOverrides(yaml.value, set) : { applied: [] };
+  const lines = errors.map((line): ErrorLine => {
+    const path = LEADING_PATH.exec(line)?.[1];
+    if (path === undefined) return { position: undefined, text: line };
+    const message = line.slice(path.length + 2);
+    return errorLine({ path: parsePath(path), anchor: 'value', message }, file, yaml, applied);
+  });
+  const located = invalid(file, lines);
+  return new SecateurError(thrown.code, located.message, {
+    cause: thrown,
+    details: { ...thrown.details, ...located.details },
+  });
+}
+
+function parsePath(path: string): ManifestPath {
+  return [...path.matchAll(/\w+/g)].map(([segment]) => (/^\d+$/.test(segment) ? Number(segment) : segment));
+}
+
 function notAMapping(file: string, yaml: YamlText): ErrorLine {
   const position = yaml.positionOf([], 'value') ?? { line: 1, column: 1 };
   const expected = 'expected a manifest (a mapping with apiVersion, kind, metadata, spec)';

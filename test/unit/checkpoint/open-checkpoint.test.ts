@@ -209,12 +209,15 @@ describe('openCheckpoint', () => {
     expect(checkpoint.warnings).toEqual([]);
   });
 
-  test.skipIf(!hasShared)(`opens the sharded model beside the repository${hasShared ? '' : ' (skipped: ../shared is not there)'}`, async () => {
-    const checkpoint = await openCheckpoint(SHARED_MODEL);
-    expect(checkpoint.shards).toHaveLength(4);
-    const index = JSON.parse(await readFile(`${SHARED_MODEL}/${INDEX}`, 'utf8'));
-    expect(checkpoint.totalSizeBytes).toBe(index.metadata.total_size);
-    expect(checkpoint.tensors.size).toBe(Object.keys(index.weight_map).length);
-    expect(checkpoint.warnings).toEqual([]);
-  });
+  test.skipIf(!hasShared)(
+    `opens the sharded model beside the repository${hasShared ? '' : ' (skipped: ../shared is not there)'}`,
+    async () => {
+      const checkpoint = await openCheckpoint(SHARED_MODEL);
+      expect(checkpoint.shards).toHaveLength(4);
+      const index = JSON.parse(await readFile(`${SHARED_MODEL}/${INDEX}`, 'utf8'));
+      expect(checkpoint.totalSizeBytes).toBe(index.metadata.total_size);
+      expect(checkpoint.tensors.size).toBe(Object.keys(index.weight_map).length);
+      expect(checkpoint.warnings).toEqual([]);
+    },
+  );
 });
