@@ -7,7 +7,7 @@ import { SERVICES } from '../../shared/rpc/load-protos.ts';
 import { handleServerStream } from '../../shared/rpc/server-stream.ts';
 import { handleUnary } from '../../shared/rpc/unary.ts';
 import type { TaskIdentity } from '../core/events.ts';
-import { hasEnded, jobOf, leaseOf } from '../core/state.ts';
+import { currentLease, jobOf } from '../core/state.ts';
 import type { Effects } from '../effects/command-runner.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import { createArtifactsService } from './artifacts-service.ts';
@@ -70,10 +70,6 @@ function artifactsHandlers({ loop, effects }: ApiParts): ReturnType<typeof creat
         sourceFiles: new Set([...shards, ...auxiliaryFiles].map(({ file }) => file)),
       };
     },
-    isCurrent: ({ job: id, task, attempt, epoch }: TaskIdentity) => {
-      const job = jobOf(loop.state, id);
-      const lease = leaseOf(job, task);
-      return job !== undefined && !hasEnded(job) && lease?.attempt === attempt && lease.epoch === epoch;
-    },
+    isCurrent: (identity: TaskIdentity) => currentLease(loop.state, identity) !== undefined,
   });
 }

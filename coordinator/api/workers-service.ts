@@ -21,8 +21,7 @@ import type { WorkerMessage__Output } from '../../shared/rpc/generated/secateur/
 import { toServiceError } from '../../shared/rpc/status.ts';
 import { VERSION } from '../../shared/version.ts';
 import type { Command, CoreEvent, TaskFailure, TaskIdentity, TaskOutcome } from '../core/events.ts';
-import type { StagedFile } from '../core/state.ts';
-import { jobOf, leaseOf } from '../core/state.ts';
+import { currentLease, jobOf, type StagedFile } from '../core/state.ts';
 import { storeSamples } from '../effects/statistics.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import type { JobLogs } from './job-logs.ts';
@@ -87,11 +86,9 @@ export class WorkersService {
     session?.stream.write(message);
   }
 
-  /** @returns false when the worker has no stream now */
-  assign(worker: string, task: NonNullable<CoordinatorMessage['assign']>): boolean {
-    const session = this.sessions.get(worker);
-    session?.stream.write({ assign: task });
-    return session !== undefined;
+  /** A worker that has no stream now is not told: its next registration shows that it never got the task. */
+  assign(worker: string, task: NonNullable<CoordinatorMessage['assign']>): void {
+    this.sessions.get(worker)?.stream.write({ assign: task });
   }
 
   attach(stream: WorkerStream): void {
@@ -189,9 +186,7 @@ export class WorkersService {
   private takeStatistics(session: Session, message: SampleStatistics__Output): void {
     if (!message.identity) throw new SecateurError('ArgumentInvalid', 'SampleStatistics must carry its identity');
     const identity = identityOf(message.identity);
-    const lease = leaseOf(jobOf(this.context.loop.state, identity.job), identity.task);
-    if (lease?.worker !== session.worker || lease.attempt !== identity.attempt || lease.epoch !== identity.epoch)
-      return;
+    if (currentLease(this.context.loop.state, identity)?.worker !== session.worker) return;
     const samples = session.statistics.get(keyOf(identity)) ?? new Map<number, Uint8Array>();
     samples.set(message.sample, message.float32);
     session.statistics.set(keyOf(identity), samples);
@@ -265,7 +260,7 @@ export class WorkersService {
   /** Makes the statistics of a pass durable before its result counts. Null where the pass had none, or no longer matters. */
   private async storeStatistics(session: Session, identity: TaskIdentity): Promise<StagedFile | null> {
     const job = jobOf(this.context.loop.state, identity.job);
-    const lease = leaseOf(job, identity.task);
+    const lease = currentLease(this.context.loop.state, identity);
     if (job === undefined || lease?.spec.kind !== 'pass' || !lease.spec.statistics) return null;
     const bySample = session.statistics.get(keyOf(identity)) ?? new Map<number, Uint8Array>();
     const count = job.calibration?.samples ?? 0;

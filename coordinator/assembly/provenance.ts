@@ -1,5 +1,5 @@
 /** `secateur.json`: what was done to which bytes, with what, and what came of it. docs/provenance.md describes it. */
-import type { AssembledShard, JobState, PrunedTensor } from '../core/state.ts';
+import { type AssembledShard, countPruned, type JobState } from '../core/state.ts';
 
 const PROVENANCE_FORMAT = 'secateur.provenance/v1';
 
@@ -23,8 +23,6 @@ export interface ProvenanceParts {
 }
 
 export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
-  const tensors = job.layers.flatMap((layer) => layer.tensors);
-  const pruned = tensors.filter((tensor) => tensor.pruned);
   return {
     format: PROVENANCE_FORMAT,
     job: { id: job.id, namespace: job.namespace, name: job.name },
@@ -39,7 +37,7 @@ export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
       calibration: parts.calibrationInputs,
     },
     outputs: parts.outputs,
-    totals: totals(pruned),
+    totals: totals(job),
     layers: job.layers.map((layer, index) => ({
       layer: index,
       worker: layer.worker,
@@ -68,8 +66,7 @@ function choiceOf(job: JobState, layer: number, tensor: string): object | undefi
   return job.intake?.layers[layer]?.linears.find((linear) => linear.tensor === tensor)?.choice;
 }
 
-function totals(pruned: readonly PrunedTensor[]): object {
-  const weights = pruned.reduce((sum, tensor) => sum + tensor.elements, 0);
-  const zeros = pruned.reduce((sum, tensor) => sum + tensor.zeros, 0);
-  return { prunedTensors: pruned.length, weights, zeros, sparsity: weights === 0 ? 0 : zeros / weights };
+function totals(job: JobState): object {
+  const { tensors, weights, zeros } = countPruned(job.layers.flatMap((layer) => layer.tensors));
+  return { prunedTensors: tensors, weights, zeros, sparsity: weights === 0 ? 0 : zeros / weights };
 }

@@ -12,18 +12,14 @@ import type {
   CoordinatorState,
   JobFailure,
   JobIntake,
+  LeaseIdentity,
   PrunedTensor,
   StagedFile,
   WorkerCapabilities,
 } from './state.ts';
 import type { TaskSpec } from './task.ts';
 
-export interface TaskIdentity {
-  readonly job: string;
-  readonly task: string;
-  readonly attempt: number;
-  readonly epoch: number;
-}
+export type TaskIdentity = LeaseIdentity;
 
 export interface Holding {
   readonly job: string;
@@ -101,6 +97,8 @@ export type CoreEvent =
   | { readonly type: 'checkpointPublished'; readonly job: string; readonly files: readonly AssembledShard[] }
   | { readonly type: 'cancelRequested'; readonly job: string }
   | { readonly type: 'resumeRequested'; readonly job: string };
+
+export type EventOf<T extends CoreEvent['type']> = Extract<CoreEvent, { type: T }>;
 
 export type Command =
   | { readonly kind: 'intake'; readonly job: string }

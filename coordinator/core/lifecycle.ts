@@ -1,7 +1,7 @@
 /** A job from submission to its end, and back again: submit, intake, plan, cancel, fail, resume. */
 import { toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { JsonValue } from '../../shared/events/job-event.ts';
-import type { CoreEvent } from './events.ts';
+import type { EventOf } from './events.ts';
 import { planJob, totalWork } from './plan.ts';
 import {
   activeJob,
@@ -14,8 +14,6 @@ import {
   type LayerState,
 } from './state.ts';
 import type { Transition } from './transition.ts';
-
-type EventOf<T extends CoreEvent['type']> = Extract<CoreEvent, { type: T }>;
 
 export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
   if (jobOf(t.state, event.job) !== undefined || findTwin(t.state, event) !== undefined) return;
@@ -108,10 +106,15 @@ export function intakeSucceeded(t: Transition, event: EventOf<'intakeSucceeded'>
     return t.explain(event.job, 'Planning', 'WaitingForWorker', 'needs at least one worker; none is attached');
   }
   t.explain(event.job, next, 'Resumed', 'goes on from what is committed');
-  if (next === 'Assembling') continueAssembly(t, event.job);
-  for (const [layer, state] of job.layers.entries()) {
-    if (state.status === 'reducing') t.command({ kind: 'reduceStatistics', job: event.job, layer });
+  repeatEffects(t, event.job);
+}
+
+/** What the coordinator itself had under way for a job when it, or the job, was stopped. */
+export function repeatEffects(t: Transition, jobId: string): void {
+  for (const [layer, state] of (jobOf(t.state, jobId)?.layers ?? []).entries()) {
+    if (state.status === 'reducing') t.command({ kind: 'reduceStatistics', job: jobId, layer });
   }
+  continueAssembly(t, jobId);
 }
 
 /** Nothing is committed yet: a job whose inputs were mended begins again with them. */

@@ -1,9 +1,9 @@
 /** What workers and effects bring back. A result counts only from the worker, attempt and epoch that were leased. */
 
-import type { CoreEvent, TaskIdentity, TaskOutcome } from './events.ts';
+import type { EventOf, TaskIdentity, TaskOutcome } from './events.ts';
 import { committedCount, continueAssembly, endLeases, failJob, workTotal } from './lifecycle.ts';
 import { resolveMicrobatch } from './plan.ts';
-import { hasEnded, type JobFailure, type JobState, jobOf, type Lease, leaseOf } from './state.ts';
+import { countPruned, currentLease, type JobFailure, type JobState, jobOf, type Lease, leaseOf } from './state.ts';
 import { layerName, taskName } from './task.ts';
 import type { Transition } from './transition.ts';
 import { dropBoundaries, LOST_MAX, retryOf } from './workers.ts';
@@ -12,7 +12,6 @@ import { dropBoundaries, LOST_MAX, retryOf } from './workers.ts';
 const FAILURES_MAX = 4;
 const RETRY_BASE_MS = 500;
 
-type EventOf<T extends CoreEvent['type']> = Extract<CoreEvent, { type: T }>;
 type OutcomeOf<K extends TaskOutcome['kind']> = Extract<TaskOutcome, { kind: K }>;
 
 export function taskSucceeded(t: Transition, event: EventOf<'taskSucceeded'>): void {
@@ -40,11 +39,9 @@ export function taskSucceeded(t: Transition, event: EventOf<'taskSucceeded'>): v
 
 /** Ends the lease that a message is about; null where it is about none (stale, twice, of an ended job). */
 function takeLease(t: Transition, worker: string, identity: TaskIdentity): Lease | null {
-  const job = jobOf(t.state, identity.job);
-  const lease = leaseOf(job, identity.task);
-  if (job === undefined || lease === undefined || hasEnded(job)) return null;
-  if (lease.worker !== worker || lease.attempt !== identity.attempt || lease.epoch !== identity.epoch) return null;
-  delete t.editJob(job.id).leases[lease.task];
+  const lease = currentLease(t.state, identity);
+  if (lease === undefined || lease.worker !== worker) return null;
+  delete t.editJob(identity.job).leases[lease.task];
   return lease;
 }
 
@@ -107,9 +104,7 @@ function layerCommitted(t: Transition, jobId: string, lease: Lease, outcome: Out
     worker: lease.worker,
     pruneMs: outcome.pruneMs,
   });
-  const pruned = outcome.tensors.filter((tensor) => tensor.pruned);
-  const zeros = pruned.reduce((sum, tensor) => sum + tensor.zeros, 0);
-  const weights = pruned.reduce((sum, tensor) => sum + tensor.elements, 0);
+  const { weights, zeros } = countPruned(outcome.tensors);
   t.tell(jobId, 'layer', 'committed', {
     layer: spec.layer,
     worker: lease.worker,
@@ -212,9 +207,7 @@ export function checkpointPublished(t: Transition, event: EventOf<'checkpointPub
   if (current === undefined || current.phase !== 'Assembling') return;
   const job = t.editJob(event.job);
   job.endedMs = t.nowMs;
-  const tensors = job.layers.flatMap((layer) => layer.tensors).filter((tensor) => tensor.pruned);
-  const zeros = tensors.reduce((sum, tensor) => sum + tensor.zeros, 0);
-  const weights = tensors.reduce((sum, tensor) => sum + tensor.elements, 0);
+  const { weights, zeros } = countPruned(job.layers.flatMap((layer) => layer.tensors));
   t.tell(event.job, 'checkpoint', 'published', {
     destination: job.manifest.spec.output.destination,
     files: event.files.length,

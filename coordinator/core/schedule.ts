@@ -2,8 +2,7 @@
  * Which task each idle worker gets now. Derived from the state alone, so that a restart, a lost worker or a late
  * newcomer needs no case of its own: whatever is missing is a candidate again.
  */
-import type { JobState, LayerState, StageState, WorkerState } from './state.ts';
-import { hasEnded } from './state.ts';
+import { hasEnded, isPassLeased, type JobState, type LayerState, type StageState, type WorkerState } from './state.ts';
 import { type PassInput, type TaskSpec, taskName } from './task.ts';
 
 export interface Candidate {
@@ -43,13 +42,8 @@ function stageCandidates(job: JobState, stage: StageState, index: number): Candi
   }
   const propagatePruned = job.manifest.spec.pruning.propagate === 'pruned';
   const pass = propagatePruned ? nextPrunedPass(job, stage, index) : nextDensePass(job, stage, index);
-  if (pass !== null && !passIsLeased(job, index)) found.push({ spec: pass, worker: stage.worker });
+  if (pass !== null && !isPassLeased(job, index)) found.push({ spec: pass, worker: stage.worker });
   return found;
-}
-
-/** A stage runs one pass at a time: its hidden states are at one boundary. */
-function passIsLeased(job: JobState, stage: number): boolean {
-  return Object.values(job.leases).some((lease) => lease.spec.kind === 'pass' && lease.spec.stage === stage);
 }
 
 /**

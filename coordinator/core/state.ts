@@ -181,6 +181,14 @@ export interface LayerState {
   pruneMs: number;
 }
 
+/** Which attempt of which task, as every message about it says. */
+export interface LeaseIdentity {
+  readonly job: string;
+  readonly task: string;
+  readonly attempt: number;
+  readonly epoch: number;
+}
+
 export interface Lease {
   readonly task: string;
   readonly attempt: number;
@@ -262,6 +270,30 @@ export function workerOf(state: CoordinatorState, worker: string): WorkerState |
   return Object.hasOwn(state.workers, worker) ? state.workers[worker] : undefined;
 }
 
+/** A task's lease, whoever has it. */
 export function leaseOf(job: JobState | undefined, task: string): Lease | undefined {
   return job !== undefined && Object.hasOwn(job.leases, task) ? job.leases[task] : undefined;
+}
+
+/** The lease that a message is about; undefined for another attempt's or epoch's, of an ended job, and where there is none. */
+export function currentLease(state: CoordinatorState, identity: LeaseIdentity): Lease | undefined {
+  const job = jobOf(state, identity.job);
+  if (job === undefined || hasEnded(job)) return undefined;
+  const lease = leaseOf(job, identity.task);
+  return lease?.attempt === identity.attempt && lease.epoch === identity.epoch ? lease : undefined;
+}
+
+/** A stage runs one pass at a time: its hidden states are at one boundary. */
+export function isPassLeased(job: JobState, stage: number): boolean {
+  return Object.values(job.leases).some((lease) => lease.spec.kind === 'pass' && lease.spec.stage === stage);
+}
+
+/** Weights and zeros of the tensors that were pruned; what was only copied does not count. */
+export function countPruned(tensors: readonly PrunedTensor[]): { tensors: number; weights: number; zeros: number } {
+  const pruned = tensors.filter((tensor) => tensor.pruned);
+  return {
+    tensors: pruned.length,
+    weights: pruned.reduce((sum, tensor) => sum + tensor.elements, 0),
+    zeros: pruned.reduce((sum, tensor) => sum + tensor.zeros, 0),
+  };
 }

@@ -1,15 +1,23 @@
 /** Workers that come, go, come back, and what their going means for the tasks and the hidden states they had. */
-import type { CoreEvent, TaskIdentity } from './events.ts';
-import { failJob } from './lifecycle.ts';
-import { activeJob, hasEnded, type JobState, jobOf, type Lease, leaseOf, type RetryState, workerOf } from './state.ts';
+import type { EventOf } from './events.ts';
+import { failJob, repeatEffects } from './lifecycle.ts';
+import {
+  activeJob,
+  currentLease,
+  hasEnded,
+  isPassLeased,
+  type JobState,
+  jobOf,
+  type Lease,
+  type RetryState,
+  workerOf,
+} from './state.ts';
 import type { Transition } from './transition.ts';
 
 /** How long a worker whose stream broke may take to come back before its work is given to another. */
 export const RECONNECT_GRACE_MS = 10_000;
 /** A task whose worker vanished this often takes its workers down: the job fails rather than loop. */
 export const LOST_MAX = 8;
-
-type EventOf<T extends CoreEvent['type']> = Extract<CoreEvent, { type: T }>;
 
 /** A new process of the coordinator: a new epoch; no worker is attached yet, each gets its grace period to return. */
 export function coordinatorStarted(t: Transition): void {
@@ -20,14 +28,7 @@ export function coordinatorStarted(t: Transition): void {
   for (const job of Object.values(t.state.jobs)) {
     if (hasEnded(job)) continue;
     if (job.phase === 'Intake') t.command({ kind: 'intake', job: job.id });
-    for (const [layer, state] of job.layers.entries()) {
-      if (state.status === 'reducing') t.command({ kind: 'reduceStatistics', job: job.id, layer });
-    }
-    if (job.phase === 'Assembling' && job.plan !== null) {
-      const shard = job.assembled.length;
-      if (shard < job.plan.outputShards.length) t.command({ kind: 'assembleShard', job: job.id, shard });
-      else t.command({ kind: 'publishCheckpoint', job: job.id });
-    }
+    repeatEffects(t, job.id);
   }
 }
 
@@ -56,7 +57,7 @@ export function workerAttached(t: Transition, event: EventOf<'workerAttached'>):
 /** Sets leases and boundaries of one job to what the worker says that it has. */
 function reconcile(t: Transition, job: JobState, event: EventOf<'workerAttached'>): void {
   for (const lease of leasesOf(job, event.worker)) {
-    if (!event.tasks.some((task) => matches(job.id, lease, task))) {
+    if (!event.tasks.some((task) => currentLease(t.state, task) === lease)) {
       delete t.editJob(job.id).leases[lease.task];
     }
   }
@@ -64,20 +65,15 @@ function reconcile(t: Transition, job: JobState, event: EventOf<'workerAttached'
     if (stage.worker !== event.worker) continue;
     const held = event.holdings.find((holding) => holding.job === job.id && holding.stage === index);
     const boundary = held?.boundary ?? null;
-    if (boundary !== stage.boundary && !hasPassLease(jobOf(t.state, job.id) ?? job, index)) {
+    if (boundary !== stage.boundary && !isPassLeased(jobOf(t.state, job.id) ?? job, index)) {
       (t.editJob(job.id).stages[index] as { boundary: number | null }).boundary = boundary;
     }
   }
 }
 
-function hasPassLease(job: JobState, stage: number): boolean {
-  return Object.values(job.leases).some((lease) => lease.spec.kind === 'pass' && lease.spec.stage === stage);
-}
-
 function abortUnknownTasks(t: Transition, event: EventOf<'workerAttached'>): void {
   for (const task of event.tasks) {
-    const lease = leaseOf(jobOf(t.state, task.job), task.task);
-    if (lease === undefined || lease.worker !== event.worker || !matches(task.job, lease, task)) {
+    if (currentLease(t.state, task)?.worker !== event.worker) {
       t.command({ kind: 'abort', worker: event.worker, identity: task });
     }
   }
@@ -162,15 +158,6 @@ export function dropBoundaries(t: Transition, job: JobState, worker: string): vo
 
 function leasesOf(job: JobState, worker: string): Lease[] {
   return Object.values(job.leases).filter((lease) => lease.worker === worker);
-}
-
-function matches(job: string, lease: Lease, identity: TaskIdentity): boolean {
-  return (
-    identity.job === job &&
-    identity.task === lease.task &&
-    identity.attempt === lease.attempt &&
-    identity.epoch === lease.epoch
-  );
 }
 
 function tellWorker(

@@ -9,8 +9,7 @@ import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import { assembleShard } from '../assembly/assemble-shard.ts';
 import { publishCheckpoint } from '../assembly/publish.ts';
 import type { Command, CoreEvent } from '../core/events.ts';
-import type { JobState } from '../core/state.ts';
-import { jobOf, leaseOf } from '../core/state.ts';
+import { currentLease, type JobState, jobOf } from '../core/state.ts';
 import type { CommandRunner, CoordinatorLoop } from '../loop.ts';
 import { claimOutput } from './claim-output.ts';
 import { type JobPaths, jobPaths } from './job-paths.ts';
@@ -20,7 +19,7 @@ import { dropSamples, reduceStatistics } from './statistics.ts';
 import { taskMessage } from './task-messages.ts';
 
 export interface WorkerDelivery {
-  assign(worker: string, task: Task): boolean;
+  assign(worker: string, task: Task): void;
   deliver(command: Extract<Command, { kind: 'abort' | 'releaseJob' }>): void;
 }
 
@@ -133,8 +132,7 @@ export class Effects implements CommandRunner {
     taskMessage(job, spec, identity, this.pathsOf(job))
       .then((task) => {
         // Described while the job was cancelled, say: then there is nothing to run.
-        const lease = leaseOf(jobOf(this.loop.state, identity.job), identity.task);
-        if (lease?.attempt !== identity.attempt || lease.epoch !== identity.epoch) return;
+        if (currentLease(this.loop.state, identity) === undefined) return;
         // Without a stream now, the worker's next registration shows that it never got the task.
         this.workers.assign(worker, task);
       })
