@@ -1,7 +1,8 @@
 /** How the long-running verbs log to standard error: text for people, or one JSON object a line for log collectors. */
 import { Option } from 'commander';
 import { destination, pino, stdTimeFunctions } from 'pino';
-import { type Log, logToStandardError } from './text-log.ts';
+import type { Log } from '../shared/log.ts';
+import { logToStandardError } from './text-log.ts';
 
 export type LogFormat = 'text' | 'json';
 

@@ -1,8 +1,6 @@
 /** Log lines of the long-running verbs: time, level, message, then fields as `name=value`. */
 import { appendFileSync } from 'node:fs';
-
-export type LogLevel = 'info' | 'warn' | 'error';
-export type Log = (level: LogLevel, message: string, fields?: Record<string, unknown>) => void;
+import type { Log, LogLevel } from '../shared/log.ts';
 
 export function logLine(nowMs: number, level: LogLevel, message: string, fields: Record<string, unknown> = {}): string {
   const shown = Object.entries(fields)

@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { SecateurError, toSecateurError } from '../shared/errors/secateur-error.ts';
+import type { Log } from '../shared/log.ts';
 import { JobLogs } from './api/job-logs.ts';
 import { JobsService } from './api/jobs-service.ts';
 import { ProgressTracker } from './api/progress.ts';
@@ -19,7 +20,7 @@ export interface CoordinatorOptions {
   /** host:port; port 0 takes a free one. */
   readonly listen: string;
   readonly nats: { readonly servers: readonly string[]; readonly credentialsFile?: string } | null;
-  readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void;
+  readonly log: Log;
 }
 
 export interface RunningCoordinator {

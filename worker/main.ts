@@ -1,12 +1,11 @@
 /** Starts a worker: its agent, which starts its engine. The command line and `run` call this. */
 import { randomUUID } from 'node:crypto';
-import { Agent, type AgentOptions } from './agent/agent.ts';
+import type { Log } from '../shared/log.ts';
+import { Agent } from './agent/agent.ts';
+import type { EngineOptions } from './engine/messages.ts';
 
-export interface WorkerOptions
-  extends Pick<
-    AgentOptions,
-    'coordinator' | 'provider' | 'deviceId' | 'threads' | 'storage' | 'cacheDirectory' | 'log'
-  > {
+export interface WorkerOptions extends Omit<EngineOptions, 'failpoint' | 'slowMs'> {
+  readonly log: Log;
   /** Stable over restarts, different for every worker. */
   readonly name: string;
 }
@@ -21,9 +20,9 @@ export interface RunningWorker {
 }
 
 export function startWorker(options: WorkerOptions): RunningWorker {
-  const { name, ...rest } = options;
+  const { name, log, ...settings } = options;
   const failpoint = process.env.SECATEUR_FAILPOINT ?? null;
   const slowMs = Number(process.env.SECATEUR_SLOW_MS ?? 0);
-  const agent = new Agent({ ...rest, worker: name, incarnation: randomUUID(), failpoint, slowMs });
+  const agent = new Agent({ engine: { ...settings, failpoint, slowMs }, worker: name, incarnation: randomUUID(), log });
   return { done: agent.serve(), drain: () => agent.drain(), stop: () => agent.stop() };
 }

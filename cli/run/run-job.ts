@@ -9,7 +9,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { planJob } from '../../coordinator/core/plan.ts';
 import { checkOutputIsFree, ownerOf } from '../../coordinator/effects/claim-output.ts';
-import { jobPaths } from '../../coordinator/effects/job-paths.ts';
+import { outputPaths } from '../../coordinator/effects/job-paths.ts';
 import { readIntake } from '../../coordinator/effects/read-intake.ts';
 import { type RunningCoordinator, startCoordinator } from '../../coordinator/main.ts';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
@@ -44,7 +44,7 @@ export type RunOutcome = { readonly kind: 'ended'; readonly job: Job__Output } |
 /** @throws SecateurError of whatever cannot be begun; a job that failed is an outcome */
 export async function runJob(options: RunOptions): Promise<RunOutcome> {
   const { manifest, stateDirectory, listen, nats } = options;
-  const paths = jobPaths(stateDirectory, 'run', locationToPath(manifest.spec.output.destination));
+  const paths = outputPaths(locationToPath(manifest.spec.output.destination));
   // Before the coordinator starts: it goes on with what it knows at once.
   const claimedBy = await ownerOf(paths);
   mkdirSync(stateDirectory, { recursive: true });

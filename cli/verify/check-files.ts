@@ -1,9 +1,10 @@
 /** Which files stand in an output directory, against those that `secateur.json` lists. */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import { PROVENANCE_FILE } from '../../shared/checkpoint/provenance-name.ts';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import { checkFileName } from '../../shared/storage/file-ref.ts';
-import { PROVENANCE_FILE, type Provenance } from './provenance-file.ts';
+import type { Provenance } from './provenance-file.ts';
 
 /** Where a job that has not been published keeps its files. */
 const STAGING_FOLDER = '.secateur';

@@ -2,9 +2,9 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { PROVENANCE_FILE } from '../../shared/checkpoint/provenance-name.ts';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 
-export const PROVENANCE_FILE = 'secateur.json';
 const FORMAT = 'secateur.provenance/v1';
 /** A record of 1000 layers is about 2 MiB. */
 const SIZE_BYTES_MAX = 64 * 1024 * 1024;

@@ -27,8 +27,8 @@ import { handleServerStream } from '../../shared/rpc/server-stream.ts';
 import { checkChunk, readChunks } from '../../shared/storage/artifact-chunks.ts';
 import { checkFileName, checkStagedRef, type JobFolders, locateFile, refLabel } from '../../shared/storage/file-ref.ts';
 import { commitStagingFile, temporaryStagingPath } from '../../shared/storage/staging-file.ts';
+import { CALIBRATION_FILE_NAME } from '../../shared/storage/staging-names.ts';
 import { writeFully } from '../../shared/storage/write-fully.ts';
-import { CALIBRATION_FILE_NAME } from '../effects/job-paths.ts';
 
 /** A job's folders, and which files of its source belong to it. */
 interface ArtifactsJob extends JobFolders {

@@ -16,7 +16,7 @@ import type { WorkerStatus } from '../../shared/rpc/generated/secateur/v1/Worker
 import { findTwin } from '../core/lifecycle.ts';
 import { hasEnded, type JobState, jobOf } from '../core/state.ts';
 import { checkOutputIsFree } from '../effects/claim-output.ts';
-import { jobPaths } from '../effects/job-paths.ts';
+import { outputPaths } from '../effects/job-paths.ts';
 import { previewPlan } from '../effects/preview-plan.ts';
 import { readIntake } from '../effects/read-intake.ts';
 import type { CoordinatorLoop } from '../loop.ts';
@@ -50,7 +50,7 @@ export class JobsService {
     const { loop } = this.context;
     this.refuseTwin(findTwin(loop.state, { namespace, name, manifest }), name);
     await refuseMistakes(manifest);
-    await checkOutputIsFree(jobPaths('', 'submit', locationToPath(manifest.spec.output.destination)), null);
+    await checkOutputIsFree(outputPaths(locationToPath(manifest.spec.output.destination)), null);
     // A job's id is unique for ever: events of an earlier job of the same name stay told apart.
     const job = `${name}-${randomBytes(3).toString('hex')}`;
     await loop.submit({ type: 'jobSubmitted', job, namespace, name, manifest });

@@ -9,6 +9,7 @@
 
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { ERROR_TABLE, type ErrorCode, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import type { Log } from '../../shared/log.ts';
 import type { CoordinatorMessage } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
 import type { FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { Heartbeat__Output } from '../../shared/rpc/generated/secateur/v1/Heartbeat.ts';
@@ -39,7 +40,7 @@ export interface WorkersContext {
   readonly progress: ProgressTracker;
   /** The job's folder in the state directory. */
   readonly stateFolderOf: (job: string) => string;
-  readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void;
+  readonly log: Log;
 }
 
 export interface WorkerMemory {

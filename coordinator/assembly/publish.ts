@@ -3,23 +3,25 @@
  * publish.json; then files are renamed one by one, the one that makes the checkpoint loadable (the index, or the only
  * shard) last; then the staging folder goes. Each step may be run again after a crash, at any point.
  */
+
 import { createHash } from 'node:crypto';
 import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { PROVENANCE_FILE } from '../../shared/checkpoint/provenance-name.ts';
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import { invariant, SecateurError } from '../../shared/errors/secateur-error.ts';
 import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
 import { fsyncDirectory, writeFileAtomic } from '../../shared/storage/atomic-file.ts';
+import { CALIBRATION_FILE_NAME } from '../../shared/storage/staging-names.ts';
 import { VERSION } from '../../shared/version.ts';
 import type { AssembledShard, JobState } from '../core/state.ts';
-import { CALIBRATION_FILE_NAME, type JobPaths } from '../effects/job-paths.ts';
+import type { JobPaths } from '../effects/job-paths.ts';
 import { checkInputsUnchanged } from '../effects/source-drift.ts';
 import { loadSums } from '../effects/statistics.ts';
 import { HashedFile } from './copy-range.ts';
 import { buildProvenance, type StatisticSummary } from './provenance.ts';
 
 const INDEX_FILE = 'model.safetensors.index.json';
-const PROVENANCE_FILE = 'secateur.json';
 /** Apart from the checkpoint's own files: loaders that take every *.safetensors of a folder must not see these. */
 const EXTRAS_FOLDER = 'secateur';
 

@@ -1,6 +1,7 @@
 /** How a job is laid out: its stages, its microbatch, the shards of its output. Pure functions of manifest and inputs. */
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
+import { fiveDigits } from '../../shared/storage/staging-names.ts';
 import type { JobIntake, OutputShardPlan, Plan, StagePlan, TensorSlot } from './state.ts';
 
 /** Tokens that one forward run is filled up to: enough for full matrix speed, small enough for the activations. */
@@ -65,11 +66,10 @@ export function planOutputShards(intake: JobIntake, shardSizeBytesMax: number): 
       groups.push({ tensors: [tensor.name], sizeBytes: tensor.sizeBytes });
     }
   }
-  const total = String(groups.length).padStart(5, '0');
+  const total = fiveDigits(groups.length);
   return groups.map((group, index) => ({
     ...group,
-    file:
-      groups.length === 1 ? 'model.safetensors' : `model-${String(index + 1).padStart(5, '0')}-of-${total}.safetensors`,
+    file: groups.length === 1 ? 'model.safetensors' : `model-${fiveDigits(index + 1)}-of-${total}.safetensors`,
   }));
 }
 

@@ -1,10 +1,11 @@
 /** What workers and effects bring back. A result counts only from the worker, attempt and epoch that were leased. */
 
+import { fiveDigits } from '../../shared/storage/staging-names.ts';
 import type { EventOf, TaskIdentity, TaskOutcome } from './events.ts';
 import { committedCount, continueAssembly, endLeases, failJob, workTotal } from './lifecycle.ts';
 import { resolveMicrobatch } from './plan.ts';
 import { countPruned, currentLease, type JobFailure, type JobState, jobOf, type Lease, leaseOf } from './state.ts';
-import { layerName, taskName } from './task.ts';
+import { taskName } from './task.ts';
 import type { Transition } from './transition.ts';
 import { dropBoundaries, LOST_MAX, retryOf } from './workers.ts';
 
@@ -182,7 +183,7 @@ export function statisticsLost(t: Transition, event: EventOf<'statisticsLost'>):
   if (leaseOf(current, taskName({ kind: 'prune', stage: 0, layer: event.layer })) !== undefined) return;
   const job = t.editJob(event.job);
   Object.assign(job.layers[event.layer] as object, { status: 'pending', samplesFile: null, statisticsFile: null });
-  const name = `statistics-${layerName(event.layer)}`;
+  const name = `statistics-${fiveDigits(event.layer)}`;
   const retry = retryOf(job, name);
   retry.lost += 1;
   if (retry.lost < LOST_MAX) return;

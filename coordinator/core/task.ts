@@ -1,5 +1,7 @@
 /** What the coordinator asks of a worker, in the core's own words; effects/task-messages.ts turns it into the wire's. */
 
+import { fiveDigits } from '../../shared/storage/staging-names.ts';
+
 export type PassInput = 'memory' | 'embed' | 'snapshot';
 
 export type TaskSpec =
@@ -27,14 +29,9 @@ export function taskName(spec: TaskSpec): string {
       return `digest-${spec.shard}`;
     case 'pass': {
       const verb = spec.statistics ? (spec.hidden ? 'pass' : 'calibrate') : 'forward';
-      return `${verb}-${layerName(spec.layer)}`;
+      return `${verb}-${fiveDigits(spec.layer)}`;
     }
     case 'prune':
-      return `prune-${layerName(spec.layer)}`;
+      return `prune-${fiveDigits(spec.layer)}`;
   }
-}
-
-/** Five digits, as in the names of staged files. */
-export function layerName(layer: number): string {
-  return String(layer).padStart(5, '0');
 }

@@ -5,10 +5,11 @@
 import { randomBytes } from 'node:crypto';
 import { link, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { PROVENANCE_FILE } from '../../shared/checkpoint/provenance-name.ts';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { fsyncDirectory } from '../../shared/storage/atomic-file.ts';
 import { makeDirectory } from '../../shared/storage/make-directory.ts';
-import { type JobPaths, PROBE_FILE_NAME, STAGING_FOLDER } from './job-paths.ts';
+import { type OutputPaths, PROBE_FILE_NAME, STAGING_FOLDER } from './job-paths.ts';
 
 const DRAFT_PREFIX = '.claim-';
 
@@ -17,7 +18,7 @@ const DRAFT_PREFIX = '.claim-';
  * @throws OutputExists when the directory holds anything that is not this job's; StorageFailed when a resumed job's
  * staging folder is gone
  */
-export async function claimOutput(paths: JobPaths, job: string, isResumed = false): Promise<void> {
+export async function claimOutput(paths: OutputPaths, job: string, isResumed = false): Promise<void> {
   if ((await publishedJob(paths)) === job) return;
   await checkOutputIsFree(paths, job);
   if (isResumed && (await claimOwner(paths)) !== job) {
@@ -35,7 +36,7 @@ export async function claimOutput(paths: JobPaths, job: string, isResumed = fals
 }
 
 /** Written whole under another name, then linked: the claim appears complete, and for one job only. */
-async function takeClaim(paths: JobPaths, job: string): Promise<void> {
+async function takeClaim(paths: OutputPaths, job: string): Promise<void> {
   const draft = join(paths.staging, `${DRAFT_PREFIX}${randomBytes(6).toString('hex')}`);
   await writeFile(draft, `${JSON.stringify({ job })}\n`, { flush: true });
   try {
@@ -50,14 +51,14 @@ async function takeClaim(paths: JobPaths, job: string): Promise<void> {
 }
 
 /** The job that a directory belongs to: by its claim, or by the provenance of the finished checkpoint. */
-export async function ownerOf(paths: JobPaths): Promise<string | null> {
+export async function ownerOf(paths: OutputPaths): Promise<string | null> {
   return (await claimOwner(paths)) ?? (await publishedJob(paths));
 }
 
 /** The job whose finished checkpoint this is; null where there is none. */
-async function publishedJob(paths: JobPaths): Promise<string | null> {
+async function publishedJob(paths: OutputPaths): Promise<string | null> {
   try {
-    const provenance = JSON.parse(await readFile(join(paths.output, 'secateur.json'), 'utf8')) as {
+    const provenance = JSON.parse(await readFile(join(paths.output, PROVENANCE_FILE), 'utf8')) as {
       job?: { id?: string };
     };
     return (await claimOwner(paths)) === null ? (provenance.job?.id ?? null) : null;
@@ -67,7 +68,7 @@ async function publishedJob(paths: JobPaths): Promise<string | null> {
 }
 
 /** The check alone, for `plan`. */
-export async function checkOutputIsFree(paths: JobPaths, job: string | null): Promise<void> {
+export async function checkOutputIsFree(paths: OutputPaths, job: string | null): Promise<void> {
   let entries: string[];
   try {
     if (!(await stat(paths.output)).isDirectory()) throw outputExists(paths.output, 'it is no directory');
@@ -89,7 +90,7 @@ export async function checkOutputIsFree(paths: JobPaths, job: string | null): Pr
 }
 
 /** What a crash between the first folder and the claim leaves: a staging folder in which nobody has written anything. */
-async function isUnfinishedClaim(paths: JobPaths, entries: readonly string[]): Promise<boolean> {
+async function isUnfinishedClaim(paths: OutputPaths, entries: readonly string[]): Promise<boolean> {
   if (entries.length !== 1 || entries[0] !== STAGING_FOLDER) return false;
   const held = await readdir(paths.staging);
   if (!held.every((name) => name === 'layers' || name === PROBE_FILE_NAME || name.startsWith(DRAFT_PREFIX)))
@@ -99,7 +100,7 @@ async function isUnfinishedClaim(paths: JobPaths, entries: readonly string[]): P
 }
 
 /** The job that the staging folder names; null where there is none. */
-async function claimOwner(paths: JobPaths): Promise<string | null> {
+async function claimOwner(paths: OutputPaths): Promise<string | null> {
   try {
     const claim = JSON.parse(await readFile(paths.claim, 'utf8')) as { job?: unknown };
     return typeof claim.job === 'string' ? claim.job : null;

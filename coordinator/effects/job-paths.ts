@@ -1,10 +1,11 @@
 /** Where a job's files stand: the only place that knows the folder layout under the output and the state folder. */
 import { join } from 'node:path';
-import { layerName } from '../core/task.ts';
+import { fiveDigits } from '../../shared/storage/staging-names.ts';
 
 export const STAGING_FOLDER = '.secateur';
 
-export interface JobPaths {
+/** What a destination holds, whichever job it belongs to. */
+export interface OutputPaths {
   readonly output: string;
   /** <output>/.secateur: all that workers write. Removed when the job is published. */
   readonly staging: string;
@@ -14,39 +15,43 @@ export interface JobPaths {
   readonly publish: string;
   /** What is to be moved, frozen before the first move. */
   readonly publishList: string;
+}
+
+export interface JobPaths extends OutputPaths {
   /** In the coordinator's state folder: statistics and logs. */
   readonly state: string;
   readonly logs: string;
 }
 
-export function jobPaths(stateDirectory: string, job: string, outputDirectory: string): JobPaths {
+export function outputPaths(outputDirectory: string): OutputPaths {
   const staging = join(outputDirectory, STAGING_FOLDER);
-  const state = join(stateDirectory, 'jobs', job);
   return {
     output: outputDirectory,
     staging,
     claim: join(staging, 'job.json'),
     publish: join(staging, 'publish'),
     publishList: join(staging, 'publish.json'),
-    state,
-    logs: join(state, 'logs'),
   };
+}
+
+export function jobPaths(stateDirectory: string, job: string, outputDirectory: string): JobPaths {
+  const state = join(stateDirectory, 'jobs', job);
+  return { ...outputPaths(outputDirectory), state, logs: join(state, 'logs') };
 }
 
 /** Relative to the staging folder. */
 export function layerFileName(layer: number): string {
-  return `layers/${layerName(layer)}.safetensors`;
+  return `layers/${fiveDigits(layer)}.safetensors`;
 }
 
-export const CALIBRATION_FILE_NAME = 'calibration.safetensors';
 export const PROBE_FILE_NAME = 'probe.txt';
 
 /** Relative to the job's state folder: [samples, D] float32, as the workers sent it. */
 export function samplesFileName(layer: number): string {
-  return `statistics/${layerName(layer)}.samples.f32`;
+  return `statistics/${fiveDigits(layer)}.samples.f32`;
 }
 
 /** Relative to the job's state folder: one float64 tensor a statistic. */
 export function sumsFileName(layer: number): string {
-  return `statistics/${layerName(layer)}.safetensors`;
+  return `statistics/${fiveDigits(layer)}.safetensors`;
 }

@@ -6,7 +6,7 @@ import type { Manifest } from '../../shared/manifest/schema.ts';
 import { planJob } from '../core/plan.ts';
 import type { JobIntake, Plan } from '../core/state.ts';
 import { checkOutputIsFree } from './claim-output.ts';
-import { jobPaths } from './job-paths.ts';
+import { outputPaths } from './job-paths.ts';
 import { readIntake } from './read-intake.ts';
 
 export interface PlanPreview {
@@ -20,7 +20,7 @@ export interface PlanPreview {
 /** @throws what `readIntake` and the claim of the output would */
 export async function previewPlan(manifest: Manifest, workers: readonly string[]): Promise<PlanPreview> {
   const intake = await readIntake(manifest);
-  await checkOutputIsFree(jobPaths('', 'plan', intake.outputDirectory), null);
+  await checkOutputIsFree(outputPaths(intake.outputDirectory), null);
   return {
     plan: planJob(manifest, intake, workers.length),
     intake,

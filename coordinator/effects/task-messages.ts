@@ -1,4 +1,5 @@
 /** A core task as the message that a worker gets: names become files, offsets and settings. */
+
 import { invariant } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { FileRef } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
@@ -7,11 +8,12 @@ import type { LinearSelection } from '../../shared/rpc/generated/secateur/v1/Lin
 import type { PassInput } from '../../shared/rpc/generated/secateur/v1/PassInput.ts';
 import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import type { TensorRef } from '../../shared/rpc/generated/secateur/v1/TensorRef.ts';
+import { CALIBRATION_FILE_NAME } from '../../shared/storage/staging-names.ts';
 import { committedSlots } from '../assembly/committed-layer.ts';
 import type { TaskIdentity } from '../core/events.ts';
 import type { JobIntake, JobState, LinearIntake, StagedFile, TensorSlot } from '../core/state.ts';
 import type { TaskSpec } from '../core/task.ts';
-import { CALIBRATION_FILE_NAME, type JobPaths, layerFileName, PROBE_FILE_NAME } from './job-paths.ts';
+import { type JobPaths, layerFileName, PROBE_FILE_NAME } from './job-paths.ts';
 import { loadSums } from './statistics.ts';
 
 export async function taskMessage(

@@ -1,4 +1,5 @@
 /** Which files of a checkpoint go with the weights into the output, as they are. Pure. */
+import { PROVENANCE_FILE } from './provenance-name.ts';
 
 /**
  * Weights and training states in other formats: carried over, they would be unpruned weights beside the pruned ones,
@@ -25,10 +26,10 @@ const WEIGHT_FORMATS = [
 /** Indices of sharded weights: model.safetensors.index.json, pytorch_model.bin.index.json, ….index.fp16.json. */
 const WEIGHT_INDEX = /\.index(\.[^.]+)?\.json$/;
 
-/** The provenance of an earlier run: the output gets one of its own. */
-const PROVENANCE_FILE = 'secateur.json';
-
-/** Whether a file of that name is carried over: configuration, tokenizer, templates, licence, code, texts. */
+/**
+ * Whether a file of that name is carried over: configuration, tokenizer, templates, licence, code, texts. Not the
+ * provenance of an earlier run: the output gets one of its own.
+ */
 export function isAuxiliaryFile(name: string): boolean {
   if (name.startsWith('.') || name === PROVENANCE_FILE || WEIGHT_INDEX.test(name)) return false;
   return !isWeightFile(name);

@@ -9,6 +9,7 @@
  */
 import { rm } from 'node:fs/promises';
 import { hostname, totalmem } from 'node:os';
+import type { Log, LogLevel } from '../../shared/log.ts';
 import type { CoordinatorMessage__Output } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import type { TaskIdentity__Output } from '../../shared/rpc/generated/secateur/v1/TaskIdentity.ts';
@@ -21,10 +22,11 @@ import { EngineProcess, type EngineReady } from './engine-process.ts';
 import { residentBytes } from './resident-bytes.ts';
 import { TaskSlot } from './task-slot.ts';
 
-export interface AgentOptions extends EngineOptions {
+export interface AgentOptions {
+  readonly engine: EngineOptions;
   readonly worker: string;
   readonly incarnation: string;
-  readonly log: (level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void;
+  readonly log: Log;
 }
 
 /**
@@ -50,7 +52,7 @@ export class Agent {
 
   constructor(options: AgentOptions) {
     this.options = options;
-    this.stream = new AttachStream(options.coordinator, {
+    this.stream = new AttachStream(options.engine.coordinator, {
       register: () => this.register(),
       registered: (message) => this.registered(message.heartbeatIntervalMs, message.epoch),
       message: (message) => this.receive(message),
@@ -91,13 +93,14 @@ export class Agent {
     if (this.heartbeat !== null) clearInterval(this.heartbeat);
     this.stream.close({ draining: { leaving: true } });
     this.endEngine();
-    rm(this.options.cacheDirectory, { recursive: true, force: true }).then(this.ended.resolve, this.ended.reject);
+    rm(this.options.engine.cacheDirectory, { recursive: true, force: true }).then(
+      this.ended.resolve,
+      this.ended.reject,
+    );
   }
 
   private startEngine(): EngineProcess {
-    const { provider, deviceId, threads, coordinator, storage, cacheDirectory, failpoint, slowMs } = this.options;
-    const settings = { provider, deviceId, threads, coordinator, storage, cacheDirectory, failpoint, slowMs };
-    const engine = new EngineProcess(settings, {
+    const engine = new EngineProcess(this.options.engine, {
       message: (message) => {
         if (this.engine === engine) this.engineSaid(message);
       },
@@ -109,9 +112,13 @@ export class Agent {
     return engine;
   }
 
+  /** Every task that the coordinator gave and has not acknowledged. */
+  private slots(): TaskSlot[] {
+    return [...this.finished, ...(this.running === null ? [] : [this.running]), ...this.waiting];
+  }
+
   private register(): WorkerMessage {
-    const slots = [...this.finished, ...(this.running === null ? [] : [this.running]), ...this.waiting];
-    const { provider, threads, worker, incarnation } = this.options;
+    const { worker, incarnation, engine } = this.options;
     return {
       register: {
         worker,
@@ -119,11 +126,11 @@ export class Agent {
         version: VERSION,
         host: hostname(),
         processId: process.pid,
-        provider: this.device?.provider ?? provider,
-        threads,
+        provider: this.device?.provider ?? engine.provider,
+        threads: engine.threads,
         memoryBytes: Math.min(process.constrainedMemory() || Number.POSITIVE_INFINITY, totalmem()),
         engineVersion: this.device?.engineVersion ?? '',
-        tasks: slots.map((slot) => slot.identity),
+        tasks: this.slots().map((slot) => slot.identity),
         holdings: [...this.holdings].flatMap(([job, stages]) => stages.map((stage) => ({ job, ...stage }))),
       },
     };
@@ -131,9 +138,9 @@ export class Agent {
 
   /** Attached, or attached again: what the coordinator has not acknowledged is sent once more. */
   private registered(heartbeatIntervalMs: number, epoch: number): void {
-    this.options.log('info', `attached to ${this.options.coordinator}, epoch ${epoch}`);
+    this.options.log('info', `attached to ${this.options.engine.coordinator}, epoch ${epoch}`);
     if (this.draining) this.stream.send({ draining: { leaving: false } });
-    for (const slot of [...this.finished, ...(this.running === null ? [] : [this.running])]) {
+    for (const slot of this.slots()) {
       for (const statistics of slot.allStatistics()) this.stream.send({ statistics });
       if (slot.result !== null) this.stream.send({ result: slot.result });
     }
@@ -168,8 +175,7 @@ export class Agent {
   }
 
   private assign(task: Task__Output, identity: TaskIdentity__Output): void {
-    const known = [...this.finished, ...this.waiting, ...(this.running === null ? [] : [this.running])];
-    if (known.some((slot) => slot.is(identity))) return;
+    if (this.slots().some((slot) => slot.is(identity))) return;
     this.waiting.push(new TaskSlot(task, identity));
     this.runNext();
   }
@@ -302,7 +308,7 @@ export class Agent {
   }
 
   /** To this process's own log, and with the job to the coordinator. */
-  private log(level: 'info' | 'warn' | 'error', message: string, slot: TaskSlot | null, source = 'agent'): void {
+  private log(level: LogLevel, message: string, slot: TaskSlot | null, source = 'agent'): void {
     const { job = '', task = '', attempt } = slot?.identity ?? {};
     this.options.log(level, message, { source, ...(job === '' ? {} : { job, task, attempt }) });
     this.stream.send({ logs: { lines: [{ job, task, source, level, atMs: Date.now(), message }] } });

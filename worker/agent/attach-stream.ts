@@ -4,6 +4,7 @@
  */
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import type { Log } from '../../shared/log.ts';
 import { createClient, type ServiceClient } from '../../shared/rpc/channel.ts';
 import type { CoordinatorMessage__Output } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
 import type { Registered__Output } from '../../shared/rpc/generated/secateur/v1/Registered.ts';
@@ -25,7 +26,7 @@ export interface AttachListener {
   message(message: CoordinatorMessage__Output): void;
   /** The coordinator will not have this worker: trying again would not help. */
   refused(error: SecateurError): void;
-  log(level: 'info' | 'warn' | 'error', message: string): void;
+  readonly log: Log;
 }
 
 export class AttachStream {

@@ -3,6 +3,7 @@
  * stay in the engine; of tensors, only the statistics (a few hundred kilobytes a sample) cross.
  */
 import type { ErrorCode, ErrorDetails } from '../../shared/errors/secateur-error.ts';
+import type { LogLevel } from '../../shared/log.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import type { TaskResult } from '../../shared/rpc/generated/secateur/v1/TaskResult.ts';
 
@@ -48,4 +49,4 @@ export type FromEngine =
       readonly job: string;
       readonly holdings: readonly StageHolding[];
     }
-  | { readonly type: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string };
+  | { readonly type: 'log'; readonly level: LogLevel; readonly message: string };

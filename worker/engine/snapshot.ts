@@ -2,6 +2,7 @@
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import type { FileRef } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
+import { fiveDigits } from '../../shared/storage/staging-names.ts';
 import { withScratch } from './scratch.ts';
 import type { TaskContext } from './task-context.ts';
 
@@ -12,7 +13,7 @@ export async function writeSnapshot(
   states: Float32Array,
 ): Promise<FileRef> {
   const { files, job, model } = context;
-  const name = `snapshots/${String(boundary).padStart(5, '0')}/m${String(microbatch).padStart(5, '0')}.safetensors`;
+  const name = `snapshots/${fiveDigits(boundary)}/m${fiveDigits(microbatch)}.safetensors`;
   const shape = [states.length / (job.sequenceLength * model.hiddenSize), job.sequenceLength, model.hiddenSize];
   const data = new Uint8Array(states.buffer, states.byteOffset, states.byteLength);
   return withScratch(files, name, async (scratch) => {

@@ -3,13 +3,12 @@ import { digestFile } from '../../../shared/checkpoint/source-digest.ts';
 import { invariant } from '../../../shared/errors/secateur-error.ts';
 import type { FileRef } from '../../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { PrepareCalibrationTask__Output } from '../../../shared/rpc/generated/secateur/v1/PrepareCalibrationTask.ts';
+import { CALIBRATION_FILE_NAME } from '../../../shared/storage/staging-names.ts';
 import { prepareCalibration } from '../../calibration/prepare-calibration.ts';
 import type { TextFile } from '../../calibration/read-documents.ts';
 import type { Outcome } from '../messages.ts';
 import { withScratch } from '../scratch.ts';
 import type { TaskContext } from '../task-context.ts';
-
-const FILE_NAME = 'calibration.safetensors';
 
 export async function runCalibration(task: PrepareCalibrationTask__Output, context: TaskContext): Promise<Outcome> {
   const { files, job } = context;
@@ -30,10 +29,13 @@ export async function runCalibration(task: PrepareCalibrationTask__Output, conte
   const tokenizerDirectory = task.text
     ? await files.sourceDirectory(['tokenizer.json', 'tokenizer_config.json'])
     : job.sourceDirectory;
-  return withScratch(files, FILE_NAME, async (scratch) => {
+  return withScratch(files, CALIBRATION_FILE_NAME, async (scratch) => {
     const prepared = await prepareCalibration(spec, tokenizerDirectory, task.vocabularySize, scratch);
     const { sha256, sizeBytes } = prepared;
-    const file = await files.commit({ root: 'FILE_ROOT_STAGING', name: FILE_NAME, sizeBytes, sha256 }, scratch);
+    const file = await files.commit(
+      { root: 'FILE_ROOT_STAGING', name: CALIBRATION_FILE_NAME, sizeBytes, sha256 },
+      scratch,
+    );
     const size = { samples: prepared.samples, sequenceLength: prepared.sequenceLength };
     return { prepareCalibration: { file, ...size, inputs } };
   });
