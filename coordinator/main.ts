@@ -3,12 +3,15 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { SecateurError, toSecateurError } from '../shared/errors/secateur-error.ts';
 import type { Log } from '../shared/log.ts';
+import { SYSTEM_TIMERS } from '../shared/timers.ts';
 import { JobLogs } from './api/job-logs.ts';
 import { JobsService } from './api/jobs-service.ts';
 import { ProgressTracker } from './api/progress.ts';
 import { createApi } from './api/server.ts';
 import { WorkersService } from './api/workers-service.ts';
 import { Effects } from './effects/command-runner.ts';
+import { FileJobWork } from './effects/job-work.ts';
+import { fileStatistics } from './effects/statistics-store.ts';
 import { Journal } from './journal/journal.ts';
 import { StateLock } from './journal/state-lock.ts';
 import { CoordinatorLoop } from './loop.ts';
@@ -48,15 +51,23 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
     const stateFolderOf = (job: string): string => join(stateDirectory, 'jobs', job);
     const logs = new JobLogs((job) => join(stateFolderOf(job), 'logs'));
     const progress = new ProgressTracker();
-    const workers = new WorkersService({ loop, logs, progress, stateFolderOf, log });
+    const workers = new WorkersService({
+      loop,
+      logs,
+      progress,
+      statistics: fileStatistics(stateFolderOf),
+      timers: SYSTEM_TIMERS,
+      log,
+    });
     const onError = (thrown: unknown): void => log('error', toSecateurError(thrown).message);
-    const effects = new Effects(loop, stateDirectory, workers, onError);
+    const work = new FileJobWork(stateDirectory);
+    const effects = new Effects(loop, work, workers, onError);
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => undefined);
     await loop.start(effects, (thrown) => failed.reject(toSecateurError(thrown)));
     undo.push(() => loop.stop());
-    const jobs = new JobsService({ loop, events, logs, progress, workers });
-    const api = await createApi({ listen: options.listen, loop, jobs, workers, effects });
+    const jobs = new JobsService({ loop, events, logs, progress, workers, timers: SYSTEM_TIMERS });
+    const api = await createApi({ listen: options.listen, loop, jobs, workers, pathsOf: (job) => work.pathsOf(job) });
     undo.push(() => api.close());
     undo.push(() => workers.close());
     if (options.nats !== null) undo.push(await startOutbox(options, events));

@@ -13,6 +13,7 @@ import type { PlanResponse } from '../../shared/rpc/generated/secateur/v1/PlanRe
 import type { WatchRequest__Output } from '../../shared/rpc/generated/secateur/v1/WatchRequest.ts';
 import type { WatchResponse } from '../../shared/rpc/generated/secateur/v1/WatchResponse.ts';
 import type { WorkerStatus } from '../../shared/rpc/generated/secateur/v1/WorkerStatus.ts';
+import type { Timers } from '../../shared/timers.ts';
 import { findTwin } from '../core/lifecycle.ts';
 import { hasEnded, type JobState, jobOf } from '../core/state.ts';
 import { checkOutputIsFree } from '../effects/claim-output.ts';
@@ -32,9 +33,10 @@ const WATCH_BATCH = 256;
 export interface JobsContext {
   readonly loop: CoordinatorLoop;
   readonly events: EventLog;
-  readonly logs: JobLogs;
+  readonly logs: Pick<JobLogs, 'read' | 'follow'>;
   readonly progress: ProgressTracker;
-  readonly workers: WorkersService;
+  readonly workers: Pick<WorkersService, 'memoryOf'>;
+  readonly timers: Timers;
 }
 
 export class JobsService {
@@ -134,8 +136,8 @@ export class JobsService {
         const job = jobOf(loop.state, id) as JobState;
         if (hasEnded(job) && cursor >= job.eventSequence) return;
         if (batch.length === WATCH_BATCH) continue;
-        yield { progress: this.context.progress.of(job, Date.now()) };
-        await Promise.race([wake.promise, pause(PROGRESS_INTERVAL_MS, signal)]);
+        yield { progress: this.context.progress.of(job, this.context.timers.now()) };
+        await Promise.race([wake.promise, this.pause(PROGRESS_INTERVAL_MS, signal)]);
         wake = Promise.withResolvers<void>();
       }
     } finally {
@@ -156,7 +158,7 @@ export class JobsService {
       while (request.follow && !signal.aborted) {
         while (fresh.length > 0) yield fresh.shift() as LogsResponse;
         if (hasEnded(jobOf(loop.state, id) as JobState)) return;
-        await pause(PROGRESS_INTERVAL_MS, signal);
+        await this.pause(PROGRESS_INTERVAL_MS, signal);
       }
     } finally {
       unfollow();
@@ -205,6 +207,18 @@ export class JobsService {
     );
   }
 
+  private pause(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        timer.clear();
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = this.context.timers.setTimeout(done, ms);
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+
   private describe(job: JobState): Job {
     return {
       id: job.id,
@@ -219,7 +233,7 @@ export class JobsService {
       destination: job.manifest.spec.output.destination,
       manifestJson: JSON.stringify(job.manifest),
       planJson: job.plan === null ? '' : JSON.stringify(job.plan),
-      progress: this.context.progress.of(job, Date.now()),
+      progress: this.context.progress.of(job, this.context.timers.now()),
       failure:
         job.failure === null
           ? null
@@ -280,16 +294,4 @@ function jobState(job: JobState, verb: string, expected: string): SecateurError 
     `cannot ${verb} job ${job.id}: expected ${expected}; it is ${job.phase} (${job.reason})`,
     { details: { job: job.id, phase: job.phase } },
   );
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done, { once: true });
-  });
 }

@@ -6,8 +6,6 @@
  *  2. A result is acknowledged after the journal has it, and not before.
  *  3. One live stream a worker name: a second process under a name in use is refused.
  */
-
-import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { ERROR_TABLE, type ErrorCode, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { Log } from '../../shared/log.ts';
 import type { CoordinatorMessage } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
@@ -19,27 +17,26 @@ import type { SampleStatistics__Output } from '../../shared/rpc/generated/secate
 import type { TaskError__Output } from '../../shared/rpc/generated/secateur/v1/TaskError.ts';
 import type { TaskResult__Output } from '../../shared/rpc/generated/secateur/v1/TaskResult.ts';
 import type { WorkerMessage__Output } from '../../shared/rpc/generated/secateur/v1/WorkerMessage.ts';
-import { toServiceError } from '../../shared/rpc/status.ts';
+import type { Timer, Timers } from '../../shared/timers.ts';
 import { VERSION } from '../../shared/version.ts';
 import type { Command, CoreEvent, TaskFailure, TaskIdentity, TaskOutcome } from '../core/events.ts';
 import { currentLease, jobOf, type StagedFile } from '../core/state.ts';
-import { storeSamples } from '../effects/statistics.ts';
+import type { StatisticsStore } from '../effects/statistics-store.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import type { JobLogs } from './job-logs.ts';
 import type { ProgressTracker } from './progress.ts';
+import type { WorkerStream } from './worker-stream.ts';
 
 const HEARTBEAT_INTERVAL_MS = 1_000;
 /** Without a word for this long a stream counts as broken: with the grace period, a dead worker is replaced within 20 s. */
 const SILENCE_MAX_MS = 8_000;
 
-export type WorkerStream = ServerDuplexStream<WorkerMessage__Output, CoordinatorMessage>;
-
 export interface WorkersContext {
   readonly loop: CoordinatorLoop;
-  readonly logs: JobLogs;
+  readonly logs: Pick<JobLogs, 'append'>;
   readonly progress: ProgressTracker;
-  /** The job's folder in the state directory. */
-  readonly stateFolderOf: (job: string) => string;
+  readonly statistics: StatisticsStore;
+  readonly timers: Timers;
   readonly log: Log;
 }
 
@@ -62,15 +59,15 @@ interface Session {
 export class WorkersService {
   private readonly context: WorkersContext;
   private readonly sessions = new Map<string, Session>();
-  private readonly watchdog: NodeJS.Timeout;
+  private readonly watchdog: Timer;
 
   constructor(context: WorkersContext) {
     this.context = context;
-    this.watchdog = setInterval(() => this.endSilentSessions(), HEARTBEAT_INTERVAL_MS);
+    this.watchdog = context.timers.setInterval(() => this.endSilentSessions(), HEARTBEAT_INTERVAL_MS);
   }
 
   close(): void {
-    clearInterval(this.watchdog);
+    this.watchdog.clear();
     for (const session of this.sessions.values()) session.stream.end();
   }
 
@@ -97,7 +94,7 @@ export class WorkersService {
     // Messages of one worker are taken one after the other: a result waits for the statistics before it.
     let turn: Promise<void> = Promise.resolve();
     stream.on('data', (message: WorkerMessage__Output) => {
-      if (session !== null) session.heardMs = Date.now();
+      if (session !== null) session.heardMs = this.context.timers.monotonicMs();
       turn = turn
         .then(async () => {
           if (session === null) session = await this.register(stream, message);
@@ -136,7 +133,7 @@ export class WorkersService {
       stream,
       statistics: new Map(),
       memory: { residentBytes: 0, engineResidentBytes: 0 },
-      heardMs: Date.now(),
+      heardMs: this.context.timers.monotonicMs(),
       leaving: false,
     };
     this.sessions.set(worker, session);
@@ -273,7 +270,7 @@ export class WorkersService {
         `task ${identity.task}: the statistics of sample ${missing} did not come before its result`,
       );
     }
-    return storeSamples(this.context.stateFolderOf(identity.job), lease.spec.layer, samples as Uint8Array[]);
+    return this.context.statistics.store(identity.job, lease.spec.layer, samples as Uint8Array[]);
   }
 
   /** A message that cannot be taken ends the stream with the reason; the worker comes back with all that it has. */
@@ -283,7 +280,7 @@ export class WorkersService {
       worker: session?.worker,
       code: error.code,
     });
-    stream.emit('error', toServiceError(error));
+    stream.fail(error);
   }
 
   private async detach(session: Session): Promise<void> {
@@ -295,7 +292,7 @@ export class WorkersService {
   }
 
   private endSilentSessions(): void {
-    const nowMs = Date.now();
+    const nowMs = this.context.timers.monotonicMs();
     for (const session of this.sessions.values()) {
       if (nowMs - session.heardMs < SILENCE_MAX_MS) continue;
       const error = new SecateurError(

@@ -7,25 +7,40 @@
  *  3. The engine's end is a result (`EngineCrashed`), never the agent's end.
  *  4. `holdings` is what the engine last said that it holds; an engine that has ended holds nothing.
  */
-import { rm } from 'node:fs/promises';
-import { hostname, totalmem } from 'node:os';
 import type { Log, LogLevel } from '../../shared/log.ts';
 import type { CoordinatorMessage__Output } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import type { TaskIdentity__Output } from '../../shared/rpc/generated/secateur/v1/TaskIdentity.ts';
 import type { TaskResult } from '../../shared/rpc/generated/secateur/v1/TaskResult.ts';
 import type { WorkerMessage } from '../../shared/rpc/generated/secateur/v1/WorkerMessage.ts';
+import type { Timer, Timers } from '../../shared/timers.ts';
 import { VERSION } from '../../shared/version.ts';
-import type { EngineOptions, FromEngine, StageHolding } from '../engine/messages.ts';
-import { AttachStream } from './attach-stream.ts';
-import { EngineProcess, type EngineReady } from './engine-process.ts';
-import { residentBytes } from './resident-bytes.ts';
+import type { FromEngine, StageHolding } from '../engine/messages.ts';
+import { AttachStream, type AttachTransport } from './attach-stream.ts';
+import type { Engine, EngineReady, StartEngine } from './engine.ts';
 import { TaskSlot } from './task-slot.ts';
 
+/** The process and machine that a worker runs on. */
+export interface WorkerHost {
+  readonly name: string;
+  readonly processId: number;
+  readonly memoryBytes: number;
+  /** Of another process; of this one where it is not given. */
+  residentBytes(processId?: number): number;
+}
+
 export interface AgentOptions {
-  readonly engine: EngineOptions;
   readonly worker: string;
   readonly incarnation: string;
+  readonly threads: number;
+  readonly host: WorkerHost;
+  readonly startEngine: StartEngine;
+  readonly transport: AttachTransport;
+  /** Removes what the worker kept on its disk; called once, when it leaves. */
+  readonly removeCache: () => Promise<void>;
+  readonly timers: Timers;
+  /** In [0, 1). */
+  readonly random: () => number;
   readonly log: Log;
 }
 
@@ -38,13 +53,13 @@ const ENGINE_SILENCE_MAX_MS = 15 * 60_000;
 export class Agent {
   private readonly options: AgentOptions;
   private readonly stream: AttachStream;
-  private engine: EngineProcess | null = null;
+  private engine: Engine | null = null;
   private device: EngineReady | null = null;
   private running: TaskSlot | null = null;
   private readonly finished: TaskSlot[] = [];
   private readonly waiting: TaskSlot[] = [];
   private readonly holdings = new Map<string, readonly StageHolding[]>();
-  private heartbeat: NodeJS.Timeout | null = null;
+  private heartbeat: Timer | null = null;
   private draining = false;
   /** When the engine last said something. */
   private heardMs = 0;
@@ -52,7 +67,7 @@ export class Agent {
 
   constructor(options: AgentOptions) {
     this.options = options;
-    this.stream = new AttachStream(options.engine.coordinator, {
+    this.stream = new AttachStream(options, {
       register: () => this.register(),
       registered: (message) => this.registered(message.heartbeatIntervalMs, message.epoch),
       message: (message) => this.receive(message),
@@ -90,17 +105,14 @@ export class Agent {
   }
 
   private leave(): void {
-    if (this.heartbeat !== null) clearInterval(this.heartbeat);
+    this.heartbeat?.clear();
     this.stream.close({ draining: { leaving: true } });
     this.endEngine();
-    rm(this.options.engine.cacheDirectory, { recursive: true, force: true }).then(
-      this.ended.resolve,
-      this.ended.reject,
-    );
+    this.options.removeCache().then(this.ended.resolve, this.ended.reject);
   }
 
-  private startEngine(): EngineProcess {
-    const engine = new EngineProcess(this.options.engine, {
+  private startEngine(): Engine {
+    const engine = this.options.startEngine({
       message: (message) => {
         if (this.engine === engine) this.engineSaid(message);
       },
@@ -118,17 +130,17 @@ export class Agent {
   }
 
   private register(): WorkerMessage {
-    const { worker, incarnation, engine } = this.options;
+    const { worker, incarnation, threads, host } = this.options;
     return {
       register: {
         worker,
         incarnation,
         version: VERSION,
-        host: hostname(),
-        processId: process.pid,
-        provider: this.device?.provider ?? engine.provider,
-        threads: engine.threads,
-        memoryBytes: Math.min(process.constrainedMemory() || Number.POSITIVE_INFINITY, totalmem()),
+        host: host.name,
+        processId: host.processId,
+        provider: this.device?.provider ?? '',
+        threads,
+        memoryBytes: host.memoryBytes,
         engineVersion: this.device?.engineVersion ?? '',
         tasks: this.slots().map((slot) => slot.identity),
         holdings: [...this.holdings].flatMap(([job, stages]) => stages.map((stage) => ({ job, ...stage }))),
@@ -138,18 +150,19 @@ export class Agent {
 
   /** Attached, or attached again: what the coordinator has not acknowledged is sent once more. */
   private registered(heartbeatIntervalMs: number, epoch: number): void {
-    this.options.log('info', `attached to ${this.options.engine.coordinator}, epoch ${epoch}`);
+    this.options.log('info', `attached to ${this.options.transport.address}, epoch ${epoch}`);
     if (this.draining) this.stream.send({ draining: { leaving: false } });
     for (const slot of this.slots()) {
       for (const statistics of slot.allStatistics()) this.stream.send({ statistics });
       if (slot.result !== null) this.stream.send({ result: slot.result });
     }
-    if (this.heartbeat !== null) clearInterval(this.heartbeat);
-    this.heartbeat = setInterval(() => this.sendHeartbeat(), heartbeatIntervalMs);
+    this.heartbeat?.clear();
+    this.heartbeat = this.options.timers.setInterval(() => this.sendHeartbeat(), heartbeatIntervalMs);
   }
 
   private sendHeartbeat(): void {
-    if (this.running !== null && performance.now() - this.heardMs > ENGINE_SILENCE_MAX_MS) {
+    const { host } = this.options;
+    if (this.running !== null && this.options.timers.monotonicMs() - this.heardMs > ENGINE_SILENCE_MAX_MS) {
       this.log(
         'error',
         `the engine said nothing for ${ENGINE_SILENCE_MAX_MS / 60_000} minutes: it is ended`,
@@ -161,8 +174,8 @@ export class Agent {
     this.stream.send({
       heartbeat: {
         tasks: this.running === null ? [] : [this.running.report()],
-        residentBytes: process.memoryUsage.rss(),
-        engineResidentBytes: enginePid === undefined ? 0 : residentBytes(enginePid),
+        residentBytes: host.residentBytes(),
+        engineResidentBytes: enginePid === undefined ? 0 : host.residentBytes(enginePid),
       },
     });
   }
@@ -192,7 +205,7 @@ export class Agent {
     }
     this.log('info', `begins ${slot.identity.task}, attempt ${slot.identity.attempt}`, slot);
     const engine = this.engine ?? this.startEngine();
-    this.heardMs = performance.now();
+    this.heardMs = this.options.timers.monotonicMs();
     engine.run(slot.task);
   }
 
@@ -233,7 +246,7 @@ export class Agent {
   }
 
   private engineSaid(message: FromEngine): void {
-    this.heardMs = performance.now();
+    this.heardMs = this.options.timers.monotonicMs();
     const slot = this.running;
     switch (message.type) {
       case 'log':
@@ -311,6 +324,6 @@ export class Agent {
   private log(level: LogLevel, message: string, slot: TaskSlot | null, source = 'agent'): void {
     const { job = '', task = '', attempt } = slot?.identity ?? {};
     this.options.log(level, message, { source, ...(job === '' ? {} : { job, task, attempt }) });
-    this.stream.send({ logs: { lines: [{ job, task, source, level, atMs: Date.now(), message }] } });
+    this.stream.send({ logs: { lines: [{ job, task, source, level, atMs: this.options.timers.now(), message }] } });
   }
 }
