@@ -4,7 +4,7 @@ import type { Log } from '../shared/log.ts';
 import { Agent } from './agent/agent.ts';
 import type { EngineOptions } from './engine/messages.ts';
 
-export interface WorkerOptions extends Omit<EngineOptions, 'failpoint' | 'slowMs'> {
+export interface WorkerOptions extends EngineOptions {
   readonly log: Log;
   /** Stable over restarts, different for every worker. */
   readonly name: string;
@@ -21,8 +21,6 @@ export interface RunningWorker {
 
 export function startWorker(options: WorkerOptions): RunningWorker {
   const { name, log, ...settings } = options;
-  const failpoint = process.env.SECATEUR_FAILPOINT ?? null;
-  const slowMs = Number(process.env.SECATEUR_SLOW_MS ?? 0);
-  const agent = new Agent({ engine: { ...settings, failpoint, slowMs }, worker: name, incarnation: randomUUID(), log });
+  const agent = new Agent({ engine: settings, worker: name, incarnation: randomUUID(), log });
   return { done: agent.serve(), drain: () => agent.drain(), stop: () => agent.stop() };
 }

@@ -9,6 +9,7 @@
 
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { ERROR_TABLE, type ErrorCode, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { reach } from '../../shared/failpoint.ts';
 import type { Log } from '../../shared/log.ts';
 import type { CoordinatorMessage } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
 import type { FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
@@ -214,6 +215,7 @@ export class WorkersService {
       await loop.submit(await this.successOf(session, result, identity));
     }
     session.statistics.delete(keyOf(identity));
+    reach('coordinator.result-journaled');
     session.stream.write({ acknowledge: identity });
   }
 

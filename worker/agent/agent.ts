@@ -9,6 +9,7 @@
  */
 import { rm } from 'node:fs/promises';
 import { hostname, totalmem } from 'node:os';
+import { reach } from '../../shared/failpoint.ts';
 import type { Log, LogLevel } from '../../shared/log.ts';
 import type { CoordinatorMessage__Output } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
@@ -175,6 +176,7 @@ export class Agent {
   }
 
   private assign(task: Task__Output, identity: TaskIdentity__Output): void {
+    reach('agent.task-received');
     if (this.slots().some((slot) => slot.is(identity))) return;
     this.waiting.push(new TaskSlot(task, identity));
     this.runNext();
@@ -210,6 +212,7 @@ export class Agent {
   }
 
   private acknowledge(identity: TaskIdentity__Output): void {
+    reach('agent.result-acknowledged');
     const position = this.finished.findIndex((slot) => slot.is(identity));
     if (position >= 0) this.finished.splice(position, 1);
     this.leaveWhenDone();
@@ -302,7 +305,9 @@ export class Agent {
     this.running = null;
     slot.result = { identity: slot.identity, ...result };
     this.finished.push(slot);
+    reach('agent.result-made');
     this.stream.send({ result: slot.result });
+    reach('agent.result-sent');
     this.log('info', `ended ${slot.identity.task}`, slot);
     this.runNext();
   }
