@@ -10,7 +10,7 @@ import { grpcTransport } from './agent/grpc-transport.ts';
 import { residentBytes } from './agent/resident-bytes.ts';
 import type { EngineOptions } from './engine/messages.ts';
 
-export interface WorkerOptions extends Omit<EngineOptions, 'failpoint' | 'slowMs'> {
+export interface WorkerOptions extends EngineOptions {
   readonly log: Log;
   /** Stable over restarts, different for every worker. */
   readonly name: string;
@@ -27,14 +27,12 @@ export interface RunningWorker {
 
 export function startWorker(options: WorkerOptions): RunningWorker {
   const { name, log, ...settings } = options;
-  const failpoint = process.env.SECATEUR_FAILPOINT ?? null;
-  const slowMs = Number(process.env.SECATEUR_SLOW_MS ?? 0);
   const agent = new Agent({
     worker: name,
     incarnation: randomUUID(),
     threads: settings.threads,
     host: thisHost(),
-    startEngine: (listener) => new EngineProcess({ ...settings, failpoint, slowMs }, listener),
+    startEngine: (listener) => new EngineProcess(settings, listener),
     transport: grpcTransport(settings.coordinator),
     removeCache: () => rm(settings.cacheDirectory, { recursive: true, force: true }),
     timers: SYSTEM_TIMERS,

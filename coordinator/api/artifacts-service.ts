@@ -14,6 +14,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, rm, statfs } from 'node:fs/promises';
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { reach } from '../../shared/failpoint.ts';
 import { handleClientStream } from '../../shared/rpc/client-stream.ts';
 import type { ArtifactChunk } from '../../shared/rpc/generated/secateur/v1/ArtifactChunk.ts';
 import type { ArtifactsHandlers } from '../../shared/rpc/generated/secateur/v1/Artifacts.ts';
@@ -110,6 +111,7 @@ async function writeFile(
       });
     }
     checkCurrent(context, identity);
+    reach('coordinator.upload-received');
     await commitStagingFile(temporary, job.stagingDirectory, name);
   } catch (thrown) {
     await rm(temporary, { force: true });
@@ -135,6 +137,7 @@ async function receive(
       const data = checkChunk(chunk, position, sizeBytes, label);
       digest.update(data);
       await writeFully(handle, data, position);
+      reach('coordinator.upload-received-part');
       position += data.length;
     }
     if (position !== sizeBytes) {

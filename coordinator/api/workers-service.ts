@@ -7,6 +7,7 @@
  *  3. One live stream a worker name: a second process under a name in use is refused.
  */
 import { ERROR_TABLE, type ErrorCode, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { reach } from '../../shared/failpoint.ts';
 import type { Log } from '../../shared/log.ts';
 import type { CoordinatorMessage } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
 import type { FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
@@ -211,6 +212,7 @@ export class WorkersService {
       await loop.submit(await this.successOf(session, result, identity));
     }
     session.statistics.delete(keyOf(identity));
+    reach('coordinator.result-journaled');
     session.stream.write({ acknowledge: identity });
   }
 

@@ -10,6 +10,7 @@ import { dirname, join } from 'node:path';
 import { PROVENANCE_FILE } from '../../shared/checkpoint/provenance-name.ts';
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import { invariant, SecateurError } from '../../shared/errors/secateur-error.ts';
+import { reach } from '../../shared/failpoint.ts';
 import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
 import { fsyncDirectory, writeFileAtomic } from '../../shared/storage/atomic-file.ts';
 import { CALIBRATION_FILE_NAME } from '../../shared/storage/staging-names.ts';
@@ -44,9 +45,12 @@ export async function publishCheckpoint(
   for (const { file } of list.files) {
     // What makes the checkpoint loadable must not be there, after a power cut, without the rest.
     if (file === last) await fsyncFolders(paths);
+    if (file === last) reach('coordinator.publish-unindexed');
     await moveIntoPlace(file, paths);
+    reach('coordinator.publish-moved');
   }
   await fsyncFolders(paths);
+  reach('coordinator.publish-indexed');
   await removeStaging(paths);
   return list.files;
 }
@@ -59,9 +63,11 @@ export async function publishCheckpoint(
 async function removeStaging(paths: JobPaths): Promise<void> {
   await rm(paths.claim, { force: true });
   await fsyncDirectory(paths.staging);
+  reach('coordinator.publish-unclaimed');
   try {
     await rm(paths.staging, { recursive: true, force: true });
     await fsyncDirectory(paths.output);
+    reach('coordinator.publish-cleared');
   } catch (thrown) {
     process.emitWarning(
       `${paths.staging} could not be removed: ${(thrown as Error).message}. Nothing needs it: remove it by hand.`,
@@ -140,7 +146,9 @@ async function prepare(job: JobState, paths: JobPaths, nowMs: number): Promise<P
   const last = index[0] ?? (job.assembled[0] as AssembledShard);
   const files = [...outputs.filter((file) => file !== last), provenanceFile, last];
   const list: PublishList = { job: job.id, files };
+  reach('coordinator.publish-prepared');
   await writeFileAtomic(paths.publishList, [Buffer.from(JSON.stringify(list))]);
+  reach('coordinator.publish-listed');
   return list;
 }
 

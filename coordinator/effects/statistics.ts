@@ -7,6 +7,7 @@ import { mkdir, open, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { reach } from '../../shared/failpoint.ts';
 import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
 import { readTensorBytes } from '../../shared/safetensors/read-tensor.ts';
 import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
@@ -31,6 +32,7 @@ export async function storeSamples(
   const file = join(stateDirectory, name);
   await mkdir(dirname(file), { recursive: true });
   await writeFileAtomic(file, samples);
+  reach('coordinator.samples-stored');
   const hash = createHash('sha256');
   let sizeBytes = 0;
   for (const sample of samples) {
@@ -72,12 +74,14 @@ export async function reduceStatistics(
   const name = sumsFileName(layer);
   const file = join(stateDirectory, name);
   await writeSafetensorsFile(file, tensors);
+  reach('coordinator.sums-reduced');
   return { name, ...(await digestFile(file)) };
 }
 
 /** Once the sums are in the journal, nobody needs the samples any more. */
 export async function dropSamples(stateDirectory: string, layer: number): Promise<void> {
   await rm(join(stateDirectory, samplesFileName(layer)), { force: true });
+  reach('coordinator.samples-dropped');
 }
 
 async function addSamples(file: string, width: number, expected: StagedFile): Promise<Float64Array | null> {

@@ -12,6 +12,7 @@ import { constants, type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { reach } from '../../shared/failpoint.ts';
 import { fsyncDirectory } from '../../shared/storage/atomic-file.ts';
 import { writeFully } from '../../shared/storage/write-fully.ts';
 import type { CoreEvent } from '../core/events.ts';
@@ -95,8 +96,11 @@ export class Journal {
 
   /** Writes at the known end, so that a failed write that is tried again leaves no half a line in the middle. */
   private async write(bytes: Buffer): Promise<void> {
+    reach('coordinator.journal-unwritten');
     await writeFully(this.handle, bytes, this.sizeBytes);
+    reach('coordinator.journal-unsynced');
     await this.handle.datasync();
+    reach('coordinator.journal-synced');
     this.sizeBytes += bytes.length;
   }
 }

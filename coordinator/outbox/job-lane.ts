@@ -15,6 +15,7 @@
 import { invariant, SecateurError } from '../../shared/errors/secateur-error.ts';
 import { eventId, natsJobFilter, natsSubject } from '../../shared/events/cloud-event.ts';
 import type { JobEvent } from '../../shared/events/job-event.ts';
+import { reach } from '../../shared/failpoint.ts';
 import type { EventLog } from './event-log.ts';
 import { type EventStream, type StreamMessage, type StreamState, subjectsCover } from './event-stream.ts';
 
@@ -105,6 +106,7 @@ export class JobLane {
     if (expected === undefined) return false;
     const outcome = await this.#stream.append(event, expected);
     if (outcome.kind === 'moved') return false;
+    reach('coordinator.event-published');
     this.#cursors.set(this.#job, { sequence: event.sequence, streamSequence: outcome.streamSequence });
     if (outcome.kind === 'stored') this.#newestOnSubject.set(natsSubject(event), outcome.streamSequence);
     else this.#newestOnSubject.clear();

@@ -7,12 +7,12 @@ import { Bench, digestTree, microManifest, REPOSITORY, type SecateurProcess } fr
 
 /** Failpoints of the engine, each in the middle of something that must not be left half done. */
 const ENGINE_FAILPOINTS = [
-  'pass-microbatch:7',
-  'pass-computed',
-  'linear-pruned:3',
-  'layer-written',
-  'layer-committed:2',
-  'snapshot-written',
+  'engine.pass-microbatch:7',
+  'engine.pass-computed',
+  'engine.linear-pruned:3',
+  'engine.layer-written',
+  'engine.layer-committed:2',
+  'engine.snapshot-written',
 ];
 
 const TOKENS = join(REPOSITORY, 'test/golden/fixtures/micro/calibration.safetensors');

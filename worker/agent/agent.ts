@@ -7,6 +7,7 @@
  *  3. The engine's end is a result (`EngineCrashed`), never the agent's end.
  *  4. `holdings` is what the engine last said that it holds; an engine that has ended holds nothing.
  */
+import { reach } from '../../shared/failpoint.ts';
 import type { Log, LogLevel } from '../../shared/log.ts';
 import type { CoordinatorMessage__Output } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
@@ -188,6 +189,7 @@ export class Agent {
   }
 
   private assign(task: Task__Output, identity: TaskIdentity__Output): void {
+    reach('agent.task-received');
     if (this.slots().some((slot) => slot.is(identity))) return;
     this.waiting.push(new TaskSlot(task, identity));
     this.runNext();
@@ -223,6 +225,7 @@ export class Agent {
   }
 
   private acknowledge(identity: TaskIdentity__Output): void {
+    reach('agent.result-acknowledged');
     const position = this.finished.findIndex((slot) => slot.is(identity));
     if (position >= 0) this.finished.splice(position, 1);
     this.leaveWhenDone();
@@ -315,7 +318,9 @@ export class Agent {
     this.running = null;
     slot.result = { identity: slot.identity, ...result };
     this.finished.push(slot);
+    reach('agent.result-made');
     this.stream.send({ result: slot.result });
+    reach('agent.result-sent');
     this.log('info', `ended ${slot.identity.task}`, slot);
     this.runNext();
   }

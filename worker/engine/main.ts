@@ -4,6 +4,7 @@
  */
 import { createRequire } from 'node:module';
 import { toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { reach } from '../../shared/failpoint.ts';
 import type { ModelDescription } from '../../shared/models/family.ts';
 import type { FileRef } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { JobContext__Output } from '../../shared/rpc/generated/secateur/v1/JobContext.ts';
@@ -11,7 +12,6 @@ import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.t
 import { chooseJobFiles } from '../../shared/storage/choose-job-files.ts';
 import type { JobFiles } from '../../shared/storage/job-files.ts';
 import { KernelPool } from '../kernels/kernel-pool.ts';
-import { Failpoints } from './failpoint.ts';
 import { HiddenStore } from './hidden-store.ts';
 import type { EngineOptions, FromEngine, Outcome, ToEngine } from './messages.ts';
 import { probeProvider } from './session.ts';
@@ -27,7 +27,6 @@ const PROGRESS_INTERVAL_MS = 250;
 class Engine {
   private readonly options: EngineOptions;
   private readonly provider: 'cpu' | 'cuda';
-  private readonly failpoints: Failpoints;
   private readonly hidden = new HiddenStore();
   private job: { readonly id: string; readonly files: JobFiles } | null = null;
   private pool: Promise<KernelPool> | null = null;
@@ -35,12 +34,12 @@ class Engine {
   constructor(options: EngineOptions, provider: 'cpu' | 'cuda') {
     this.options = options;
     this.provider = provider;
-    this.failpoints = new Failpoints(options.failpoint, options.slowMs);
   }
 
   async run(task: Task__Output): Promise<void> {
     const job = task.identity?.job ?? '';
     try {
+      reach('engine.task-begun');
       const outcome = await this.dispatch(task, await this.context(task));
       send({ type: 'succeeded', outcome, job, holdings: this.hidden.holdings() });
     } catch (thrown) {
@@ -78,7 +77,6 @@ class Engine {
       provider: this.provider,
       deviceId: this.options.deviceId,
       threads: this.options.threads,
-      failpoints: this.failpoints,
       kernels: () => {
         this.pool ??= KernelPool.create({ threads: this.options.threads });
         return this.pool;

@@ -14,9 +14,6 @@ export interface EngineOptions {
   readonly coordinator: string;
   readonly storage: 'auto' | 'direct' | 'coordinator';
   readonly cacheDirectory: string;
-  /** For tests: see failpoint.ts. */
-  readonly failpoint: string | null;
-  readonly slowMs: number;
 }
 
 export type ToEngine =

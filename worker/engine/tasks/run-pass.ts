@@ -5,6 +5,7 @@
  * float32 column sums of squares a sample, in the order in which the model lists its linears.
  */
 import { SecateurError } from '../../../shared/errors/secateur-error.ts';
+import { reach, slowDown } from '../../../shared/failpoint.ts';
 import { layerTensors } from '../../../shared/models/family.ts';
 import { buildDecoderLayer, chooseAttention } from '../../../shared/onnx/decoder-layer.ts';
 import type { FileRef } from '../../../shared/rpc/generated/secateur/v1/FileRef.ts';
@@ -45,7 +46,7 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
     await session.release();
   }
   const computeMs = performance.now() - started;
-  context.failpoints.reach('pass-computed');
+  reach('engine.pass-computed');
   if (task.hidden) hidden.boundary = task.layer + 1;
   const snapshots = task.persist ? await persist(task, context, hidden) : [];
   if (!task.persist) context.hidden.put(task.stage, hidden);
@@ -68,8 +69,8 @@ async function runMicrobatches(
     if (outputs.hidden !== null) hidden.microbatches[index] = outputs.hidden;
     done += batch * sequenceLength;
     context.progress(done, total, 'tokens');
-    context.failpoints.reach('pass-microbatch');
-    await context.failpoints.slowDown();
+    reach('engine.pass-microbatch');
+    await slowDown();
     // One turn of the event loop between runs: messages that the engine was sent are seen.
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -181,7 +182,7 @@ async function persist(task: PassTask__Output, context: TaskContext, hidden: Sta
   const snapshots: FileRef[] = [];
   for (const [index, states] of hidden.microbatches.entries()) {
     snapshots.push(await writeSnapshot(context, task.layer + 1, index, states));
-    context.failpoints.reach('snapshot-written');
+    reach('engine.snapshot-written');
   }
   return snapshots;
 }
