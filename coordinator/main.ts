@@ -56,6 +56,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
       logs,
       progress,
       statistics: fileStatistics(stateFolderOf),
+      coordinatorId: '',
       timers: SYSTEM_TIMERS,
       log,
     });

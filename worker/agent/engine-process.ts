@@ -45,6 +45,10 @@ export class EngineProcess implements Engine {
     this.send({ type: 'run', task });
   }
 
+  yield(): void {
+    this.send({ type: 'yield' });
+  }
+
   kill(): void {
     this.child.kill('SIGKILL');
   }

@@ -17,6 +17,8 @@ export interface Engine {
   readonly ready: Promise<EngineReady>;
   readonly processId: number | undefined;
   run(task: Task__Output): void;
+  /** The worker is about to leave: a pass stops after the microbatch that it is at, and brings what it has. */
+  yield(): void;
   /** Ends it at once, and whatever it is computing with it. */
   kill(): void;
 }

@@ -122,10 +122,10 @@ describe('ids from outside', () => {
       const identity = { job: name, task: name, attempt: 1, epoch: 1 };
       const failure = { code: 'Internal' as const, message: '', details: {}, retryable: true };
       const events: CoreEvent[] = [
-        attached(name, { tasks: [identity], holdings: [{ job: name, stage: 0, boundary: 0 }] }),
-        { type: 'holdingsLost', worker: name, job: name, why: '' },
-        { type: 'taskFailed', worker: name, identity, failure, holdingsLost: true },
-        { type: 'taskFailed', worker: name, identity: { ...identity, job: 'fake-1' }, failure, holdingsLost: true },
+        attached(name, { tasks: [identity], holdings: [{ job: name, boundary: 0, microbatches: [[0, 1]] }] }),
+        { type: 'holdingsChanged', worker: name, job: name, holdings: [], why: '' },
+        { type: 'taskFailed', worker: name, identity, failure, holdings: [] },
+        { type: 'taskFailed', worker: name, identity: { ...identity, job: 'fake-1' }, failure, holdings: [] },
         { type: 'cancelRequested', job: name },
         { type: 'workerDetached', worker: name, incarnation: '1', leaving: true },
       ];
