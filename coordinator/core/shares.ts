@@ -62,15 +62,16 @@ export function giveShares(t: Transition, jobId: string): void {
     const given = divide(job, stage, unowned, replicas);
     const edited = t.editJob(jobId).stages[index] as StageState;
     for (const [worker, more] of given) {
-      const share = union(shareOf(edited, worker), more);
-      edited.shares[worker] = share;
+      const before = shareOf(edited, worker);
+      edited.shares[worker] = union(before, more);
+      // A share grows as hidden states arrive: only a new replica is worth an event.
+      if (!isEmpty(before)) continue;
       t.tell(jobId, 'stage', 'assigned', {
         stage: index,
         worker,
         firstLayer: stage.firstLayer,
         layerCount: stage.layerCount,
         microbatches: showMicrobatches(more),
-        share: countOf(share),
       });
     }
   }
