@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CoreEvent } from '../../../coordinator/core/events.ts';
-import { Journal } from '../../../coordinator/journal/journal.ts';
+import { SYSTEM_DISK } from '../../../coordinator/journal/disk.ts';
+import { encodeRecord, Journal } from '../../../coordinator/journal/journal.ts';
 
 const tick: CoreEvent = { type: 'tick' };
 const drain = (worker: string): CoreEvent => ({ type: 'workerDraining', worker });
@@ -11,15 +12,16 @@ const drain = (worker: string): CoreEvent => ({ type: 'workerDraining', worker }
 describe('the journal', () => {
   let folder: string;
   const file = (): string => join(folder, 'journal.jsonl');
+  const open = (): Promise<Journal> => Journal.open({ disk: SYSTEM_DISK, directory: folder, nowMs: 1 });
   const write = async (...events: CoreEvent[]): Promise<void> => {
-    const journal = await Journal.open(folder, 1);
-    for (const event of events) await journal.append([{ event, atMs: 7 }]);
+    const journal = await open();
+    for (const event of events) await journal.append([encodeRecord({ event, atMs: 7 })]);
     await journal.close();
   };
   const read = async (): Promise<CoreEvent[]> => {
-    const journal = await Journal.open(folder, 1);
+    const journal = await open();
     await journal.close();
-    return journal.takeRecords().map((record) => record.event);
+    return journal.takeReplay().records.map((record) => record.event);
   };
 
   beforeEach(() => {
@@ -31,9 +33,9 @@ describe('the journal', () => {
     await write(tick, drain('a'));
     await write(drain('b'));
     expect(await read()).toEqual([tick, drain('a'), drain('b')]);
-    const journal = await Journal.open(folder, 1);
-    expect(journal.takeRecords().map((record) => record.atMs)).toEqual([7, 7, 7]);
-    expect(journal.takeRecords(), 'they are given once').toEqual([]);
+    const journal = await open();
+    expect(journal.takeReplay().records.map((record) => record.atMs)).toEqual([7, 7, 7]);
+    expect(journal.takeReplay().records, 'they are given once').toEqual([]);
     await journal.close();
   });
 
@@ -51,8 +53,8 @@ describe('the journal', () => {
 
   it('a batch is one line: cut anywhere, it is gone as a whole', async () => {
     await write(tick);
-    const journal = await Journal.open(folder, 1);
-    await journal.append([drain('a'), drain('b')].map((event) => ({ event, atMs: 8 })));
+    const journal = await open();
+    await journal.append([drain('a'), drain('b')].map((event) => encodeRecord({ event, atMs: 8 })));
     await journal.close();
     expect(await read()).toEqual([tick, drain('a'), drain('b')]);
     const whole = readFileSync(file());

@@ -7,9 +7,11 @@ import type { CoreEvent } from '../../../coordinator/core/events.ts';
 import { INITIAL_STATE } from '../../../coordinator/core/state.ts';
 import { step } from '../../../coordinator/core/step.ts';
 import { RECONNECT_GRACE_MS } from '../../../coordinator/core/workers.ts';
+import { SYSTEM_DISK } from '../../../coordinator/journal/disk.ts';
 import { Journal } from '../../../coordinator/journal/journal.ts';
 import { CoordinatorLoop } from '../../../coordinator/loop.ts';
 import { EventLog } from '../../../coordinator/outbox/event-log.ts';
+import { SYSTEM_TIMERS } from '../../../shared/timers.ts';
 import { fakeManifest } from '../../simulation/cluster.ts';
 
 const attached = (worker: string, over: Partial<Extract<CoreEvent, { type: 'workerAttached' }>> = {}): CoreEvent => ({
@@ -40,15 +42,19 @@ const submitted = (job: string): CoreEvent => ({
 describe('the loop', () => {
   let folder: string;
   const time = { wallMs: 1_000_000_000, monotonicMs: 0 };
-  const clock = { now: () => time.wallMs, monotonicMs: () => time.monotonicMs };
+  const timers = { ...SYSTEM_TIMERS, now: () => time.wallMs, monotonicMs: () => time.monotonicMs };
   const pass = (ms: number): void => {
     time.wallMs += ms;
     time.monotonicMs += ms;
   };
 
+  const openJournal = () => Journal.open({ disk: SYSTEM_DISK, directory: folder, nowMs: time.wallMs });
+  const newLog = () => new EventLog({ disk: SYSTEM_DISK, stateDirectory: folder });
+  const warn = (error: unknown): never => expect.unreachable(String(error));
+
   async function start(): Promise<{ loop: CoordinatorLoop; journal: Journal }> {
-    const journal = await Journal.open(folder, time.wallMs);
-    const loop = new CoordinatorLoop(journal, new EventLog(), clock);
+    const journal = await openJournal();
+    const loop = new CoordinatorLoop({ journal, events: newLog(), timers, warn });
     await loop.start({ run: () => undefined }, (reason) => {
       throw reason;
     });
@@ -90,17 +96,19 @@ describe('the loop', () => {
   });
 
   it('tells nothing, and does nothing, that the journal could not take', async () => {
-    const journal = await Journal.open(folder, time.wallMs);
-    const log = new EventLog();
+    const journal = await openJournal();
+    const log = newLog();
     const ran: string[] = [];
     const fatal: unknown[] = [];
-    const loop = new CoordinatorLoop(journal, log, clock);
+    const loop = new CoordinatorLoop({ journal, events: log, timers, warn });
     await loop.start({ run: (command) => ran.push(command.kind) }, (reason) => fatal.push(reason));
     journal.append = () => Promise.reject(new Error('no space'));
     await expect(loop.submit(submitted('fake-1'))).rejects.toThrow('no space');
     expect(log.jobs()).toEqual([]);
     expect(ran).toEqual([]);
     expect(loop.state.jobs).toEqual({});
+    expect(fatal).toHaveLength(1);
+    await expect(loop.submit(submitted('fake-2')), 'nor anything later').rejects.toThrow('no space');
     expect(fatal).toHaveLength(1);
     await loop.stop();
     await journal.close();
