@@ -90,9 +90,7 @@ export class CoordinatorLoop {
     if (this.failure !== null) return Promise.reject(this.failure);
     return new Promise((resolve, reject) => {
       this.queue.push({ event, settle: { resolve, reject } });
-      this.draining ??= this.drain().finally(() => {
-        this.draining = null;
-      });
+      this.draining ??= this.drain();
     });
   }
 
@@ -140,20 +138,25 @@ export class CoordinatorLoop {
 
   /** Steps what waits, a batch in one write; again while more is there. */
   private async drain(): Promise<void> {
-    while (this.queue.length > 0) {
+    while (this.queue.length > 0 && this.failure === null) {
       const batch = this.stepBatch();
       try {
         await this.conclude(batch);
         for (const { settle } of batch.members) settle.resolve();
         await this.tidy();
       } catch (thrown) {
-        this.failure = toSecateurError(thrown);
-        for (const { settle } of [...batch.members, ...this.queue]) settle.reject(this.failure);
-        this.queue = [];
-        this.fatal?.(this.failure);
-        return;
+        this.fail(toSecateurError(thrown), [...batch.members, ...this.queue]);
       }
     }
+    // In the same turn as the last look at the queue: what is submitted from now on begins another drain.
+    this.draining = null;
+  }
+
+  private fail(failure: SecateurError, waiting: readonly Queued[]): void {
+    this.failure = failure;
+    this.queue = [];
+    for (const { settle } of waiting) settle.reject(failure);
+    this.fatal?.(failure);
   }
 
   /** Takes events off the queue and steps them, up to the bounds of a batch. */
@@ -164,10 +167,9 @@ export class CoordinatorLoop {
       if (batch.members.length === BATCH_EVENTS_MAX || sizeBytes >= BATCH_BYTES_MAX) break;
       batch.members.push(queued);
       this.advanceClock();
-      const result = this.tryStep(batch.state, queued);
-      if (result === null) continue;
-      if (result.state === batch.state && result.commands.length === 0) continue;
-      const record = encodeRecord({ event: queued.event, atMs: this.lastMs });
+      const stepped = this.tryStep(batch.state, queued);
+      if (stepped === null) continue;
+      const { result, record } = stepped;
       sizeBytes += record.sizeBytes;
       batch.records.push(record);
       batch.results.push(result);
@@ -177,10 +179,18 @@ export class CoordinatorLoop {
     return batch;
   }
 
-  /** An event that the core cannot take is its sender's failure: the others, and the coordinator, go on. */
-  private tryStep(state: CoordinatorState, { event, settle }: Queued): StepResult | null {
+  /**
+   * Null where there is nothing to record. An event that the core cannot take, or no journal hold, is its sender's
+   * failure: the others, and the coordinator, go on.
+   */
+  private tryStep(
+    state: CoordinatorState,
+    { event, settle }: Queued,
+  ): { result: StepResult; record: EncodedRecord } | null {
     try {
-      return step(state, event, this.lastMs);
+      const result = step(state, event, this.lastMs);
+      if (result.state === state && result.commands.length === 0) return null;
+      return { result, record: encodeRecord({ event, atMs: this.lastMs }) };
     } catch (thrown) {
       settle.reject(thrown);
       return null;

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -8,11 +8,12 @@ import { INITIAL_STATE } from '../../../coordinator/core/state.ts';
 import { step } from '../../../coordinator/core/step.ts';
 import { RECONNECT_GRACE_MS } from '../../../coordinator/core/workers.ts';
 import { SYSTEM_DISK } from '../../../coordinator/journal/disk.ts';
-import { Journal } from '../../../coordinator/journal/journal.ts';
+import { type CompactionBounds, Journal } from '../../../coordinator/journal/journal.ts';
 import { CoordinatorLoop } from '../../../coordinator/loop.ts';
 import { EventLog } from '../../../coordinator/outbox/event-log.ts';
 import { SYSTEM_TIMERS } from '../../../shared/timers.ts';
 import { fakeManifest } from '../../simulation/cluster.ts';
+import { MemoryDisk } from '../../support/memory-disk.ts';
 
 const attached = (worker: string, over: Partial<Extract<CoreEvent, { type: 'workerAttached' }>> = {}): CoreEvent => ({
   type: 'workerAttached',
@@ -48,12 +49,18 @@ describe('the loop', () => {
     time.monotonicMs += ms;
   };
 
-  const openJournal = () => Journal.open({ disk: SYSTEM_DISK, directory: folder, nowMs: time.wallMs });
+  const openJournal = (bounds?: CompactionBounds) =>
+    Journal.open({
+      disk: SYSTEM_DISK,
+      directory: folder,
+      nowMs: time.wallMs,
+      ...(bounds === undefined ? {} : { bounds }),
+    });
   const newLog = () => new EventLog({ disk: SYSTEM_DISK, stateDirectory: folder });
   const warn = (error: unknown): never => expect.unreachable(String(error));
 
-  async function start(): Promise<{ loop: CoordinatorLoop; journal: Journal }> {
-    const journal = await openJournal();
+  async function start(bounds?: CompactionBounds): Promise<{ loop: CoordinatorLoop; journal: Journal }> {
+    const journal = await openJournal(bounds);
     const loop = new CoordinatorLoop({ journal, events: newLog(), timers, warn });
     await loop.start({ run: () => undefined }, (reason) => {
       throw reason;
@@ -110,6 +117,63 @@ describe('the loop', () => {
     expect(fatal).toHaveLength(1);
     await expect(loop.submit(submitted('fake-2')), 'nor anything later').rejects.toThrow('no space');
     expect(fatal).toHaveLength(1);
+    await loop.stop();
+    await journal.close();
+  });
+
+  it('after a compaction goes on in time from where it was, although the clock was set back meanwhile', async () => {
+    const first = await start({ bytes: 1, records: 1 });
+    await first.loop.submit(submitted('fake-1'));
+    const { submittedMs } = first.loop.state.jobs['fake-1']!;
+    await first.loop.stop();
+    await first.journal.close();
+    expect(readFileSync(join(folder, 'journal.jsonl'), 'utf8')).toContain('"part":"job"');
+    time.wallMs -= 3_600_000;
+    const again = await start();
+    await again.loop.submit({ type: 'cancelRequested', job: 'fake-1' });
+    expect(again.loop.state.jobs['fake-1']?.endedMs).toBeGreaterThanOrEqual(submittedMs);
+    await again.loop.stop();
+    await again.journal.close();
+  });
+
+  it('takes what follows an event at once, however soon it comes: nothing waits for a tick', async () => {
+    const disk = new MemoryDisk();
+    disk.placeDirectory(folder);
+    const journal = await Journal.open({ disk: disk.mount(), directory: folder, nowMs: 1 });
+    const events = new EventLog({ disk: disk.mount(), stateDirectory: folder });
+    const noTick = { ...timers, setInterval: () => ({ clear: () => undefined }) };
+    const loop = new CoordinatorLoop({ journal, events, timers: noTick, warn });
+    await loop.start({ run: () => undefined }, (reason) => expect.unreachable(String(reason)));
+    for (let turns = 0; turns < 12; turns++) {
+      await loop.submit(attached(`w${turns}`));
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+      let isTaken = false;
+      void loop.submit(attached(`later${turns}`)).then(() => {
+        isTaken = true;
+      });
+      await new Promise(setImmediate);
+      expect(isTaken, `${turns} turns later`).toBe(true);
+    }
+    await loop.stop();
+  });
+
+  it('a crowd of events is journaled in lines of bounded length, all of them in order', async () => {
+    const { loop, journal } = await start();
+    const sizes: number[] = [];
+    const append = journal.append.bind(journal);
+    journal.append = (records) => {
+      sizes.push(records.length);
+      return append(records);
+    };
+    const ids = Array.from({ length: 1_200 }, (_, index) => `w${index}`);
+    await Promise.all(ids.map((id) => loop.submit(attached(id))));
+    expect(sizes, 'the first goes alone, the others wait for it').toEqual([1, 512, 512, 175]);
+    expect(Object.keys(loop.state.workers)).toEqual(ids);
+    sizes.length = 0;
+    // Each is about 300 kB: four of them are more than a line may have.
+    const large = (worker: string): CoreEvent => attached(worker, { incarnation: 'x'.repeat(300_000) });
+    await Promise.all(ids.slice(0, 9).map((id) => loop.submit(large(id))));
+    expect(sizes).toEqual([1, 4, 4]);
     await loop.stop();
     await journal.close();
   });
