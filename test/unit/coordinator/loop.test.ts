@@ -11,7 +11,6 @@ import { SYSTEM_DISK } from '../../../coordinator/journal/disk.ts';
 import { type CompactionBounds, Journal } from '../../../coordinator/journal/journal.ts';
 import { CoordinatorLoop } from '../../../coordinator/loop.ts';
 import { EventLog } from '../../../coordinator/outbox/event-log.ts';
-import { SYSTEM_TIMERS } from '../../../shared/timers.ts';
 import { fakeManifest } from '../../simulation/cluster.ts';
 import { MemoryDisk } from '../../support/memory-disk.ts';
 
@@ -43,7 +42,14 @@ const submitted = (job: string): CoreEvent => ({
 describe('the loop', () => {
   let folder: string;
   const time = { wallMs: 1_000_000_000, monotonicMs: 0 };
-  const timers = { ...SYSTEM_TIMERS, now: () => time.wallMs, monotonicMs: () => time.monotonicMs };
+  /** No ticks but those that a test submits. */
+  const never = { clear: () => undefined };
+  const timers = {
+    now: () => time.wallMs,
+    monotonicMs: () => time.monotonicMs,
+    setTimeout: () => never,
+    setInterval: () => never,
+  };
   const pass = (ms: number): void => {
     time.wallMs += ms;
     time.monotonicMs += ms;
@@ -141,8 +147,7 @@ describe('the loop', () => {
     disk.placeDirectory(folder);
     const journal = await Journal.open({ disk: disk.mount(), directory: folder, nowMs: 1 });
     const events = new EventLog({ disk: disk.mount(), stateDirectory: folder });
-    const noTick = { ...timers, setInterval: () => ({ clear: () => undefined }) };
-    const loop = new CoordinatorLoop({ journal, events, timers: noTick, warn });
+    const loop = new CoordinatorLoop({ journal, events, timers, warn });
     await loop.start({ run: () => undefined }, (reason) => expect.unreachable(String(reason)));
     for (let turns = 0; turns < 12; turns++) {
       await loop.submit(attached(`w${turns}`));
@@ -176,6 +181,38 @@ describe('the loop', () => {
     expect(sizes).toEqual([1, 4, 4]);
     await loop.stop();
     await journal.close();
+  });
+
+  it('ticks for as long as it runs; while the disk is slow one tick waits, not one for every interval', async () => {
+    const disk = new MemoryDisk();
+    disk.placeDirectory(folder);
+    const journal = await Journal.open({ disk: disk.mount(), directory: folder, nowMs: 1 });
+    const events = new EventLog({ disk: disk.mount(), stateDirectory: folder });
+    const intervals: { run: () => void; isCleared: boolean }[] = [];
+    const setInterval = (run: () => void) => {
+      const interval = { run, isCleared: false };
+      intervals.push(interval);
+      const clear = (): void => {
+        interval.isCleared = true;
+      };
+      return { clear };
+    };
+    const loop = new CoordinatorLoop({ journal, events, timers: { ...timers, setInterval }, warn });
+    await loop.start({ run: () => undefined }, (reason) => expect.unreachable(String(reason)));
+    const submittedTypes: string[] = [];
+    const submit = loop.submit.bind(loop);
+    loop.submit = (event) => {
+      submittedTypes.push(event.type);
+      return submit(event);
+    };
+    for (const round of [1, 2]) {
+      void loop.submit(attached(`w${round}`));
+      for (let count = 0; count < 3; count++) intervals[0]?.run();
+      await new Promise(setImmediate);
+    }
+    expect(submittedTypes).toEqual(['workerAttached', 'tick', 'workerAttached', 'tick']);
+    await loop.stop();
+    expect(intervals.map((interval) => interval.isCleared)).toEqual([true]);
   });
 
   it('of two jobs of one name submitted in the same moment, one is taken', async () => {
