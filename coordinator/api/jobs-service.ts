@@ -129,7 +129,7 @@ export class JobsService {
     });
     try {
       while (!signal.aborted) {
-        const batch = events.read(id, cursor, WATCH_BATCH);
+        const batch = await events.read(id, cursor, WATCH_BATCH);
         for (const event of batch) {
           yield { eventJson: JSON.stringify(toCloudEvent(event)) };
           cursor = event.sequence;
