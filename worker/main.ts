@@ -4,7 +4,7 @@ import type { Log } from '../shared/log.ts';
 import { Agent } from './agent/agent.ts';
 import type { EngineOptions } from './engine/messages.ts';
 
-export interface WorkerOptions extends Omit<EngineOptions, 'failpoint' | 'slowMs'> {
+export interface WorkerOptions extends Omit<EngineOptions, 'failpoint' | 'slowMs' | 'measure'> {
   readonly log: Log;
   /** Stable over restarts, different for every worker. */
   readonly name: string;

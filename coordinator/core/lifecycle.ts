@@ -168,7 +168,11 @@ export function tryPlan(t: Transition): void {
   if (workers.length === 0) return;
   let plan: ReturnType<typeof planJob>;
   try {
-    plan = planJob(job.manifest, job.intake, workers.length);
+    plan = planJob(
+      job.manifest,
+      job.intake,
+      workers.map((worker) => worker.capabilities),
+    );
   } catch (thrown) {
     const { code, message, details } = toSecateurError(thrown);
     return failJob(t, job.id, { code, message, details });

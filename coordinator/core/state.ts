@@ -31,6 +31,12 @@ export interface WorkerCapabilities {
   readonly memoryBytes: number;
   readonly version: string;
   readonly engineVersion: string;
+  /** As it measured them when it started; zero where it could not tell (worker/engine/measure-machine.ts). */
+  readonly storageReadBytesPerSecond: number;
+  readonly storageWriteBytesPerSecond: number;
+  /** Multiplications and additions a second of a large float32 product, by all of its threads. */
+  readonly computeFlops: number;
+  readonly deviceMemoryBytes: number;
 }
 
 export interface WorkerState {
@@ -121,14 +127,39 @@ export interface OutputShardPlan {
   readonly sizeBytes: number;
 }
 
+/** What the cost model says that a run without losses takes. */
+export interface Prediction {
+  readonly totalMs: number;
+  /** Added up over the workers, as the four below. */
+  readonly computeMs: number;
+  readonly loadMs: number;
+  readonly pruneMs: number;
+  readonly snapshotMs: number;
+  /** By workers and coordinator, from the source to the published output. */
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  /** Of the worker that needs the most. */
+  readonly workerMemoryBytes: number;
+}
+
 export interface Plan {
   readonly stages: readonly StagePlan[];
+  /** Workers that share a stage's microbatches, of those that were there when the job was planned. */
+  readonly replicas: number;
+  /** As the manifest has it; null: every worker that comes. */
+  readonly replicasMax: number | null;
+  /** Microbatches that a dense pipeline of several stages passes on together; null where there is none. */
+  readonly wave: number | null;
+  /** Layers between two snapshots of the hidden states. */
+  readonly snapshotInterval: number;
   /** Samples in one forward run. */
   readonly microbatch: number;
   /** Null until the calibration data has been read (given token ids bring their own). */
   readonly samples: number | null;
   readonly sequenceLength: number | null;
   readonly outputShards: readonly OutputShardPlan[];
+  /** Null until it is known how much calibration data there is. */
+  readonly prediction: Prediction | null;
 }
 
 export interface Calibration {

@@ -16,14 +16,14 @@ import type { TaskIdentity__Output } from '../../shared/rpc/generated/secateur/v
 import type { TaskResult } from '../../shared/rpc/generated/secateur/v1/TaskResult.ts';
 import type { WorkerMessage } from '../../shared/rpc/generated/secateur/v1/WorkerMessage.ts';
 import { VERSION } from '../../shared/version.ts';
-import type { EngineOptions, FromEngine, StageHolding } from '../engine/messages.ts';
+import type { EngineOptions, EngineReady, FromEngine, StageHolding } from '../engine/messages.ts';
 import { AttachStream } from './attach-stream.ts';
-import { EngineProcess, type EngineReady } from './engine-process.ts';
+import { EngineProcess } from './engine-process.ts';
 import { residentBytes } from './resident-bytes.ts';
 import { TaskSlot } from './task-slot.ts';
 
 export interface AgentOptions {
-  readonly engine: EngineOptions;
+  readonly engine: Omit<EngineOptions, 'measure'>;
   readonly worker: string;
   readonly incarnation: string;
   readonly log: Log;
@@ -100,14 +100,17 @@ export class Agent {
   }
 
   private startEngine(): EngineProcess {
-    const engine = new EngineProcess(this.options.engine, {
-      message: (message) => {
-        if (this.engine === engine) this.engineSaid(message);
+    const engine = new EngineProcess(
+      { ...this.options.engine, measure: this.device === null },
+      {
+        message: (message) => {
+          if (this.engine === engine) this.engineSaid(message);
+        },
+        ended: (why) => {
+          if (this.engine === engine) this.engineEnded(why);
+        },
       },
-      ended: (why) => {
-        if (this.engine === engine) this.engineEnded(why);
-      },
-    });
+    );
     this.engine = engine;
     return engine;
   }
@@ -130,6 +133,7 @@ export class Agent {
         threads: engine.threads,
         memoryBytes: Math.min(process.constrainedMemory() || Number.POSITIVE_INFINITY, totalmem()),
         engineVersion: this.device?.engineVersion ?? '',
+        ...this.device?.figures,
         tasks: this.slots().map((slot) => slot.identity),
         holdings: [...this.holdings].flatMap(([job, stages]) => stages.map((stage) => ({ job, ...stage }))),
       },

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import { ENGINE_ENVIRONMENT } from '../engine/environment.ts';
-import type { EngineOptions, FromEngine, ToEngine } from '../engine/messages.ts';
+import type { EngineOptions, EngineReady, FromEngine, ToEngine } from '../engine/messages.ts';
 
 const ENGINE_MAIN = fileURLToPath(new URL('../engine/main.ts', import.meta.url));
 /** What of the engine's standard error is kept as its last words. */
@@ -15,11 +15,6 @@ export interface EngineListener {
   message(message: FromEngine): void;
   /** The process is gone; `why` holds the signal or exit code and its last words. */
   ended(why: string): void;
-}
-
-export interface EngineReady {
-  readonly provider: 'cpu' | 'cuda';
-  readonly engineVersion: string;
 }
 
 export class EngineProcess {
@@ -71,7 +66,8 @@ export class EngineProcess {
       this.child.on('message', (message: FromEngine) => {
         if (message.type !== 'ready') return;
         clearTimeout(timer);
-        resolve({ provider: message.provider, engineVersion: message.engineVersion });
+        const { provider, engineVersion, figures } = message;
+        resolve({ provider, engineVersion, figures });
       });
       const end = (how: string, isKilled: boolean): void => {
         clearTimeout(timer);

@@ -32,6 +32,16 @@ export interface Register {
    * Of onnxruntime-node.
    */
   'engineVersion'?: (string);
+  /**
+   * Measured when the worker started; 0 where it could not tell.
+   */
+  'storageReadBytesPerSecond'?: (number);
+  'storageWriteBytesPerSecond'?: (number);
+  /**
+   * Multiplications and additions a second of a large float32 product.
+   */
+  'computeFlops'?: (number);
+  'deviceMemoryBytes'?: (number);
 }
 
 export interface Register__Output {
@@ -61,4 +71,14 @@ export interface Register__Output {
    * Of onnxruntime-node.
    */
   'engineVersion': (string);
+  /**
+   * Measured when the worker started; 0 where it could not tell.
+   */
+  'storageReadBytesPerSecond': (number);
+  'storageWriteBytesPerSecond': (number);
+  /**
+   * Multiplications and additions a second of a large float32 product.
+   */
+  'computeFlops': (number);
+  'deviceMemoryBytes': (number);
 }
