@@ -79,12 +79,14 @@ export class JobsService {
 
   async plan(manifestJson: string): Promise<PlanResponse> {
     const manifest = parseSubmitted(manifestJson);
-    const workers = Object.values(this.context.loop.state.workers).filter((worker) => worker.attached);
+    const workers = Object.values(this.context.loop.state.workers).filter(
+      (worker) => worker.attached && !worker.draining,
+    );
     return {
       planJson: JSON.stringify(
         await previewPlan(
           manifest,
-          workers.map((worker) => worker.id),
+          workers.map(({ id, capabilities }) => ({ name: id, capabilities })),
         ),
       ),
     };

@@ -73,7 +73,8 @@ function calibrationPrepared(t: Transition, jobId: string, outcome: OutcomeOf<'p
   const { samples, sequenceLength, file } = outcome.calibration;
   job.calibration = outcome.calibration;
   if (job.plan !== null) {
-    job.plan = { ...job.plan, samples, sequenceLength, microbatch: resolveMicrobatch(job.manifest, sequenceLength) };
+    const microbatch = resolveMicrobatch(job.manifest, samples, sequenceLength);
+    job.plan = { ...job.plan, samples, sequenceLength, microbatch };
   }
   job.workTotal = workTotal(job);
   t.tell(jobId, 'calibration', 'prepared', { samples, sequenceLength, sha256: file.sha256 });

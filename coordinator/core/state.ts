@@ -34,6 +34,12 @@ export interface WorkerCapabilities {
   readonly memoryBytes: number;
   readonly version: string;
   readonly engineVersion: string;
+  /** As it measured them when it started; zero where it could not tell (worker/engine/measure-machine.ts). */
+  readonly storageReadBytesPerSecond: number;
+  readonly storageWriteBytesPerSecond: number;
+  /** Multiplications and additions a second of a large float32 product, by all of its threads. */
+  readonly computeFlops: number;
+  readonly deviceMemoryBytes: number;
 }
 
 export interface WorkerState {
@@ -126,6 +132,21 @@ export interface OutputShardPlan {
   readonly sizeBytes: number;
 }
 
+/** What the cost model says that a run without losses takes. */
+export interface Prediction {
+  readonly totalMs: number;
+  /** Added up over the workers, as the four below. */
+  readonly computeMs: number;
+  readonly loadMs: number;
+  readonly pruneMs: number;
+  readonly snapshotMs: number;
+  /** By workers and coordinator, from the source to the published output. */
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  /** Of the worker that needs the most. */
+  readonly workerMemoryBytes: number;
+}
+
 export interface Plan {
   readonly stages: readonly StagePlan[];
   /** Workers that a stage is expected to have. */
@@ -142,6 +163,8 @@ export interface Plan {
   readonly samples: number | null;
   readonly sequenceLength: number | null;
   readonly outputShards: readonly OutputShardPlan[];
+  /** Null until it is known how much calibration data there is. */
+  readonly prediction: Prediction | null;
 }
 
 export interface Calibration {

@@ -20,9 +20,9 @@ import type { WorkerMessage } from '../../shared/rpc/generated/secateur/v1/Worke
 import type { Timer, Timers } from '../../shared/timers.ts';
 import { VERSION } from '../../shared/version.ts';
 import type { HeldStates } from '../engine/hidden-store.ts';
-import type { FromEngine } from '../engine/messages.ts';
+import type { EngineReady, FromEngine } from '../engine/messages.ts';
 import { AttachStream, type AttachTransport } from './attach-stream.ts';
-import type { Engine, EngineReady, StartEngine } from './engine.ts';
+import type { Engine, StartEngine } from './engine.ts';
 import { TaskSlot } from './task-slot.ts';
 
 /** The process and machine that a worker runs on. */
@@ -132,14 +132,17 @@ export class Agent {
   }
 
   private startEngine(): Engine {
-    const engine = this.options.startEngine({
-      message: (message) => {
-        if (this.engine === engine) this.engineSaid(message);
+    const engine = this.options.startEngine(
+      {
+        message: (message) => {
+          if (this.engine === engine) this.engineSaid(message);
+        },
+        ended: (why) => {
+          if (this.engine === engine) this.engineEnded(why);
+        },
       },
-      ended: (why) => {
-        if (this.engine === engine) this.engineEnded(why);
-      },
-    });
+      { measure: this.device === null },
+    );
     this.engine = engine;
     return engine;
   }
@@ -162,6 +165,7 @@ export class Agent {
         threads,
         memoryBytes: host.memoryBytes,
         engineVersion: this.device?.engineVersion ?? '',
+        ...this.device?.figures,
         tasks: this.slots().map((slot) => slot.identity),
         holdings: [...this.holdings].flatMap(([job, stages]) =>
           stages.map((states) => ({ job, ...holdingOf(states) })),
