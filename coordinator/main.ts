@@ -1,6 +1,6 @@
 /** Starts a coordinator: lock, journal, loop, API, outbox, in this order; and ends it in the reverse one. */
 import { mkdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { SecateurError, toSecateurError } from '../shared/errors/secateur-error.ts';
 import type { Log } from '../shared/log.ts';
 import { fsyncDirectory } from '../shared/storage/atomic-file.ts';
@@ -88,9 +88,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
 async function makeStateDirectory(stateDirectory: string): Promise<void> {
   const firstMade = mkdirSync(stateDirectory, { recursive: true });
   if (firstMade === undefined) return;
-  for (let made = stateDirectory; ; made = dirname(made)) {
-    await fsyncDirectory(dirname(made));
-    if (made === firstMade) return;
+  const above = dirname(resolve(firstMade));
+  for (let folder = dirname(resolve(stateDirectory)); ; folder = dirname(folder)) {
+    await fsyncDirectory(folder);
+    if (folder === above || folder === dirname(folder)) return;
   }
 }
 

@@ -26,13 +26,13 @@ import { JOURNAL_FORMAT, type JournalHeader, type JournalRecord, type ParsedJour
 const FILE_NAME = 'journal.jsonl';
 
 export interface CompactionBounds {
-  /** Of records since the checkpoint: what a start has to read and parse. A job of 80 layers makes about 1 MiB. */
+  /** Of records since the checkpoint: what a start has to read and parse, in well under a second. */
   readonly bytes: number;
-  /** Of records since the checkpoint: what a start has to step through; the core takes some 10 µs to 100 µs for one. */
+  /** Of records since the checkpoint: what a start has to step through, each some 0.1 ms: a few seconds at most. */
   readonly records: number;
 }
 
-const COMPACTION_BOUNDS: CompactionBounds = { bytes: 16 * 1024 * 1024, records: 50_000 };
+const COMPACTION_BOUNDS: CompactionBounds = { bytes: 16 * 1024 * 1024, records: 20_000 };
 
 export interface JournalOptions {
   readonly disk: Disk;
