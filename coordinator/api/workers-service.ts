@@ -25,12 +25,20 @@ import type { Command, CoreEvent, TaskFailure, TaskIdentity, TaskOutcome } from 
 import { currentLease, jobOf, type StagedFile } from '../core/state.ts';
 import { storeSamples } from '../effects/statistics.ts';
 import type { CoordinatorLoop } from '../loop.ts';
+import { CallLimit } from './call-limit.ts';
 import type { JobLogs } from './job-logs.ts';
+import { MessageTurns } from './message-turns.ts';
 import type { ProgressTracker } from './progress.ts';
 
 const HEARTBEAT_INTERVAL_MS = 1_000;
 /** Without a word for this long a stream counts as broken: with the grace period, a dead worker is replaced within 20 s. */
 const SILENCE_MAX_MS = 8_000;
+/** A stream that has not said who it is after this long is nobody's. */
+const REGISTER_TIMEOUT_MS = 10_000;
+/** Messages that wait for a worker to read them. A worker has one task at a time: more than a few means that it does not read. */
+const UNREAD_MAX = 64;
+/** Twice the largest cluster that has been measured; each costs a socket and about 100 KB. */
+const STREAMS_MAX = 2_048;
 
 export type WorkerStream = ServerDuplexStream<WorkerMessage__Output, CoordinatorMessage>;
 
@@ -52,6 +60,7 @@ interface Session {
   readonly worker: string;
   readonly incarnation: string;
   readonly stream: WorkerStream;
+  readonly turns: MessageTurns<WorkerMessage__Output>;
   /** Statistics of tasks whose result has not come yet, by task, then by sample. */
   readonly statistics: Map<string, Map<number, Uint8Array>>;
   memory: WorkerMemory;
@@ -62,6 +71,7 @@ interface Session {
 export class WorkersService {
   private readonly context: WorkersContext;
   private readonly sessions = new Map<string, Session>();
+  private readonly streams = new CallLimit('worker streams', STREAMS_MAX);
   private readonly watchdog: NodeJS.Timeout;
 
   constructor(context: WorkersContext) {
@@ -84,29 +94,47 @@ export class WorkersService {
     if (command.kind === 'abort') session?.statistics.delete(keyOf(command.identity));
     const message: CoordinatorMessage =
       command.kind === 'abort' ? { abort: command.identity } : { release: { job: command.job } };
-    session?.stream.write(message);
+    if (session !== undefined) this.send(session, message);
   }
 
   /** A worker that has no stream now is not told: its next registration shows that it never got the task. */
   assign(worker: string, task: NonNullable<CoordinatorMessage['assign']>): void {
-    this.sessions.get(worker)?.stream.write({ assign: task });
+    const session = this.sessions.get(worker);
+    if (session !== undefined) this.send(session, { assign: task });
+  }
+
+  /** One that does not read is ended before what waits for it fills the memory; it comes back, and is told what counts. */
+  private send(session: Session, message: CoordinatorMessage): void {
+    const { stream, worker } = session;
+    if (stream.writableLength < UNREAD_MAX) return void stream.write(message);
+    const what = `worker ${worker}: ${UNREAD_MAX} messages wait for it and it reads none`;
+    this.refuse(stream, session, new SecateurError('LimitExceeded', what, { retryable: true }));
+    this.detach(session).catch(this.logError);
   }
 
   attach(stream: WorkerStream): void {
+    let leave: () => void;
+    try {
+      leave = this.streams.enter();
+    } catch (thrown) {
+      return this.refuse(stream, null, thrown);
+    }
     let session: Session | null = null;
-    // Messages of one worker are taken one after the other: a result waits for the statistics before it.
-    let turn: Promise<void> = Promise.resolve();
+    const take = async (message: WorkerMessage__Output): Promise<void> => {
+      if (session === null) session = await this.register(stream, turns, message);
+      else await this.take(session, message);
+    };
+    const turns = new MessageTurns(stream, take, (thrown) => this.refuse(stream, session, thrown));
+    const deadline = setTimeout(() => this.refuse(stream, null, notRegistered()), REGISTER_TIMEOUT_MS);
     stream.on('data', (message: WorkerMessage__Output) => {
+      clearTimeout(deadline);
       if (session !== null) session.heardMs = Date.now();
-      turn = turn
-        .then(async () => {
-          if (session === null) session = await this.register(stream, message);
-          else await this.take(session, message);
-        })
-        .catch((thrown: unknown) => this.refuse(stream, session, thrown));
+      turns.add(message);
     });
     const gone = (): void => {
-      turn = turn.then(() => (session === null ? undefined : this.detach(session))).catch(this.logError);
+      clearTimeout(deadline);
+      leave();
+      turns.after(async () => (session === null ? undefined : this.detach(session).catch(this.logError)));
     };
     stream.on('end', () => {
       gone();
@@ -116,7 +144,11 @@ export class WorkersService {
     stream.on('cancelled', gone);
   }
 
-  private async register(stream: WorkerStream, message: WorkerMessage__Output): Promise<Session> {
+  private async register(
+    stream: WorkerStream,
+    turns: MessageTurns<WorkerMessage__Output>,
+    message: WorkerMessage__Output,
+  ): Promise<Session> {
     const register = message.register;
     if (!register) throw new SecateurError('ArgumentInvalid', 'the first message of Workers.Attach must be Register');
     checkRegister(register);
@@ -134,6 +166,7 @@ export class WorkersService {
       worker,
       incarnation,
       stream,
+      turns,
       statistics: new Map(),
       memory: { residentBytes: 0, engineResidentBytes: 0 },
       heardMs: Date.now(),
@@ -214,7 +247,7 @@ export class WorkersService {
       await loop.submit(await this.successOf(session, result, identity));
     }
     session.statistics.delete(keyOf(identity));
-    session.stream.write({ acknowledge: identity });
+    this.send(session, { acknowledge: identity });
   }
 
   /** A result that cannot be kept (the state folder is full, say) is a failure of the attempt, with the reason. */
@@ -297,7 +330,8 @@ export class WorkersService {
   private endSilentSessions(): void {
     const nowMs = Date.now();
     for (const session of this.sessions.values()) {
-      if (nowMs - session.heardMs < SILENCE_MAX_MS) continue;
+      // What it said and nobody has taken yet (a slow disk here) is no silence of the worker's.
+      if (nowMs - session.heardMs < SILENCE_MAX_MS || session.turns.waiting > 0) continue;
       const error = new SecateurError(
         'DeadlineExceeded',
         `worker ${session.worker}: not heard of for ${SILENCE_MAX_MS / 1000} s`,
@@ -311,6 +345,14 @@ export class WorkersService {
   private readonly logError = (thrown: unknown): void => {
     this.context.log('error', toSecateurError(thrown).message);
   };
+}
+
+function notRegistered(): SecateurError {
+  return new SecateurError(
+    'DeadlineExceeded',
+    `Workers.Attach: expected Register within ${REGISTER_TIMEOUT_MS / 1000} s; found nothing`,
+    { retryable: true },
+  );
 }
 
 function checkRegister(register: Register__Output): void {
