@@ -19,15 +19,18 @@ import { checkOutputIsFree } from '../effects/claim-output.ts';
 import { outputPaths } from '../effects/job-paths.ts';
 import { previewPlan } from '../effects/preview-plan.ts';
 import { readIntake } from '../effects/read-intake.ts';
+import type { JobLogs } from '../logs/job-logs.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import type { EventLog } from '../outbox/event-log.ts';
-import type { JobLogs } from './job-logs.ts';
+import { CallLimit } from './call-limit.ts';
 import type { ProgressTracker } from './progress.ts';
 import type { WorkersService } from './workers-service.ts';
 
 /** Events and progress are looked at this often while nothing wakes the watcher. */
 const PROGRESS_INTERVAL_MS = 500;
 const WATCH_BATCH = 256;
+/** People and dashboards, over all connections. Each holds at most a batch of events or a follower's lines. */
+const READERS_MAX = 256;
 
 export interface JobsContext {
   readonly loop: CoordinatorLoop;
@@ -39,6 +42,7 @@ export interface JobsContext {
 
 export class JobsService {
   private readonly context: JobsContext;
+  private readonly readers = new CallLimit('readers of events and logs', READERS_MAX);
 
   constructor(context: JobsContext) {
     this.context = context;
@@ -119,6 +123,7 @@ export class JobsService {
   async *watch(request: WatchRequest__Output, signal: AbortSignal): AsyncGenerator<WatchResponse> {
     const { events, loop } = this.context;
     const id = this.find(request.job, request.namespace).id;
+    const leave = this.readers.enter();
     let cursor = request.afterSequence;
     let wake = Promise.withResolvers<void>();
     const unsubscribe = events.subscribe((event) => {
@@ -140,26 +145,28 @@ export class JobsService {
       }
     } finally {
       unsubscribe();
+      leave();
     }
   }
 
   async *logs(request: LogsRequest__Output, signal: AbortSignal): AsyncGenerator<LogsResponse> {
     const { logs, loop } = this.context;
+    const { worker } = request;
     const id = this.find(request.job, request.namespace).id;
-    const fresh: LogsResponse[] = [];
-    const unfollow = logs.follow(id, (line) => {
-      if (request.worker === '' || request.worker === line.worker) fresh.push(line);
-    });
+    const leave = this.readers.enter();
+    // Followed and read in one turn: what comes later is not in the files that are read, and is not missed.
+    const following = request.follow ? logs.follow(id, worker) : null;
     try {
-      // Followed and read in one turn: what comes later is not in the files that are read, and is not missed.
-      for (const line of await logs.read(id, request.worker)) yield line;
-      while (request.follow && !signal.aborted) {
-        while (fresh.length > 0) yield fresh.shift() as LogsResponse;
-        if (hasEnded(jobOf(loop.state, id) as JobState)) return;
+      for await (const line of logs.read(id, worker)) yield line;
+      for (let isLast = false; following !== null && !isLast && !signal.aborted; ) {
+        // Once more after the end: the last words of workers come after the job's.
+        isLast = hasEnded(jobOf(loop.state, id) as JobState);
         await pause(PROGRESS_INTERVAL_MS, signal);
+        for (const line of following.follower.take()) yield line;
       }
     } finally {
-      unfollow();
+      following?.end();
+      leave();
     }
   }
 

@@ -24,9 +24,9 @@ import { VERSION } from '../../shared/version.ts';
 import type { Command, CoreEvent, TaskFailure, TaskIdentity, TaskOutcome } from '../core/events.ts';
 import { currentLease, jobOf, type StagedFile } from '../core/state.ts';
 import { storeSamples } from '../effects/statistics.ts';
+import type { JobLogs } from '../logs/job-logs.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import { CallLimit } from './call-limit.ts';
-import type { JobLogs } from './job-logs.ts';
 import { MessageTurns } from './message-turns.ts';
 import type { ProgressTracker } from './progress.ts';
 
