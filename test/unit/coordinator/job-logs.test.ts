@@ -132,7 +132,7 @@ describe('a job’s logs', () => {
   it('that the disk is too slow for are left out past a bound, and counted', async () => {
     const long = 'x'.repeat(16_000);
     // All in one turn: the disk gets its first chance after it.
-    for (let n = 0; n < 400; n++) append(line(n, `${n} ${long}`));
+    for (let n = 0; n < 400; n++) append(line(n, `${n} ${long}`, `w${n % 4}`));
     await logs.flush();
     const read = await messages(logs.read('job', ''));
     const kept = read.filter((text) => text.endsWith(long)).length;
