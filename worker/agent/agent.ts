@@ -19,6 +19,7 @@ import { VERSION } from '../../shared/version.ts';
 import type { EngineOptions, FromEngine, StageHolding } from '../engine/messages.ts';
 import { AttachStream } from './attach-stream.ts';
 import { EngineProcess, type EngineReady } from './engine-process.ts';
+import { LogBuffer } from './log-buffer.ts';
 import { residentBytes } from './resident-bytes.ts';
 import { TaskSlot } from './task-slot.ts';
 
@@ -43,6 +44,7 @@ export class Agent {
   private running: TaskSlot | null = null;
   private readonly finished: TaskSlot[] = [];
   private readonly waiting: TaskSlot[] = [];
+  private readonly logs = new LogBuffer();
   private readonly holdings = new Map<string, readonly StageHolding[]>();
   private heartbeat: NodeJS.Timeout | null = null;
   private draining = false;
@@ -91,6 +93,7 @@ export class Agent {
 
   private leave(): void {
     if (this.heartbeat !== null) clearInterval(this.heartbeat);
+    this.logs.sendTo(this.stream);
     this.stream.close({ draining: { leaving: true } });
     this.endEngine();
     rm(this.options.engine.cacheDirectory, { recursive: true, force: true }).then(
@@ -140,6 +143,7 @@ export class Agent {
   private registered(heartbeatIntervalMs: number, epoch: number): void {
     this.options.log('info', `attached to ${this.options.engine.coordinator}, epoch ${epoch}`);
     if (this.draining) this.stream.send({ draining: { leaving: false } });
+    this.logs.sendTo(this.stream);
     for (const slot of this.slots()) {
       for (const statistics of slot.allStatistics()) this.stream.send({ statistics });
       if (slot.result !== null) this.stream.send({ result: slot.result });
@@ -157,6 +161,7 @@ export class Agent {
       );
       this.engine?.kill();
     }
+    this.logs.sendTo(this.stream);
     const enginePid = this.engine?.processId;
     this.stream.send({
       heartbeat: {
@@ -311,6 +316,8 @@ export class Agent {
   private log(level: LogLevel, message: string, slot: TaskSlot | null, source = 'agent'): void {
     const { job = '', task = '', attempt } = slot?.identity ?? {};
     this.options.log(level, message, { source, ...(job === '' ? {} : { job, task, attempt }) });
-    this.stream.send({ logs: { lines: [{ job, task, source, level, atMs: Date.now(), message }] } });
+    // Lines of no job stand in this process's own log only.
+    if (job !== '') this.logs.add({ job, task, source, level, atMs: Date.now(), message });
+    this.logs.sendTo(this.stream);
   }
 }
