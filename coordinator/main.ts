@@ -22,6 +22,8 @@ export interface CoordinatorOptions {
   readonly listen: string;
   readonly nats: { readonly servers: readonly string[]; readonly credentialsFile?: string } | null;
   readonly log: Log;
+  /** Wait for the state folder where another coordinator has it, rather than fail. */
+  readonly wait?: boolean;
 }
 
 export interface RunningCoordinator {
@@ -36,7 +38,10 @@ export interface RunningCoordinator {
 export async function startCoordinator(options: CoordinatorOptions): Promise<RunningCoordinator> {
   const { stateDirectory, log } = options;
   mkdirSync(stateDirectory, { recursive: true });
-  const lock = StateLock.acquire(stateDirectory);
+  const lock =
+    options.wait === true
+      ? await StateLock.acquireWhenFree(stateDirectory, (what) => log('info', what))
+      : StateLock.acquire(stateDirectory);
   const undo: (() => Promise<void> | void)[] = [() => lock.release()];
   const stop = async (): Promise<void> => {
     while (undo.length > 0) await undo.pop()?.();

@@ -23,6 +23,7 @@ import type { JobLogs } from '../logs/job-logs.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import type { EventLog } from '../outbox/event-log.ts';
 import { CallLimit } from './call-limit.ts';
+import { describeJob, findJob } from './describe-job.ts';
 import type { ProgressTracker } from './progress.ts';
 import type { WorkersService } from './workers-service.ts';
 
@@ -92,7 +93,7 @@ export class JobsService {
   }
 
   get(request: JobRequest__Output): Job {
-    return this.describe(this.find(request.job, request.namespace));
+    return this.describe(this.find(request));
   }
 
   list(namespace: string): Job[] {
@@ -104,7 +105,7 @@ export class JobsService {
   }
 
   async cancel(request: JobRequest__Output): Promise<Job> {
-    const job = this.find(request.job, request.namespace);
+    const job = this.find(request);
     if (hasEnded(job)) throw jobState(job, 'cancel', 'a job that has not ended');
     await this.context.loop.submit({ type: 'cancelRequested', job: job.id });
     const after = jobOf(this.context.loop.state, job.id) as JobState;
@@ -113,7 +114,7 @@ export class JobsService {
   }
 
   async resume(request: JobRequest__Output): Promise<Job> {
-    const job = this.find(request.job, request.namespace);
+    const job = this.find(request);
     if (job.phase !== 'Failed' && job.phase !== 'Cancelled') throw jobState(job, 'resume', 'a failed or cancelled job');
     await this.context.loop.submit({ type: 'resumeRequested', job: job.id });
     return this.describe(jobOf(this.context.loop.state, job.id) as JobState);
@@ -122,7 +123,7 @@ export class JobsService {
   /** Every event after a cursor, in order and without gaps, then the new ones; progress between them. */
   async *watch(request: WatchRequest__Output, signal: AbortSignal): AsyncGenerator<WatchResponse> {
     const { events, loop } = this.context;
-    const id = this.find(request.job, request.namespace).id;
+    const id = this.find(request).id;
     const leave = this.readers.enter();
     let cursor = request.afterSequence;
     let wake = Promise.withResolvers<void>();
@@ -152,7 +153,7 @@ export class JobsService {
   async *logs(request: LogsRequest__Output, signal: AbortSignal): AsyncGenerator<LogsResponse> {
     const { logs, loop } = this.context;
     const { worker } = request;
-    const id = this.find(request.job, request.namespace).id;
+    const id = this.find(request).id;
     const leave = this.readers.enter();
     // Followed and read in one turn: what comes later is not in the files that are read, and is not missed.
     const following = request.follow ? logs.follow(id, worker) : null;
@@ -168,6 +169,14 @@ export class JobsService {
       following?.end();
       leave();
     }
+  }
+
+  private find(request: { readonly job: string; readonly namespace: string }): JobState {
+    return findJob(this.context.loop.state, request.job, request.namespace);
+  }
+
+  private describe(job: JobState): Job {
+    return describeJob(job, this.context.progress.of(job, Date.now()));
   }
 
   listWorkers(): WorkerStatus[] {
@@ -193,57 +202,6 @@ export class JobsService {
         ...memory,
       };
     });
-  }
-
-  /** By id, or by name: then the job of that name that was submitted last. */
-  private find(name: string, namespace: string): JobState {
-    const { jobs, queue } = this.context.loop.state;
-    const known = queue
-      .map((id) => jobs[id] as JobState)
-      .filter((job) => namespace === '' || job.namespace === namespace);
-    const found = known.find((job) => job.id === name) ?? known.findLast((job) => job.name === name);
-    if (found !== undefined) return found;
-    const latest = known.slice(-5).map((job) => job.id);
-    const there = latest.length === 0 ? 'there are no jobs' : `the latest jobs are ${latest.join(', ')}`;
-    throw new SecateurError(
-      'JobNotFound',
-      `job "${name}"${namespace === '' ? '' : ` in namespace ${namespace}`}: not known; ${there}`,
-      { details: { job: name } },
-    );
-  }
-
-  private describe(job: JobState): Job {
-    return {
-      id: job.id,
-      namespace: job.namespace,
-      name: job.name,
-      phase: job.phase,
-      reason: job.reason,
-      message: job.message,
-      sinceMs: job.sinceMs,
-      submittedMs: job.submittedMs,
-      endedMs: job.endedMs ?? 0,
-      destination: job.manifest.spec.output.destination,
-      manifestJson: JSON.stringify(job.manifest),
-      planJson: job.plan === null ? '' : JSON.stringify(job.plan),
-      progress: this.context.progress.of(job, Date.now()),
-      failure:
-        job.failure === null
-          ? null
-          : { code: job.failure.code, message: job.failure.message, detailsJson: JSON.stringify(job.failure.details) },
-      lastSequence: job.eventSequence,
-      stages: job.stages.map((stage, index) => ({
-        stage: index,
-        firstLayer: stage.firstLayer,
-        layerCount: stage.layerCount,
-        committed: job.layers
-          .slice(stage.firstLayer, stage.firstLayer + stage.layerCount)
-          .filter((layer) => layer.status === 'committed').length,
-        worker: stage.worker ?? '',
-        activity:
-          Object.values(job.leases).find((lease) => 'stage' in lease.spec && lease.spec.stage === index)?.task ?? '',
-      })),
-    };
   }
 }
 

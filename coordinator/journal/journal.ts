@@ -8,10 +8,10 @@
  *  3. A damaged last line is cut off at the next start: nothing had been done about it. A bad line anywhere else is
  *     corruption, and refused.
  */
-import { constants, type FileHandle, open } from 'node:fs/promises';
+import { constants, type FileHandle, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { fsyncDirectory } from '../../shared/storage/atomic-file.ts';
 import { writeFully } from '../../shared/storage/write-fully.ts';
 import type { CoreEvent } from '../core/events.ts';
@@ -74,6 +74,26 @@ export class Journal {
     } catch (thrown) {
       await handle.close();
       throw thrown;
+    }
+  }
+
+  /**
+   * The records of a state folder, for a process that is not its coordinator: no lock is taken and nothing is written,
+   * so a line that is being written at this moment counts as not there yet.
+   *
+   * @throws SourceMissing where the folder has no journal
+   */
+  static async read(stateDirectory: string): Promise<readonly JournalRecord[]> {
+    const file = join(stateDirectory, FILE_NAME);
+    try {
+      return parse(await readFile(file), file).records;
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw toSecateurError(thrown);
+      throw new SecateurError(
+        'SourceMissing',
+        `${stateDirectory}: expected the state folder of a coordinator or of "secateur run"; found no ${FILE_NAME} in it. Check the path.`,
+        { cause: thrown, details: { stateDirectory } },
+      );
     }
   }
 
