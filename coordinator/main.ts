@@ -30,6 +30,8 @@ export interface RunningCoordinator {
   /** host:port as bound. */
   readonly address: string;
   stop(): Promise<void>;
+  /** @throws JobState where no worker that is attached may go on with what the job has committed */
+  checkVersions(job: string): void;
   /** Rejects when the coordinator can no longer keep its promises (its journal cannot be written): the process must end. */
   readonly failed: Promise<never>;
 }
@@ -71,7 +73,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
     undo.push(() => workers.close());
     if (options.nats !== null) undo.push(await startOutbox(options, events));
     log('info', `coordinator listens on ${api.address}, epoch ${loop.state.epoch}, state in ${stateDirectory}`);
-    return { address: api.address, stop, failed: failed.promise };
+    const checkVersions = (job: string): void => jobs.checkVersions(job);
+    return { address: api.address, stop, checkVersions, failed: failed.promise };
   } catch (thrown) {
     await stop();
     throw toSecateurError(thrown);

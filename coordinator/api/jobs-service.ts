@@ -13,6 +13,7 @@ import type { PlanResponse } from '../../shared/rpc/generated/secateur/v1/PlanRe
 import type { WatchRequest__Output } from '../../shared/rpc/generated/secateur/v1/WatchRequest.ts';
 import type { WatchResponse } from '../../shared/rpc/generated/secateur/v1/WatchResponse.ts';
 import type { WorkerStatus } from '../../shared/rpc/generated/secateur/v1/WorkerStatus.ts';
+import { describeVersionDrift } from '../core/drift.ts';
 import { findTwin } from '../core/lifecycle.ts';
 import { hasEnded, type JobState, jobOf } from '../core/state.ts';
 import { checkOutputIsFree } from '../effects/claim-output.ts';
@@ -116,8 +117,22 @@ export class JobsService {
   async resume(request: JobRequest__Output): Promise<Job> {
     const job = this.find(request);
     if (job.phase !== 'Failed' && job.phase !== 'Cancelled') throw jobState(job, 'resume', 'a failed or cancelled job');
+    this.checkVersions(job.id);
     await this.context.loop.submit({ type: 'resumeRequested', job: job.id });
     return this.describe(jobOf(this.context.loop.state, job.id) as JobState);
+  }
+
+  /** @throws JobState where all workers that are there have other versions than those that computed what is committed */
+  checkVersions(id: string): void {
+    const { state } = this.context.loop;
+    const job = jobOf(state, id);
+    const drift = job === undefined ? [] : describeVersionDrift(job, Object.values(state.workers));
+    if (drift.length === 0) return;
+    throw new SecateurError(
+      'JobState',
+      `job ${id} cannot go on: ${drift.join('; ')}. Layers of one version do not mix with layers of another: start workers of the version that the job began with, or submit a new job with another destination.`,
+      { details: { job: id, drift } },
+    );
   }
 
   /** Every event after a cursor, in order and without gaps, then the new ones; progress between them. */

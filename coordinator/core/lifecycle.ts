@@ -1,6 +1,7 @@
 /** A job from submission to its end, and back again: submit, intake, plan, cancel, fail, resume. */
 import { toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { JsonValue } from '../../shared/events/job-event.ts';
+import { describeDrift, knownInputs } from './drift.ts';
 import type { EventOf } from './events.ts';
 import { planJob, totalWork } from './plan.ts';
 import {
@@ -8,7 +9,6 @@ import {
   type CoordinatorState,
   hasEnded,
   type JobFailure,
-  type JobIntake,
   type JobState,
   jobOf,
   type LayerState,
@@ -91,7 +91,7 @@ export function intakeSucceeded(t: Transition, event: EventOf<'intakeSucceeded'>
   const current = jobOf(t.state, event.job);
   if (current === undefined || current.phase !== 'Intake') return;
   if (current.intake !== null) {
-    const drift = describeDrift(current.intake, event.intake);
+    const drift = describeDrift(knownInputs({ ...current, intake: current.intake }), event.intake);
     if (drift.length > 0 && committedCount(current) === 0) return beginAnew(t, event);
     if (drift.length > 0) {
       const message = `the inputs are not those that the job began with: ${drift.join('; ')}. Put them back, or submit a new job with another destination.`;
@@ -131,33 +131,6 @@ function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>): void {
   });
   job.resumePhase = null;
   t.explain(event.job, 'Planning', 'WaitingForWorker', 'needs at least one worker; none is attached');
-}
-
-/** Field by field, what is different between the inputs as they were and as they are. */
-function describeDrift(before: JobIntake, now: JobIntake): string[] {
-  const drift: string[] = [];
-  const compare = (field: string, a: unknown, b: unknown): void => {
-    const [was, is] = [JSON.stringify(a), JSON.stringify(b)];
-    if (was !== is) drift.push(`${field} was ${abbreviate(was)}, is ${abbreviate(is)}`);
-  };
-  for (const key of Object.keys(before.model) as (keyof JobIntake['model'])[]) {
-    compare(`config ${String(key)}`, before.model[key], now.model[key]);
-  }
-  for (const list of ['shards', 'calibrationFiles'] as const) {
-    compare(`number of ${list}`, before[list].length, now[list].length);
-    for (const [index, file] of before[list].entries()) {
-      compare(`size of ${file.file}`, file.sizeBytes, now[list][index]?.sizeBytes);
-      compare(`time of the last change of ${file.file}`, file.mtimeMs, now[list][index]?.mtimeMs);
-    }
-  }
-  compare('tensor layout', before.layers, now.layers);
-  compare('tensors outside the layers', before.outside, now.outside);
-  return drift;
-}
-
-function abbreviate(text: string | undefined): string {
-  if (text === undefined) return 'absent';
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
 /** Lays the job out as soon as there is a worker: `stages: auto` counts those that are there then. */

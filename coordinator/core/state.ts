@@ -91,6 +91,10 @@ export interface FileIntake {
   readonly sizeBytes: number;
   /** Of the last change, as the file system says. */
   readonly mtimeMs: number;
+  /** Of the last change of anything about it: nobody can set it back. Absent in older journals. */
+  readonly ctimeMs?: number;
+  /** Known from the beginning for small files (configuration, tokenizer). */
+  readonly sha256?: string;
 }
 
 /** What reading the inputs found: everything that the plan and the tasks need, and no tensor. */

@@ -14,7 +14,7 @@ import type { CommandRunner, CoordinatorLoop } from '../loop.ts';
 import { claimOutput } from './claim-output.ts';
 import { type JobPaths, jobPaths } from './job-paths.ts';
 import { readIntake } from './read-intake.ts';
-import { forgiveTouched } from './source-drift.ts';
+import { digestTouched } from './source-drift.ts';
 import { dropSamples, reduceStatistics } from './statistics.ts';
 import { taskMessage } from './task-messages.ts';
 
@@ -53,7 +53,7 @@ export class Effects implements CommandRunner {
       case 'intake':
         return this.effect(command.job, 'intake', async (job, paths) => {
           if (job.phase !== 'Intake') return null;
-          const intake = await forgiveTouched(job, await readIntake(job.manifest));
+          const intake = await digestTouched(job, await readIntake(job.manifest));
           await claimOutput(paths, job.id, job.calibration !== null);
           return { type: 'intakeSucceeded', job: job.id, intake };
         });

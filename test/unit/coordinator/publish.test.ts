@@ -40,6 +40,7 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
   }));
   await writeSafetensorsFile(join(source, 'model.safetensors'), tensors);
   writeFileSync(join(source, 'config.json'), '{}');
+  utimesSync(join(source, 'config.json'), 7, 7);
   const ids = join(folder, 'ids');
   writeFileSync(ids, 'ids');
   const { tensors: placed } = await readSafetensorsHeader(join(source, 'model.safetensors'));
@@ -58,7 +59,7 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
     sourceDirectory: source,
     outputDirectory: paths.output,
     shards: [{ file: 'model.safetensors', ...statOf(join(source, 'model.safetensors')) }],
-    auxiliaryFiles: [{ file: 'config.json', sizeBytes: 2, mtimeMs: 1 }],
+    auxiliaryFiles: [{ file: 'config.json', ...statOf(join(source, 'config.json')) }],
     calibrationFiles: [{ file: ids, ...statOf(ids) }],
     outside: [slot('embed'), slot('head')],
     embedding: slot('embed'),
@@ -93,9 +94,9 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
   return { job, paths };
 }
 
-function statOf(path: string): { sizeBytes: number; mtimeMs: number } {
-  const { size, mtimeMs } = statSync(path);
-  return { sizeBytes: size, mtimeMs };
+function statOf(path: string): { sizeBytes: number; mtimeMs: number; ctimeMs: number } {
+  const { size, mtimeMs, ctimeMs } = statSync(path);
+  return { sizeBytes: size, mtimeMs, ctimeMs };
 }
 
 async function assembleAll(job: JobState, paths: JobPaths): Promise<void> {
@@ -182,6 +183,19 @@ describe('publishing', () => {
     writeFileSync(source, bytes);
     utimesSync(source, 9, 9);
     expect((await publishCheckpoint(job, paths, 5)).length).toBeGreaterThan(3);
+  });
+
+  it('another tokenizer under the old name, size and time is named as well', async () => {
+    const { job, paths } = await committedJob(folder);
+    await assembleAll(job, paths);
+    const config = join(job.intake?.sourceDirectory ?? '', 'config.json');
+    writeFileSync(config, '[]');
+    utimesSync(config, 7, 7);
+    expect(statOf(config)).toMatchObject({ sizeBytes: 2, mtimeMs: 7_000 });
+    await expect(publishCheckpoint(job, paths, 5)).rejects.toMatchObject({
+      code: 'SourceChanged',
+      message: expect.stringContaining(config),
+    });
   });
 
   it('a source that was cut short while the job ran is named, and no shard is left behind', async () => {
