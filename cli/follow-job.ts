@@ -5,6 +5,7 @@
 import { SecateurError } from '../shared/errors/secateur-error.ts';
 import { type CloudEvent, fromCloudEvent } from '../shared/events/cloud-event.ts';
 import type { Job__Output } from '../shared/rpc/generated/secateur/v1/Job.ts';
+import type { JobStatus__Output } from '../shared/rpc/generated/secateur/v1/JobStatus.ts';
 import type { Progress__Output } from '../shared/rpc/generated/secateur/v1/Progress.ts';
 import type { Connection } from './connection.ts';
 import { Patience } from './patience.ts';
@@ -14,6 +15,8 @@ export interface JobListener {
   /** `json` is the event as it came, byte for byte. */
   event(event: CloudEvent, json: string): void;
   progress(progress: Progress__Output): void;
+  /** Where the job is and why, whenever that has changed. */
+  status(status: JobStatus__Output): void;
   /** Said once an outage. */
   away(why: string): void;
 }
@@ -44,6 +47,7 @@ export async function followJob(
       for await (const response of connection.watch({ ...reference, afterSequence: after }, signal)) {
         patience.heard();
         if (response.progress) listener.progress(response.progress);
+        if (response.status) listener.status(response.status);
         if (!response.eventJson) continue;
         const event = JSON.parse(response.eventJson) as CloudEvent;
         after = fromCloudEvent(event).sequence;

@@ -14,6 +14,7 @@ import type { WatchRequest__Output } from '../../shared/rpc/generated/secateur/v
 import type { WatchResponse } from '../../shared/rpc/generated/secateur/v1/WatchResponse.ts';
 import type { WorkerStatus } from '../../shared/rpc/generated/secateur/v1/WorkerStatus.ts';
 import { describeVersionDrift } from '../core/drift.ts';
+import { explainWorker } from '../core/explain.ts';
 import { findTwin } from '../core/lifecycle.ts';
 import { hasEnded, type JobState, jobOf } from '../core/state.ts';
 import { checkOutputIsFree } from '../effects/claim-output.ts';
@@ -26,6 +27,7 @@ import type { EventLog } from '../outbox/event-log.ts';
 import { CallLimit } from './call-limit.ts';
 import { describeJob, findJob } from './describe-job.ts';
 import type { ProgressTracker } from './progress.ts';
+import { StatusChanges } from './status-changes.ts';
 import type { WorkersService } from './workers-service.ts';
 
 /** Events and progress are looked at this often while nothing wakes the watcher. */
@@ -141,6 +143,7 @@ export class JobsService {
     const id = this.find(request).id;
     const leave = this.readers.enter();
     let cursor = request.afterSequence;
+    const statuses = new StatusChanges();
     let wake = Promise.withResolvers<void>();
     const unsubscribe = events.subscribe((event) => {
       if (event.job === id) wake.resolve();
@@ -155,6 +158,8 @@ export class JobsService {
         const job = jobOf(loop.state, id) as JobState;
         if (hasEnded(job) && cursor >= job.eventSequence) return;
         if (batch.length === WATCH_BATCH) continue;
+        const status = statuses.next(job, Date.now());
+        if (status !== null) yield { status };
         yield { progress: this.context.progress.of(job, Date.now()) };
         await Promise.race([wake.promise, pause(PROGRESS_INTERVAL_MS, signal)]);
         wake = Promise.withResolvers<void>();
@@ -200,7 +205,7 @@ export class JobsService {
       const lease = Object.values(state.jobs)
         .flatMap((job) => Object.values(job.leases))
         .find((each) => each.worker === worker.id);
-      const { provider, threads, memoryBytes, host, version } = worker.capabilities;
+      const { provider, threads, memoryBytes, host, version, engineVersion } = worker.capabilities;
       const { attached, draining, sinceMs } = worker;
       const memory = this.context.workers.memoryOf(worker.id);
       return {
@@ -212,6 +217,8 @@ export class JobsService {
         memoryBytes,
         host,
         version,
+        engineVersion,
+        message: explainWorker(state, worker),
         sinceMs,
         task: lease?.task ?? '',
         ...memory,

@@ -69,7 +69,7 @@ export function findTwin(
   );
 }
 
-/** Starts the intake of the job whose turn it is; every other waiting job says whom it waits for. */
+/** Starts the intake of the job whose turn it is. */
 export function beginNextJob(t: Transition): void {
   const active = activeJob(t.state);
   if (active === undefined) return;
@@ -78,12 +78,6 @@ export function beginNextJob(t: Transition): void {
     job.startedMs ??= t.nowMs;
     t.explain(active.id, 'Intake', 'ReadingInputs', 'reads the configuration and the headers of the checkpoint');
     t.command({ kind: 'intake', job: active.id });
-  }
-  for (const id of t.state.queue) {
-    const job = jobOf(t.state, id);
-    if (job !== undefined && id !== active.id && job.phase === 'Queued') {
-      t.explain(id, 'Queued', 'WaitingForJob', `waits for job ${active.id} to end`);
-    }
   }
 }
 

@@ -12,6 +12,8 @@ import { dropBoundaries, LOST_MAX, retryOf } from './workers.ts';
 /** Attempts of one task that may fail for a reason that could pass. */
 const FAILURES_MAX = 4;
 const RETRY_BASE_MS = 500;
+/** Of a failure, in the message of a job that waits to try again: the whole of it is in the event. */
+const WHY_CHARACTERS_MAX = 300;
 
 type OutcomeOf<K extends TaskOutcome['kind']> = Extract<TaskOutcome, { kind: K }>;
 
@@ -149,6 +151,7 @@ export function taskFailed(t: Transition, event: EventOf<'taskFailed'>): void {
   const isLast = !retryable || retry.failures >= FAILURES_MAX || retry.lost >= LOST_MAX;
   retry.notBeforeMs = t.nowMs + RETRY_BASE_MS * 2 ** Math.max(0, retry.failures - 1);
   retry.worker = event.worker;
+  retry.why = `${code}: ${message.slice(0, WHY_CHARACTERS_MAX)}`;
   t.tell(jobId, 'task', 'failed', {
     task: lease.task,
     attempt: lease.attempt,

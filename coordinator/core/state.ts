@@ -208,6 +208,8 @@ export interface RetryState {
   notBeforeMs: number;
   /** Where it failed last: another worker is tried first. */
   worker: string | null;
+  /** Its last failure. Absent where it has not failed, and in older journals. */
+  why?: string;
 }
 
 export interface AssembledShard {

@@ -3,7 +3,9 @@
  * to tell. Pure: no clock, no file, no network, no randomness; the same journal always gives the same state.
  */
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { fitsVersions } from './drift.ts';
 import type { CoreEvent, StepResult } from './events.ts';
+import { explainQueued, explainWaiting } from './explain.ts';
 import { beginNextJob, cancelJob, effectFailed, intakeSucceeded, resumeJob, submitJob, tryPlan } from './lifecycle.ts';
 import {
   checkpointPublished,
@@ -14,7 +16,7 @@ import {
   taskSucceeded,
 } from './results.ts';
 import { candidates, chooseWorker } from './schedule.ts';
-import { activeJob, type CoordinatorState, hasEnded, type JobState, jobOf, workerOf } from './state.ts';
+import { activeJob, type CoordinatorState, type JobState, jobOf, workerOf } from './state.ts';
 import { taskName } from './task.ts';
 import { Transition } from './transition.ts';
 import {
@@ -83,7 +85,7 @@ function assignTasks(t: Transition): void {
   if (active === undefined) return;
   for (;;) {
     const job = jobOf(t.state, active.id) as JobState;
-    const idle = idleWorkers(t.state);
+    const idle = idleWorkers(t.state).filter((worker) => fitsVersions(job, worker.capabilities));
     const pick = candidates(job, t.nowMs)
       .map((candidate) => ({ candidate, worker: chooseWorker(job, candidate, idle) }))
       .find(({ worker }) => worker !== undefined);
@@ -91,6 +93,7 @@ function assignTasks(t: Transition): void {
     lease(t, job.id, pick.candidate.spec, pick.worker.id);
   }
   explainWaiting(t, active.id);
+  for (const id of t.state.queue) if (t.state.jobs[id]?.phase === 'Queued') explainQueued(t, id);
 }
 
 function idleWorkers(state: CoordinatorState) {
@@ -123,47 +126,4 @@ function lease(t: Transition, jobId: string, spec: Parameters<typeof taskName>[0
     }
   }
   t.command({ kind: 'assign', worker, identity: { job: jobId, task, attempt, epoch }, spec });
-}
-
-/** Phase, reason and message say at any time what the job does, or what it waits for and what there is. */
-function explainWaiting(t: Transition, jobId: string): void {
-  const job = jobOf(t.state, jobId);
-  if (job === undefined || hasEnded(job) || (job.phase !== 'Preparing' && job.phase !== 'Pruning')) return;
-  const leases = Object.values(job.leases);
-  if (leases.length > 0) {
-    const doing = leases.map((lease) => `${lease.task} on ${lease.worker}`).sort();
-    return t.explain(jobId, job.phase, 'Running', doing.join(', '));
-  }
-  if (job.layers.some((layer) => layer.status === 'reducing')) {
-    return t.explain(jobId, job.phase, 'ReducingStatistics', 'the coordinator adds up the statistics of a layer');
-  }
-  const workers = Object.values(t.state.workers);
-  const usable = workers.filter((worker) => worker.attached && !worker.draining).length;
-  const retry = Object.entries(job.retries).find(([, state]) => state.notBeforeMs > t.nowMs);
-  if (retry !== undefined) {
-    const [task, state] = retry;
-    return t.explain(
-      jobId,
-      job.phase,
-      'WaitingToRetry',
-      `${task} failed ${state.failures + state.lost} times and is tried again shortly`,
-    );
-  }
-  const bound = job.stages.find(
-    (stage) => stage.worker !== null && workerOf(t.state, stage.worker)?.attached === false,
-  );
-  if (bound !== undefined) {
-    return t.explain(
-      jobId,
-      job.phase,
-      'WorkerAway',
-      `worker ${bound.worker} is disconnected; its work is given to another when it does not come back`,
-    );
-  }
-  t.explain(
-    jobId,
-    job.phase,
-    'WaitingForWorker',
-    `needs one worker that can take a task; ${workers.length} known, ${usable} attached and taking tasks`,
-  );
 }

@@ -59,6 +59,7 @@ function recordingListener() {
   const listener: JobListener = {
     event: (event) => heard.push(Number(event.sequence)),
     progress: () => undefined,
+    status: () => undefined,
     away: (why) => outages.push(why),
   };
   return { heard, outages, listener };
