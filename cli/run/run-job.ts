@@ -93,7 +93,7 @@ async function withWorkers(
     stateDirectory,
     say: listener.say,
   });
-  const ended = jobToItsEnd(options, connection, decision, abort.signal);
+  const ended = jobToItsEnd(options, coordinator, connection, decision, abort.signal);
   // Whoever loses the race below may still reject.
   ended.catch(() => undefined);
   try {
@@ -115,12 +115,15 @@ async function withWorkers(
 
 async function jobToItsEnd(
   options: RunOptions,
+  coordinator: RunningCoordinator,
   connection: Connection,
   decision: Decision,
   signal: AbortSignal,
 ): Promise<Job__Output> {
   const { listener } = options;
   await workersAttached(options, connection, signal);
+  // All workers are this program's: where they do not fit, waiting for others would be in vain.
+  if (decision.kind !== 'submit') coordinator.checkVersions(decision.job);
   const job = await beginJob(options, connection, decision);
   return followJob(connection, { job: job.id, namespace: job.namespace }, listener, {
     after: decision.kind === 'submit' ? 0 : job.lastSequence,
