@@ -98,14 +98,19 @@ function waitingToRetry(task: string, retry: RetryState, there: string): Explana
   };
 }
 
-/** For jobs that wait in the queue: whom for, and how many are before them. */
-export function explainQueued(t: Transition, jobId: string): void {
+/** Jobs that wait in the queue say whom for, and how many are before them. */
+export function explainQueue(t: Transition): void {
   const active = activeJob(t.state);
-  if (active === undefined || active.id === jobId) return;
-  const before = t.state.queue.filter((id) => !hasEnded(t.state.jobs[id] as JobState)).indexOf(jobId) - 1;
-  const others = before > 0 ? `, and ${before} more before it` : '';
-  const message = `needs the workers, one job at a time; there: job ${active.id} has them (${active.phase})${others}`;
-  t.explain(jobId, 'Queued', 'WaitingForJob', message);
+  if (active === undefined) return;
+  let before = 0;
+  for (const id of t.state.queue) {
+    const job = t.state.jobs[id];
+    if (job === undefined || id === active.id || hasEnded(job)) continue;
+    const others = before > 0 ? `, and ${before} more before it` : '';
+    const message = `needs the workers, one job at a time; there: job ${active.id} has them (${active.phase})${others}`;
+    if (job.phase === 'Queued') t.explain(id, 'Queued', 'WaitingForJob', message);
+    before += 1;
+  }
 }
 
 /** What a worker does or why it has nothing to do, for `secateur workers`. */

@@ -5,7 +5,7 @@
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import { fitsVersions } from './drift.ts';
 import type { CoreEvent, StepResult } from './events.ts';
-import { explainQueued, explainWaiting } from './explain.ts';
+import { explainQueue, explainWaiting } from './explain.ts';
 import { beginNextJob, cancelJob, effectFailed, intakeSucceeded, resumeJob, submitJob, tryPlan } from './lifecycle.ts';
 import {
   checkpointPublished,
@@ -93,7 +93,7 @@ function assignTasks(t: Transition): void {
     lease(t, job.id, pick.candidate.spec, pick.worker.id);
   }
   explainWaiting(t, active.id);
-  for (const id of t.state.queue) if (t.state.jobs[id]?.phase === 'Queued') explainQueued(t, id);
+  explainQueue(t);
 }
 
 function idleWorkers(state: CoordinatorState) {
