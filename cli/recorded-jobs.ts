@@ -44,12 +44,12 @@ export class RecordedJobs {
     return this.describe(job);
   }
 
-  list(namespace: string): Job__Output[] {
+  list(namespace: string): { jobs: Job__Output[]; leftOut: number } {
     const { jobs, queue } = this.recorded.state;
-    return queue
+    const found = queue
       .map((id) => jobs[id] as JobState)
-      .filter((job) => namespace === '' || job.namespace === namespace)
-      .map((job) => this.describe(job));
+      .filter((job) => namespace === '' || job.namespace === namespace);
+    return { jobs: found.map((job) => this.describe(job)), leftOut: 0 };
   }
 
   /** CloudEvents in structured JSON, the same bytes as over the API. */

@@ -30,9 +30,10 @@ export function addGet(program: Command, end: EndVerb): void {
     async (job: string | undefined, options: GetOptions) => {
       const source = await sourceOf(options);
       if (job === undefined) {
-        const jobs = await source.list(options.namespace);
+        const { jobs, leftOut } = await source.list(options.namespace);
         printData(options.output, jobs.map(jobView), () => renderJobs(jobs, Date.now()));
         if (jobs.length === 0) note('no jobs');
+        if (leftOut > 0) note(`${leftOut} older jobs are left out: "secateur get JOB" shows each`);
       } else {
         const found = await source.get(job, options.namespace);
         printData(options.output, jobView(found), () => renderJob(found, Date.now()));
@@ -42,9 +43,14 @@ export function addGet(program: Command, end: EndVerb): void {
   );
 }
 
+interface JobList {
+  readonly jobs: Job__Output[];
+  readonly leftOut: number;
+}
+
 interface JobSource {
   get(job: string, namespace: string): Promise<Job__Output> | Job__Output;
-  list(namespace: string): Promise<Job__Output[]> | Job__Output[];
+  list(namespace: string): Promise<JobList> | JobList;
 }
 
 async function sourceOf(options: GetOptions): Promise<JobSource> {

@@ -7,6 +7,7 @@ import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import type { Job } from '../../shared/rpc/generated/secateur/v1/Job.ts';
 import type { JobRequest__Output } from '../../shared/rpc/generated/secateur/v1/JobRequest.ts';
+import type { ListResponse } from '../../shared/rpc/generated/secateur/v1/ListResponse.ts';
 import type { LogsRequest__Output } from '../../shared/rpc/generated/secateur/v1/LogsRequest.ts';
 import type { LogsResponse } from '../../shared/rpc/generated/secateur/v1/LogsResponse.ts';
 import type { PlanResponse } from '../../shared/rpc/generated/secateur/v1/PlanResponse.ts';
@@ -36,6 +37,12 @@ const PROGRESS_INTERVAL_MS = 500;
 const WATCH_BATCH = 256;
 /** People and dashboards, over all connections. Each holds at most a batch of events or a follower's lines. */
 const READERS_MAX = 256;
+/** Jobs in one answer: with a hundred stages each, a quarter of the largest message. */
+const LISTED_MAX = 200;
+/** Jobs that have not ended: each is looked at with every event, and more than this is a loop that submits. */
+const UNENDED_MAX = 1_000;
+/** Checkpoints whose headers are read at a time, for plans and submissions: up to 8 files and 100 MB each. */
+const INSPECTIONS_MAX = 8;
 
 export interface JobsContext {
   readonly loop: CoordinatorLoop;
@@ -48,6 +55,7 @@ export interface JobsContext {
 
 export class JobsService {
   private readonly context: JobsContext;
+  private readonly inspections = new CallLimit('checks of a checkpoint', INSPECTIONS_MAX);
   private readonly readers = new CallLimit('readers of events and logs', READERS_MAX);
 
   constructor(context: JobsContext) {
@@ -59,7 +67,8 @@ export class JobsService {
     const { name, namespace } = manifest.metadata;
     const { loop } = this.context;
     this.refuseTwin(findTwin(loop.state, { namespace, name, manifest }), name);
-    await refuseMistakes(manifest);
+    this.refuseTooMany();
+    await this.inspecting(() => refuseMistakes(manifest));
     await checkOutputIsFree(outputPaths(locationToPath(manifest.spec.output.destination)), null);
     // A job's id is unique for ever: events of an earlier job of the same name stay told apart.
     const job = `${name}-${randomBytes(3).toString('hex')}`;
@@ -68,6 +77,22 @@ export class JobsService {
     // Another was submitted in the same moment: the core takes only the first.
     if (taken === undefined) this.refuseTwin(findTwin(loop.state, { namespace, name, manifest }), name);
     return this.describe(taken as JobState);
+  }
+
+  private async inspecting<T>(inspect: () => Promise<T>): Promise<T> {
+    const leave = this.inspections.enter();
+    return inspect().finally(leave);
+  }
+
+  private refuseTooMany(): void {
+    const { jobs } = this.context.loop.state;
+    const unended = Object.values(jobs).filter((job) => !hasEnded(job)).length;
+    if (unended < UNENDED_MAX) return;
+    throw new SecateurError(
+      'LimitExceeded',
+      `${unended} jobs have not ended, and no more are taken. Wait for some, or cancel them.`,
+      { details: { limit: UNENDED_MAX } },
+    );
   }
 
   private refuseTwin(twin: JobState | undefined, name: string): void {
@@ -86,29 +111,25 @@ export class JobsService {
 
   async plan(manifestJson: string): Promise<PlanResponse> {
     const manifest = parseSubmitted(manifestJson);
-    const workers = Object.values(this.context.loop.state.workers).filter(
-      (worker) => worker.attached && !worker.draining,
-    );
-    return {
-      planJson: JSON.stringify(
-        await previewPlan(
-          manifest,
-          workers.map(({ id, capabilities }) => ({ name: id, capabilities })),
-        ),
-      ),
-    };
+    const workers = Object.values(this.context.loop.state.workers)
+      .filter((worker) => worker.attached && !worker.draining)
+      .map(({ id, capabilities }) => ({ name: id, capabilities }));
+    return { planJson: JSON.stringify(await this.inspecting(() => previewPlan(manifest, workers))) };
   }
 
   get(request: JobRequest__Output): Job {
     return this.describe(this.find(request));
   }
 
-  list(namespace: string): Job[] {
+  list(namespace: string): ListResponse {
     const { jobs, queue } = this.context.loop.state;
-    return queue
+    const found = queue
       .map((id) => jobs[id] as JobState)
-      .filter((job) => namespace === '' || job.namespace === namespace)
-      .map((job) => this.describe(job));
+      .filter((job) => namespace === '' || job.namespace === namespace);
+    return {
+      jobs: found.slice(-LISTED_MAX).map((job) => ({ ...this.describe(job), manifestJson: '', planJson: '' })),
+      leftOut: Math.max(0, found.length - LISTED_MAX),
+    };
   }
 
   async cancel(request: JobRequest__Output): Promise<Job> {

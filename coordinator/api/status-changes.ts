@@ -6,7 +6,7 @@ import type { JobStatus } from '../../shared/rpc/generated/secateur/v1/JobStatus
 import type { JobState } from '../core/state.ts';
 
 /** Far below the ten seconds within which everybody is to know. */
-const STEADY_MS = 2_000;
+const STEADY_MS = 1_000;
 /** Work goes on: which tasks it is comes as progress and as events. */
 const WORKING: ReadonlySet<string> = new Set(['Running', 'ReducingStatistics']);
 

@@ -37,16 +37,18 @@ interface Explanation {
 
 function whyWaiting(state: CoordinatorState, job: JobState, nowMs: number): Explanation {
   const leases = Object.values(job.leases);
-  if (leases.length > 0) return running(leases);
+  const away = leases.map((lease) => workerOf(state, lease.worker)).filter((worker) => worker?.attached === false);
+  if (leases.length > away.length) return running(state, leases);
   if (job.layers.some((layer) => layer.status === 'reducing')) {
     return { reason: 'ReducingStatistics', message: 'the coordinator adds up the statistics of a layer' };
   }
   const workers = Object.values(state.workers);
   const takers = workers.filter((worker) => worker.attached && !worker.draining);
   const there = describeWorkers(workers);
+  if (away.length > 0) return workersAway(job, away as WorkerState[], there);
   if (takers.length === 0) {
-    const away = workers.filter((worker) => !worker.attached);
-    if (away.length > 0) return workersAway(job, away, there);
+    const absent = workers.filter((worker) => !worker.attached);
+    if (absent.length > 0) return workersAway(job, absent, there);
     return { reason: 'WaitingForWorker', message: `needs one worker that takes tasks; there: ${there}` };
   }
   if (takers.every((worker) => !fitsVersions(job, worker.capabilities))) {
@@ -69,8 +71,10 @@ function whyWaiting(state: CoordinatorState, job: JobState, nowMs: number): Expl
   return { reason: 'WaitingForWorker', message: `needs a worker for its next task; there: ${there}` };
 }
 
-function running(leases: readonly Lease[]): Explanation {
-  const doing = leases.map((lease) => `${lease.task} on ${lease.worker}`).sort();
+function running(state: CoordinatorState, leases: readonly Lease[]): Explanation {
+  const doing = leases
+    .map(({ task, worker }) => `${task} on ${worker}${isAway(state, worker) ? ' (away)' : ''}`)
+    .sort();
   return { reason: 'Running', message: listed(doing) };
 }
 
@@ -98,17 +102,19 @@ function waitingToRetry(task: string, retry: RetryState, there: string): Explana
   };
 }
 
-/** For jobs that wait in the queue: whom for, and how far that one is. */
-export function explainQueued(t: Transition, jobId: string): void {
+/** Jobs that wait in the queue say whom for, and how many are before them. */
+export function explainQueue(t: Transition): void {
   const active = activeJob(t.state);
-  if (active === undefined || active.id === jobId) return;
-  const before = t.state.queue.filter((id) => !hasEnded(t.state.jobs[id] as JobState)).indexOf(jobId) - 1;
-  const others = before > 0 ? `, and ${before} more before it` : '';
-  const { layers } = active;
-  const committed = layers.filter((layer) => layer.status === 'committed').length;
-  const how = layers.length === 0 ? active.phase : `${active.phase}, ${committed} of ${layers.length} layers committed`;
-  const message = `needs the workers, one job at a time; there: job ${active.id} has them (${how})${others}`;
-  t.explain(jobId, 'Queued', 'WaitingForJob', message);
+  if (active === undefined) return;
+  let before = 0;
+  for (const id of t.state.queue) {
+    const job = t.state.jobs[id];
+    if (job === undefined || id === active.id || hasEnded(job)) continue;
+    const others = before > 0 ? `, and ${before} more before it` : '';
+    const message = `needs the workers, one job at a time; there: job ${active.id} has them (${active.phase})${others}`;
+    if (job.phase === 'Queued') t.explain(id, 'Queued', 'WaitingForJob', message);
+    before += 1;
+  }
 }
 
 /** What a worker does or why it has nothing to do, for `secateur workers`. */

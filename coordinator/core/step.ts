@@ -4,7 +4,7 @@
  */
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import type { CoreEvent, StepResult } from './events.ts';
-import { explainQueued, explainWaiting } from './explain.ts';
+import { explainQueue, explainWaiting } from './explain.ts';
 import { beginNextJob, cancelJob, effectFailed, intakeSucceeded, resumeJob, submitJob, tryPlan } from './lifecycle.ts';
 import {
   checkpointPublished,
@@ -94,7 +94,7 @@ function assignTasks(t: Transition): void {
   dismissDrained(t);
   if (active === undefined) return;
   explainWaiting(t, active.id);
-  for (const id of t.state.queue) if (jobOf(t.state, id)?.phase === 'Queued') explainQueued(t, id);
+  explainQueue(t);
 }
 
 function lease(t: Transition, jobId: string, spec: TaskSpec, worker: string): void {
