@@ -36,6 +36,8 @@ export class AttachStream {
   private stream: Stream | null = null;
   private isRegistered = false;
   private failures = 0;
+  /** Of the coordinator that took the last registration. */
+  private epoch = 0;
   private registeredAtMs = Number.POSITIVE_INFINITY;
   private blockedSinceMs: number | null = null;
   private retry: NodeJS.Timeout | null = null;
@@ -57,6 +59,9 @@ export class AttachStream {
       if (message.registered) {
         this.isRegistered = true;
         this.registeredAtMs = performance.now();
+        // A coordinator that was started again is no stream that breaks at once each time.
+        if (message.registered.epoch > this.epoch) this.failures = 0;
+        this.epoch = message.registered.epoch;
         this.listener.registered(message.registered);
       } else {
         this.listener.message(message);
