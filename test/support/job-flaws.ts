@@ -27,14 +27,14 @@ export function flawsOf(run: JobRun, quiet: Readonly<Record<string, string>>): s
   return flaws;
 }
 
-function sequenceFlaws(where: string, events: readonly CloudEvent[]): string[] {
+export function sequenceFlaws(where: string, events: readonly CloudEvent[]): string[] {
   return events.flatMap((event, index) =>
     Number(event.sequence) === index + 1 ? [] : [`${where}: event ${index + 1} has sequence ${Number(event.sequence)}`],
   );
 }
 
 /** Every layer is committed once, and not calibrated after that. */
-function layerFlaws(events: readonly CloudEvent[]): string[] {
+export function layerFlaws(events: readonly CloudEvent[]): string[] {
   const flaws: string[] = [];
   const committed = new Set<unknown>();
   for (const { type, data } of events) {
