@@ -1,14 +1,19 @@
 /** Starts a coordinator: lock, journal, loop, API, outbox, in this order; and ends it in the reverse one. */
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { SecateurError, toSecateurError } from '../shared/errors/secateur-error.ts';
 import type { Log } from '../shared/log.ts';
+import { fsyncDirectory } from '../shared/storage/atomic-file.ts';
+import { SYSTEM_TIMERS } from '../shared/timers.ts';
 import { JobLogs } from './api/job-logs.ts';
 import { JobsService } from './api/jobs-service.ts';
 import { ProgressTracker } from './api/progress.ts';
 import { createApi } from './api/server.ts';
 import { WorkersService } from './api/workers-service.ts';
 import { Effects } from './effects/command-runner.ts';
+import { FileJobWork } from './effects/job-work.ts';
+import { fileStatistics } from './effects/statistics-store.ts';
+import { SYSTEM_DISK } from './journal/disk.ts';
 import { Journal } from './journal/journal.ts';
 import { StateLock } from './journal/state-lock.ts';
 import { CoordinatorLoop } from './loop.ts';
@@ -34,29 +39,40 @@ export interface RunningCoordinator {
 /** @throws StateLocked, JournalCorrupt, Unavailable (the address is taken) */
 export async function startCoordinator(options: CoordinatorOptions): Promise<RunningCoordinator> {
   const { stateDirectory, log } = options;
-  mkdirSync(stateDirectory, { recursive: true });
+  await makeStateDirectory(stateDirectory);
   const lock = StateLock.acquire(stateDirectory);
   const undo: (() => Promise<void> | void)[] = [() => lock.release()];
   const stop = async (): Promise<void> => {
     while (undo.length > 0) await undo.pop()?.();
   };
   try {
-    const journal = await Journal.open(stateDirectory, Date.now());
+    const timers = SYSTEM_TIMERS;
+    const journal = await Journal.open({ disk: SYSTEM_DISK, directory: stateDirectory, nowMs: timers.now() });
     undo.push(() => journal.close());
-    const events = new EventLog();
-    const loop = new CoordinatorLoop(journal, events, { now: () => Date.now(), monotonicMs: () => performance.now() });
+    const events = new EventLog({ disk: SYSTEM_DISK, stateDirectory });
+    const warn = (error: SecateurError): void => log('warn', error.message);
+    const loop = new CoordinatorLoop({ journal, events, timers, warn });
     const stateFolderOf = (job: string): string => join(stateDirectory, 'jobs', job);
     const logs = new JobLogs((job) => join(stateFolderOf(job), 'logs'));
     const progress = new ProgressTracker();
-    const workers = new WorkersService({ loop, logs, progress, stateFolderOf, log });
+    const workers = new WorkersService({
+      loop,
+      logs,
+      progress,
+      statistics: fileStatistics(stateFolderOf),
+      coordinatorId: loop.coordinatorId,
+      timers: SYSTEM_TIMERS,
+      log,
+    });
     const onError = (thrown: unknown): void => log('error', toSecateurError(thrown).message);
-    const effects = new Effects(loop, stateDirectory, workers, onError);
+    const work = new FileJobWork(stateDirectory);
+    const effects = new Effects(loop, work, workers, onError);
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => undefined);
     await loop.start(effects, (thrown) => failed.reject(toSecateurError(thrown)));
     undo.push(() => loop.stop());
-    const jobs = new JobsService({ loop, events, logs, progress, workers });
-    const api = await createApi({ listen: options.listen, loop, jobs, workers, effects });
+    const jobs = new JobsService({ loop, events, logs, progress, workers, timers: SYSTEM_TIMERS });
+    const api = await createApi({ listen: options.listen, loop, jobs, workers, pathsOf: (job) => work.pathsOf(job) });
     undo.push(() => api.close());
     undo.push(() => workers.close());
     if (options.nats !== null) undo.push(await startOutbox(options, events));
@@ -65,6 +81,16 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
   } catch (thrown) {
     await stop();
     throw toSecateurError(thrown);
+  }
+}
+
+/** A folder that is gone after a power cut would take the journal with it: the names on the way are made durable. */
+async function makeStateDirectory(stateDirectory: string): Promise<void> {
+  const firstMade = mkdirSync(stateDirectory, { recursive: true });
+  if (firstMade === undefined) return;
+  for (let made = stateDirectory; ; made = dirname(made)) {
+    await fsyncDirectory(dirname(made));
+    if (made === firstMade) return;
   }
 }
 

@@ -5,6 +5,7 @@ import { toCloudEvent } from '../../shared/events/cloud-event.ts';
 import { parseManifest } from '../../shared/manifest/parse-manifest.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
+import { countOf, showMicrobatches } from '../../shared/microbatch-set.ts';
 import type { Job } from '../../shared/rpc/generated/secateur/v1/Job.ts';
 import type { JobRequest__Output } from '../../shared/rpc/generated/secateur/v1/JobRequest.ts';
 import type { LogsRequest__Output } from '../../shared/rpc/generated/secateur/v1/LogsRequest.ts';
@@ -13,8 +14,9 @@ import type { PlanResponse } from '../../shared/rpc/generated/secateur/v1/PlanRe
 import type { WatchRequest__Output } from '../../shared/rpc/generated/secateur/v1/WatchRequest.ts';
 import type { WatchResponse } from '../../shared/rpc/generated/secateur/v1/WatchResponse.ts';
 import type { WorkerStatus } from '../../shared/rpc/generated/secateur/v1/WorkerStatus.ts';
+import type { Timers } from '../../shared/timers.ts';
 import { findTwin } from '../core/lifecycle.ts';
-import { hasEnded, type JobState, jobOf } from '../core/state.ts';
+import { hasEnded, type JobState, jobOf, own } from '../core/state.ts';
 import { checkOutputIsFree } from '../effects/claim-output.ts';
 import { outputPaths } from '../effects/job-paths.ts';
 import { previewPlan } from '../effects/preview-plan.ts';
@@ -32,9 +34,10 @@ const WATCH_BATCH = 256;
 export interface JobsContext {
   readonly loop: CoordinatorLoop;
   readonly events: EventLog;
-  readonly logs: JobLogs;
+  readonly logs: Pick<JobLogs, 'read' | 'follow'>;
   readonly progress: ProgressTracker;
-  readonly workers: WorkersService;
+  readonly workers: Pick<WorkersService, 'memoryOf'>;
+  readonly timers: Timers;
 }
 
 export class JobsService {
@@ -126,7 +129,7 @@ export class JobsService {
     });
     try {
       while (!signal.aborted) {
-        const batch = events.read(id, cursor, WATCH_BATCH);
+        const batch = await events.read(id, cursor, WATCH_BATCH);
         for (const event of batch) {
           yield { eventJson: JSON.stringify(toCloudEvent(event)) };
           cursor = event.sequence;
@@ -134,8 +137,8 @@ export class JobsService {
         const job = jobOf(loop.state, id) as JobState;
         if (hasEnded(job) && cursor >= job.eventSequence) return;
         if (batch.length === WATCH_BATCH) continue;
-        yield { progress: this.context.progress.of(job, Date.now()) };
-        await Promise.race([wake.promise, pause(PROGRESS_INTERVAL_MS, signal)]);
+        yield { progress: this.context.progress.of(job, this.context.timers.now()) };
+        await Promise.race([wake.promise, this.pause(PROGRESS_INTERVAL_MS, signal)]);
         wake = Promise.withResolvers<void>();
       }
     } finally {
@@ -156,7 +159,7 @@ export class JobsService {
       while (request.follow && !signal.aborted) {
         while (fresh.length > 0) yield fresh.shift() as LogsResponse;
         if (hasEnded(jobOf(loop.state, id) as JobState)) return;
-        await pause(PROGRESS_INTERVAL_MS, signal);
+        await this.pause(PROGRESS_INTERVAL_MS, signal);
       }
     } finally {
       unfollow();
@@ -205,6 +208,18 @@ export class JobsService {
     );
   }
 
+  private pause(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        timer.clear();
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = this.context.timers.setTimeout(done, ms);
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+
   private describe(job: JobState): Job {
     return {
       id: job.id,
@@ -219,7 +234,7 @@ export class JobsService {
       destination: job.manifest.spec.output.destination,
       manifestJson: JSON.stringify(job.manifest),
       planJson: job.plan === null ? '' : JSON.stringify(job.plan),
-      progress: this.context.progress.of(job, Date.now()),
+      progress: this.context.progress.of(job, this.context.timers.now()),
       failure:
         job.failure === null
           ? null
@@ -232,9 +247,13 @@ export class JobsService {
         committed: job.layers
           .slice(stage.firstLayer, stage.firstLayer + stage.layerCount)
           .filter((layer) => layer.status === 'committed').length,
-        worker: stage.worker ?? '',
-        activity:
-          Object.values(job.leases).find((lease) => 'stage' in lease.spec && lease.spec.stage === index)?.task ?? '',
+        replicas: Object.entries(stage.shares).map(([worker, share]) => ({
+          worker,
+          microbatchCount: countOf(share),
+          microbatches: showMicrobatches(share),
+          activity: Object.values(job.leases).find((lease) => lease.worker === worker)?.task ?? '',
+          tokensPerSecond: own(job.rates, worker) ?? 0,
+        })),
       })),
     };
   }
@@ -280,16 +299,4 @@ function jobState(job: JobState, verb: string, expected: string): SecateurError 
     `cannot ${verb} job ${job.id}: expected ${expected}; it is ${job.phase} (${job.reason})`,
     { details: { job: job.id, phase: job.phase } },
   );
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done, { once: true });
-  });
 }

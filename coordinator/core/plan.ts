@@ -2,17 +2,30 @@
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { fiveDigits } from '../../shared/storage/staging-names.ts';
-import type { JobIntake, OutputShardPlan, Plan, StagePlan, TensorSlot } from './state.ts';
+import type { JobIntake, OutputShardPlan, Plan, StagePlan, TensorSlot, WorkerCapabilities } from './state.ts';
 
 /** Tokens that one forward run is filled up to: enough for full matrix speed, small enough for the activations. */
 const RUN_TOKENS = 2048;
 
-export function planJob(manifest: Manifest, intake: JobIntake, workerCount: number): Plan {
+/** Layers between snapshots. */
+const SNAPSHOT_INTERVAL = 8;
+
+export function planJob(manifest: Manifest, intake: JobIntake, workers: readonly WorkerCapabilities[]): Plan {
   const calibration = manifest.spec.calibration;
   const size = 'text' in calibration ? calibration : intake.givenTokens;
   const sequenceLength = size?.sequenceLength ?? null;
+  const {
+    stages: askedStages,
+    replicas,
+    snapshotInterval = 'auto',
+  } = manifest.spec.placement as Manifest['spec']['placement'] & { snapshotInterval?: number | 'auto' };
+  const stages = planStages(askedStages === 'auto' ? 1 : askedStages, intake.layers.length);
   return {
-    stages: planStages(manifest.spec.placement.stages, intake.layers.length, workerCount),
+    stages,
+    replicas: replicas === 'auto' ? Math.max(1, Math.floor(workers.length / stages.length)) : replicas,
+    replicasMax: replicas === 'auto' ? null : replicas,
+    wave: null,
+    snapshotInterval: snapshotInterval === 'auto' ? SNAPSHOT_INTERVAL : snapshotInterval,
     microbatch: resolveMicrobatch(manifest, sequenceLength ?? RUN_TOKENS),
     samples: size?.samples ?? null,
     sequenceLength,
@@ -27,19 +40,18 @@ export function resolveMicrobatch(manifest: Manifest, sequenceLength: number): n
 }
 
 /** Contiguous stages whose sizes differ by at most one layer, the longer ones first. */
-export function planStages(asked: number | 'auto', layerCount: number, workerCount: number): StagePlan[] {
-  if (asked !== 'auto' && asked > layerCount) {
+export function planStages(asked: number, layerCount: number): StagePlan[] {
+  if (asked > layerCount) {
     throw new SecateurError(
       'ManifestInvalid',
       `spec.placement.stages: expected at most ${layerCount}, the number of decoder layers; found ${asked}. Ask for fewer stages, or "auto".`,
       { details: { asked, layerCount } },
     );
   }
-  const count = asked === 'auto' ? Math.max(1, Math.min(workerCount, layerCount)) : asked;
   const stages: StagePlan[] = [];
   let firstLayer = 0;
-  for (let index = 0; index < count; index++) {
-    const size = Math.floor(layerCount / count) + (index < layerCount % count ? 1 : 0);
+  for (let index = 0; index < asked; index++) {
+    const size = Math.floor(layerCount / asked) + (index < layerCount % asked ? 1 : 0);
     stages.push({ firstLayer, layerCount: size });
     firstLayer += size;
   }

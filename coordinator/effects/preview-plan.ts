@@ -22,7 +22,7 @@ export async function previewPlan(manifest: Manifest, workers: readonly string[]
   const intake = await readIntake(manifest);
   await checkOutputIsFree(outputPaths(intake.outputDirectory), null);
   return {
-    plan: planJob(manifest, intake, workers.length),
+    plan: planJob(manifest, intake, []),
     intake,
     workers,
     freeBytes: await freeBytesAt(intake.outputDirectory),

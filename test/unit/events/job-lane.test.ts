@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EventLog } from '../../../coordinator/outbox/event-log.ts';
+import type { EventLog } from '../../../coordinator/outbox/event-log.ts';
 import { type Cursor, type CursorBook, JobLane } from '../../../coordinator/outbox/job-lane.ts';
 import { EVENT_ENTITIES, type JobEvent } from '../../../shared/events/job-event.ts';
+import { emptyEventLog } from '../../support/empty-event-log.ts';
 import { ModelStream } from './model-stream.ts';
 
 const VERBS = ['started', 'committed', 'failed'];
@@ -19,7 +20,7 @@ function seeded(seed: number): () => number {
 }
 
 function logWith(count: number, random: () => number = () => 0, job = 'j'): EventLog {
-  const log = new EventLog();
+  const log = emptyEventLog();
   for (let sequence = 1; sequence <= count; sequence += 1) log.append(eventOf(sequence, random, job));
   return log;
 }

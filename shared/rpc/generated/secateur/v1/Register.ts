@@ -32,6 +32,11 @@ export interface Register {
    * Of onnxruntime-node.
    */
   'engineVersion'?: (string);
+  /**
+   * The newest epoch that this worker has seen, and whose it was: a coordinator that finds a later one of its own is stale.
+   */
+  'lastEpoch'?: (number);
+  'lastCoordinatorId'?: (string);
 }
 
 export interface Register__Output {
@@ -61,4 +66,9 @@ export interface Register__Output {
    * Of onnxruntime-node.
    */
   'engineVersion': (string);
+  /**
+   * The newest epoch that this worker has seen, and whose it was: a coordinator that finds a later one of its own is stale.
+   */
+  'lastEpoch': (number);
+  'lastCoordinatorId': (string);
 }
