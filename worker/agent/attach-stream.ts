@@ -102,6 +102,8 @@ export class AttachStream {
   private registered(stream: AttachCall, message: Registered__Output): void {
     const { epoch, coordinatorId } = message;
     if (coordinatorId === this.coordinatorId && epoch < this.epoch) return this.broke(stream, this.stale(epoch));
+    // A coordinator that was started again is no stream that breaks at once each time.
+    if (epoch > this.epoch || coordinatorId !== this.coordinatorId) this.failures = 0;
     this.epoch = epoch;
     this.coordinatorId = coordinatorId;
     this.isRegistered = true;
