@@ -8,9 +8,10 @@ import { ProgressTracker } from '../../../coordinator/api/progress.ts';
 import { type CoordinatorState, INITIAL_STATE } from '../../../coordinator/core/state.ts';
 import { step } from '../../../coordinator/core/step.ts';
 import { JobLogs } from '../../../coordinator/logs/job-logs.ts';
-import { EventLog } from '../../../coordinator/outbox/event-log.ts';
 import { SERVICES } from '../../../shared/rpc/load-protos.ts';
+import { SYSTEM_TIMERS } from '../../../shared/timers.ts';
 import { fakeManifest } from '../../simulation/cluster.ts';
+import { emptyEventLog } from '../../support/empty-event-log.ts';
 
 function manifestOf(name: string) {
   const base = fakeManifest({ propagate: 'pruned', stages: 1 });
@@ -41,10 +42,11 @@ describe('the users’ side of the API', () => {
   function serviceOn(state: CoordinatorState): JobsService {
     return new JobsService({
       loop: { state } as never,
-      events: new EventLog(),
+      events: emptyEventLog(),
       logs: new JobLogs(() => folder),
       progress: new ProgressTracker(),
       workers: {} as never,
+      timers: SYSTEM_TIMERS,
     });
   }
 
