@@ -44,6 +44,7 @@ export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
     workersSeen: {},
     workDone: 0,
     workTotal: 0,
+    computeMs: 0,
     resumes: 0,
     failure: null,
   });
@@ -210,6 +211,7 @@ function emptyLayer(keepsAll: boolean): LayerState {
     committedMs: 0,
     worker: null,
     pruneMs: 0,
+    commitMs: 0,
   };
 }
 

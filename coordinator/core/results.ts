@@ -67,6 +67,7 @@ function passFinished(t: Transition, jobId: string, lease: Lease, outcome: Outco
   const layer = job.layers[spec.layer];
   if (stage === undefined || layer === undefined) return;
   job.workDone += outcome.tokens;
+  job.computeMs += outcome.computeMs;
   stage.worker = spec.persist ? null : lease.worker;
   stage.boundary = spec.persist ? null : spec.hidden ? spec.layer + 1 : spec.layer;
   if (spec.persist) {
@@ -105,6 +106,7 @@ function layerCommitted(t: Transition, jobId: string, lease: Lease, outcome: Out
     committedMs: t.nowMs,
     worker: lease.worker,
     pruneMs: outcome.pruneMs,
+    commitMs: outcome.commitMs,
   });
   const { weights, zeros } = countPruned(outcome.tensors);
   t.tell(jobId, 'layer', 'committed', {

@@ -210,6 +210,8 @@ export interface LayerState {
   committedMs: number;
   worker: string | null;
   pruneMs: number;
+  /** Its fsync, digest and rename. */
+  commitMs: number;
 }
 
 /** Which attempt of which task, as every message about it says. */
@@ -273,6 +275,8 @@ export interface JobState {
   /** Tokens through layers in finished passes, and what all passes of an undisturbed run make. */
   workDone: number;
   workTotal: number;
+  /** Of all finished passes, whatever came of them: added up over the workers. */
+  computeMs: number;
   resumes: number;
   failure: JobFailure | null;
 }
