@@ -10,8 +10,8 @@ import { type PlannedWorker, ratesOf, UNKNOWN_WORKER } from './worker-rates.ts';
 
 /** Up to here every number of replicas is tried, above it powers of two. */
 const REPLICAS_TRIED_MAX = 64;
-/** Placements of several stages are for comparison, or asked for: fewer do. */
-const REPLICAS_OF_STAGES_TRIED_MAX = 8;
+/** A wave is tried at this many for each stage, at most: by then the filling of the pipeline is an eighth of its time. */
+const WAVES_PER_STAGE_MAX = 8;
 
 export interface AskedPlacement {
   readonly stages: 'auto' | number;
@@ -97,12 +97,14 @@ function stageCounts({ layerCount }: CostInputs, workerCount: number, asked: 'au
   return ladder(most, 1, asked === 'auto' ? [] : [asked]);
 }
 
+/** Of several stages: one each, as many as leave workers for all, and all workers. Others lie between. */
 function replicaCounts(inputs: CostInputs, workerCount: number, stageCount: number, asked: 'auto' | number): number[] {
   // A replica without a microbatch has nothing to do.
   const most = Math.min(workerCount, microbatchCount(inputs));
-  const more = [Math.max(1, Math.floor(Math.min(most, workerCount / stageCount)))];
-  if (asked !== 'auto') more.push(Math.min(asked, workerCount));
-  return ladder(most, stageCount === 1 ? REPLICAS_TRIED_MAX : REPLICAS_OF_STAGES_TRIED_MAX, more);
+  const more = asked === 'auto' ? [] : [Math.min(asked, workerCount)];
+  if (stageCount === 1) return ladder(most, REPLICAS_TRIED_MAX, more);
+  const apart = Math.min(most, Math.max(1, Math.floor(workerCount / stageCount)));
+  return [...new Set([1, apart, most, ...more])];
 }
 
 /** 1 to `dense`, powers of two up to `most`, `most` itself, and `more`; each once, in order. */
@@ -112,15 +114,16 @@ function ladder(most: number, dense: number, more: readonly number[]): number[] 
   return [...found].sort((a, b) => a - b);
 }
 
-/** Only a dense pipeline has waves: those that cut the microbatches into 1, 2, 4, … parts are tried. */
+/** Only a dense pipeline has waves: 1, 2, 4, … of them are tried. */
 function bestWave(
   inputs: CostInputs,
   workers: ReturnType<typeof ratesOf>,
   placement: Omit<Placement, 'wave'>,
 ): { placement: Placement; cost: PlacementCost } {
   const count = microbatchCount(inputs);
+  const wavesMax = Math.min(count, WAVES_PER_STAGE_MAX * placement.stages.length);
   const isPipeline = inputs.propagate === 'dense' && placement.stages.length > 1;
-  const waves = isPipeline ? ladder(count, 1, []).map((parts) => Math.ceil(count / parts)) : [count];
+  const waves = isPipeline ? ladder(wavesMax, 1, []).map((parts) => Math.ceil(count / parts)) : [count];
   const tried = [...new Set(waves)].map((wave) => {
     const whole = { ...placement, wave };
     return { placement: whole, cost: costOf(inputs, workers, whole) };

@@ -50,6 +50,7 @@ export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
     workDone: 0,
     workTotal: 0,
     workRedone: 0,
+    computeMs: 0,
     resumes: 0,
     failure: null,
   });
@@ -179,6 +180,7 @@ function emptyLayer(keepsAll: boolean): LayerState {
     worker: null,
     pruneMs: 0,
     forwarded: [],
+    commitMs: 0,
   };
 }
 

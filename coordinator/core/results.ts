@@ -92,6 +92,7 @@ function passFinished(t: Transition, jobId: string, lease: Lease, outcome: Outco
   const layer = job.layers[spec.layer];
   if (stage === undefined || layer === undefined) return;
   const done = intersection(outcome.done, spec.microbatches);
+  job.computeMs += outcome.computeMs;
   measure(job, lease.worker, outcome);
   countWork(job, spec, done);
   for (const snapshot of outcome.snapshots) addSnapshot(t, jobId, snapshot);
@@ -199,6 +200,7 @@ function layerCommitted(t: Transition, jobId: string, lease: Lease, outcome: Out
     committedMs: t.nowMs,
     worker: lease.worker,
     pruneMs: outcome.pruneMs,
+    commitMs: outcome.commitMs,
   });
   const { weights, zeros } = countPruned(outcome.tensors);
   t.tell(jobId, 'layer', 'committed', {

@@ -245,6 +245,8 @@ export interface LayerState {
   pruneMs: number;
   /** Microbatches whose next hidden states were computed at least once: the rest of such passes is work done again. */
   forwarded: MicrobatchSet;
+  /** Its fsync, digest and rename. */
+  commitMs: number;
 }
 
 /** Which lease of which task, as every message about it says. `attempt` numbers the leases of the job. */
@@ -319,6 +321,8 @@ export interface JobState {
   workDone: number;
   workTotal: number;
   workRedone: number;
+  /** Of all finished passes, whatever came of them: added up over the workers. */
+  computeMs: number;
   resumes: number;
   failure: JobFailure | null;
 }

@@ -62,6 +62,16 @@ export interface PlanPreview {
 export async function previewPlan(manifest: Manifest, workers: readonly PlannedWorker[]): Promise<PlanPreview> {
   const intake = await readIntake(manifest);
   await checkOutputIsFree(outputPaths(intake.outputDirectory), null);
+  return toPreview(manifest, intake, workers, await freeBytesAt(intake.outputDirectory));
+}
+
+/** Pure: what is left once the inputs are read. */
+export function toPreview(
+  manifest: Manifest,
+  intake: JobIntake,
+  workers: readonly PlannedWorker[],
+  freeBytes: number,
+): PlanPreview {
   const { plan, choice } = placeJob(manifest, intake, workers);
   const names = workers.map((worker) => worker.name);
   const microbatches = Math.ceil((plan.samples ?? 0) / plan.microbatch);
@@ -72,7 +82,7 @@ export async function previewPlan(manifest: Manifest, workers: readonly PlannedW
     workers: workers.map((worker, index) => ({ ...worker, ...askedOf(choice?.chosen, index) })),
     alternatives: (choice?.alternatives ?? []).slice(0, ALTERNATIVES_TOLD_MAX).map(inNumbers),
     shardMap: choice && mapShards(choice.chosen, intake, plan.outputShards, microbatches, names),
-    freeBytes: await freeBytesAt(intake.outputDirectory),
+    freeBytes,
   };
 }
 
