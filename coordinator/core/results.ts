@@ -28,6 +28,8 @@ const RETRY_BASE_MS = 500;
 const SHUN_MS = 30_000;
 /** Of a newly measured speed in the running figure. */
 const RATE_WEIGHT = 0.5;
+/** Of a failure, in the message of a job that waits to try again: the whole of it is in the event. */
+const WHY_CHARACTERS_MAX = 300;
 
 type OutcomeOf<K extends TaskOutcome['kind']> = Extract<TaskOutcome, { kind: K }>;
 
@@ -45,7 +47,8 @@ export function taskSucceeded(t: Transition, event: EventOf<'taskSucceeded'>): v
       calibrationPrepared(t, jobId, outcome);
       break;
     case 'digestSource':
-      if (lease.spec.kind === 'digestSource') t.editJob(jobId).digests[lease.spec.shard] = outcome.sha256;
+      if (lease.spec.kind === 'digestSource')
+        t.editJob(jobId).digests[lease.spec.shard] = { sha256: outcome.sha256, atMs: t.nowMs };
       break;
     case 'pass':
       passFinished(t, jobId, lease, outcome);
@@ -71,9 +74,10 @@ function takeLease(t: Transition, worker: string, identity: TaskIdentity): Lease
 function calibrationPrepared(t: Transition, jobId: string, outcome: OutcomeOf<'prepareCalibration'>): void {
   const job = t.editJob(jobId);
   const { samples, sequenceLength, file } = outcome.calibration;
-  job.calibration = outcome.calibration;
+  job.calibration = { ...outcome.calibration, atMs: t.nowMs };
   if (job.plan !== null) {
-    job.plan = { ...job.plan, samples, sequenceLength, microbatch: resolveMicrobatch(job.manifest, sequenceLength) };
+    const microbatch = resolveMicrobatch(job.manifest, samples, sequenceLength);
+    job.plan = { ...job.plan, samples, sequenceLength, microbatch };
   }
   job.workTotal = workTotal(job);
   t.tell(jobId, 'calibration', 'prepared', { samples, sequenceLength, sha256: file.sha256 });
@@ -243,6 +247,8 @@ export function taskFailed(t: Transition, event: EventOf<'taskFailed'>): void {
   else retry.failures += 1;
   const isLast = !retryable || retry.failures >= FAILURES_MAX || retry.lost >= LOST_MAX;
   retry.notBeforeMs = t.nowMs + RETRY_BASE_MS * 2 ** Math.max(0, retry.failures - 1);
+  retry.worker = event.worker;
+  retry.why = `${code}: ${message.slice(0, WHY_CHARACTERS_MAX)}`;
   t.tell(jobId, 'task', 'failed', {
     task: lease.task,
     attempt: lease.attempt,

@@ -71,7 +71,7 @@ export function fakeIntake(layerCount: number): JobIntake {
   return {
     sourceDirectory: '/model',
     outputDirectory: '/out',
-    model: {} as JobIntake['model'],
+    model: { hiddenSize: 10, intermediateSize: 10, headCount: 1, headDim: 10 } as JobIntake['model'],
     shards: [
       { file: 'a.safetensors', sizeBytes: 100, mtimeMs: 1 },
       { file: 'b.safetensors', sizeBytes: 100, mtimeMs: 1 },
@@ -212,6 +212,10 @@ export class Cluster {
       memoryBytes: 1,
       version: '0',
       engineVersion: '0',
+      storageReadBytesPerSecond: 0,
+      storageWriteBytesPerSecond: 0,
+      computeFlops: 0,
+      deviceMemoryBytes: 0,
     };
     this.take({
       type: 'workerAttached',

@@ -147,7 +147,8 @@ export class SupervisedCluster implements AsyncDisposable {
 
   /** Ends what a failed test left running, so that the next test's job has its turn. */
   async cancelAll(): Promise<void> {
-    for (const { id, namespace, endedMs } of await this.patiently(() => this.connection.list(''))) {
+    const { jobs } = await this.patiently(() => this.connection.list(''));
+    for (const { id, namespace, endedMs } of jobs) {
       if (endedMs === 0) await this.connection.cancel({ job: id, namespace }).catch(() => undefined);
     }
   }

@@ -119,6 +119,11 @@ export class AttachStream {
     );
   }
 
+  /** Whether the coordinator takes now what is sent now. */
+  get takes(): boolean {
+    return this.stream !== null && this.isRegistered && this.blockedSinceMs === null;
+  }
+
   /**
    * Sends now, or not at all: what must not be lost is part of the next registration.
    *

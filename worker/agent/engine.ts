@@ -1,16 +1,11 @@
 /** The engine as the agent sees it, whatever stands behind it: a child process, or a simulation. */
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
-import type { FromEngine } from '../engine/messages.ts';
+import type { EngineReady, FromEngine } from '../engine/messages.ts';
 
 export interface EngineListener {
   message(message: FromEngine): void;
   /** The engine is gone; `why` holds what ended it and its last words. */
   ended(why: string): void;
-}
-
-export interface EngineReady {
-  readonly provider: 'cpu' | 'cuda';
-  readonly engineVersion: string;
 }
 
 export interface Engine {
@@ -23,4 +18,5 @@ export interface Engine {
   kill(): void;
 }
 
-export type StartEngine = (listener: EngineListener) => Engine;
+/** `measure`: whether to measure the machine before saying that it is ready; a worker's first engine does. */
+export type StartEngine = (listener: EngineListener, options: { readonly measure: boolean }) => Engine;

@@ -13,6 +13,7 @@ import { chooseJobFiles } from '../../shared/storage/choose-job-files.ts';
 import type { JobFiles } from '../../shared/storage/job-files.ts';
 import { KernelPool } from '../kernels/kernel-pool.ts';
 import { HiddenStore } from './hidden-store.ts';
+import { measureMachine } from './measure-machine.ts';
 import type { EngineOptions, FromEngine, Outcome, ToEngine } from './messages.ts';
 import { probeProvider } from './session.ts';
 import type { TaskContext } from './task-context.ts';
@@ -139,7 +140,10 @@ async function main(options: EngineOptions): Promise<Engine> {
   });
   const require = createRequire(import.meta.url);
   const engineVersion = (require('onnxruntime-node/package.json') as { version: string }).version;
-  send({ type: 'ready', provider, engineVersion });
+  const { deviceId, threads, cacheDirectory } = options;
+  const say = (message: string): void => send({ type: 'log', level: 'warn', message });
+  const figures = options.measure ? await measureMachine({ provider, deviceId, threads }, cacheDirectory, say) : null;
+  send({ type: 'ready', provider, engineVersion, figures });
   return new Engine(options, provider);
 }
 

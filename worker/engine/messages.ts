@@ -16,6 +16,24 @@ export interface EngineOptions {
   readonly coordinator: string;
   readonly storage: 'auto' | 'direct' | 'coordinator';
   readonly cacheDirectory: string;
+  /** Whether to measure the machine before saying that it is ready: a worker's first engine does. */
+  readonly measure: boolean;
+}
+
+/** Zero is "not known". */
+export interface MachineFigures {
+  readonly storageReadBytesPerSecond: number;
+  readonly storageWriteBytesPerSecond: number;
+  /** Multiplications and additions a second of a large float32 product, by all threads of the engine. */
+  readonly computeFlops: number;
+  readonly deviceMemoryBytes: number;
+}
+
+export interface EngineReady {
+  readonly provider: 'cpu' | 'cuda';
+  readonly engineVersion: string;
+  /** Null where it was not asked to measure. */
+  readonly figures: MachineFigures | null;
 }
 
 export type ToEngine =
@@ -27,7 +45,7 @@ export type ToEngine =
 export type Outcome = Omit<TaskResult, 'identity' | 'holdings' | 'error'>;
 
 export type FromEngine =
-  | { readonly type: 'ready'; readonly provider: 'cpu' | 'cuda'; readonly engineVersion: string }
+  | ({ readonly type: 'ready' } & EngineReady)
   | { readonly type: 'progress'; readonly done: number; readonly total: number; readonly unit: string }
   | { readonly type: 'statistics'; readonly layer: number; readonly sample: number; readonly float32: Uint8Array }
   | { readonly type: 'snapshot'; readonly snapshot: SnapshotFile }

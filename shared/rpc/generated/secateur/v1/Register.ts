@@ -37,6 +37,16 @@ export interface Register {
    */
   'lastEpoch'?: (number);
   'lastCoordinatorId'?: (string);
+  /**
+   * Measured when the worker started; 0 where it could not tell.
+   */
+  'storageReadBytesPerSecond'?: (number);
+  'storageWriteBytesPerSecond'?: (number);
+  /**
+   * Multiplications and additions a second of a large float32 product.
+   */
+  'computeFlops'?: (number);
+  'deviceMemoryBytes'?: (number);
 }
 
 export interface Register__Output {
@@ -71,4 +81,14 @@ export interface Register__Output {
    */
   'lastEpoch': (number);
   'lastCoordinatorId': (string);
+  /**
+   * Measured when the worker started; 0 where it could not tell.
+   */
+  'storageReadBytesPerSecond': (number);
+  'storageWriteBytesPerSecond': (number);
+  /**
+   * Multiplications and additions a second of a large float32 product.
+   */
+  'computeFlops': (number);
+  'deviceMemoryBytes': (number);
 }
