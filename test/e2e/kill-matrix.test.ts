@@ -11,6 +11,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { CloudEvent } from '../../shared/events/cloud-event.ts';
 import { FAILPOINTS, type FailpointName } from '../../shared/failpoint.ts';
+import { TOKENS } from '../support/golden-tokens.ts';
 import { flawsOf } from '../support/job-flaws.ts';
 import { seededRandom } from '../support/kernel-cases.ts';
 import { KillReport } from '../support/kill-report.ts';
@@ -113,7 +114,8 @@ describe.skipIf(nats.kind === 'none')(`a job goes on whatever dies${withoutNats}
     const source = cluster.bench.path('model');
     await writeWideVocabulary(source);
     // Two stages, so that hidden states are handed over.
-    options = { source, placement: { stages: 2 }, maxShardSize: LAYER_SIZE };
+    const calibration = { tokens: TOKENS, microbatch: 4 };
+    options = { source, placement: { stages: 2 }, calibration, maxShardSize: LAYER_SIZE };
     const begunMs = performance.now();
     const run = await cluster.run(options);
     quietMs = performance.now() - begunMs;
