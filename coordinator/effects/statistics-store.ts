@@ -83,6 +83,7 @@ class FileSink implements StatisticsSink {
     const file = join(this.folder, this.name);
     try {
       await handle.truncate(rows * this.rowBytes);
+      reach('coordinator.samples-unsynced');
       await handle.sync();
     } finally {
       await handle.close();

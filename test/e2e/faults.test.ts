@@ -5,41 +5,11 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { expectWholeStory, PlainCluster, quietDigests, waitForCommit, waitForJob } from '../support/plain-cluster.ts';
 import { Bench, digestTree } from '../support/secateur-process.ts';
 
-/** Failpoints of the engine, each in the middle of something that must not be left half done. */
-const ENGINE_FAILPOINTS = [
-  'engine.pass-microbatch:7',
-  'engine.pass-computed',
-  'engine.linear-pruned:3',
-  'engine.layer-written',
-  'engine.layer-committed:2',
-  'engine.snapshot-written',
-];
-
 describe('a job goes on when parts die', () => {
   /** What every disturbed run must give. */
   let quiet: Record<string, string>;
   beforeAll(async () => {
     quiet = await quietDigests();
-  });
-
-  it('the coordinator is killed twice and started again: the same bytes, no committed layer computed again', async () => {
-    await using bench = new Bench();
-    const cluster = await PlainCluster.create(bench);
-    let coordinator = await cluster.coordinator();
-    cluster.worker('w1', { SECATEUR_SLOW_MS: '15' });
-    cluster.worker('w2', { SECATEUR_SLOW_MS: '15' });
-    const job = cluster.submit(bench.path('out'));
-    const watcher = bench.start(['watch', 'job', '-o', 'json', '--coordinator', cluster.address]);
-    for (const layer of [0, 2]) {
-      await waitForCommit(cluster, layer);
-      await coordinator.kill();
-      coordinator = await cluster.coordinator();
-    }
-    const finished = await job.finished;
-    expect(finished.code, finished.stderr).toBe(0);
-    await watcher.kill();
-    expect(digestTree(bench.path('out'))).toEqual(quiet);
-    await expectWholeStory(cluster);
   });
 
   it('a worker is killed and none comes back for a while: another takes its stage', async () => {
@@ -56,36 +26,6 @@ describe('a job goes on when parts die', () => {
     expect(finished.code, finished.stderr).toBe(0);
     expect(digestTree(bench.path('out'))).toEqual(quiet);
     await expectWholeStory(cluster);
-  });
-
-  for (const failpoint of ENGINE_FAILPOINTS) {
-    it(`the engine dies at ${failpoint}: the task is tried again`, async () => {
-      await using bench = new Bench();
-      const cluster = await PlainCluster.create(bench);
-      await cluster.coordinator();
-      // The failpoint's count is the engine's own: every new engine of this worker dies at the same place again, so a
-      // second worker has to finish.
-      const weak = cluster.worker('weak', { SECATEUR_FAILPOINT: failpoint });
-      await weak.printed(/attached to/);
-      const job = cluster.submit(bench.path('out'));
-      await weak.printed(/the engine ended/);
-      cluster.worker('strong');
-      await weak.kill();
-      const finished = await job.finished;
-      expect(finished.code, finished.stderr).toBe(0);
-      expect(digestTree(bench.path('out'))).toEqual(quiet);
-      await expectWholeStory(cluster);
-    });
-  }
-
-  it('a worker that does not see the paths reads and writes through the coordinator: the same bytes', async () => {
-    await using bench = new Bench();
-    const cluster = await PlainCluster.create(bench);
-    await cluster.coordinator();
-    cluster.worker('far', {}, ['--storage', 'coordinator']);
-    const finished = await cluster.submit(bench.path('out')).finished;
-    expect(finished.code, finished.stderr).toBe(0);
-    expect(digestTree(bench.path('out'))).toEqual(quiet);
   });
 
   it('cancel stops the job, resume goes on from the committed layers', async () => {
