@@ -14,14 +14,15 @@ import type { TaskIdentity } from '../core/events.ts';
 import type { JobIntake, JobState, LinearIntake, StagedFile, TensorSlot } from '../core/state.ts';
 import type { TaskSpec } from '../core/task.ts';
 import { type JobPaths, layerFileName, PROBE_FILE_NAME } from './job-paths.ts';
-import { loadSums } from './statistics.ts';
 
-export async function taskMessage(
+/** `sums`: of the layer that is to be pruned, by statistic, as float64 little-endian bytes; empty for other tasks. */
+export function taskMessage(
   job: JobState,
   spec: TaskSpec,
   identity: TaskIdentity,
   paths: JobPaths,
-): Promise<Task> {
+  sums: ReadonlyMap<string, Uint8Array>,
+): Task {
   const intake = job.intake;
   invariant(intake !== null, `job ${job.id} has read its inputs`);
   const head = { identity, context: contextMessage(job, intake, paths) };
@@ -35,7 +36,7 @@ export async function taskMessage(
     case 'pass':
       return { ...head, pass: passMessage(job, intake, spec) };
     case 'prune':
-      return { ...head, prune: await pruneMessage(job, intake, spec.layer, paths) };
+      return { ...head, prune: pruneMessage(job, intake, spec.layer, sums) };
   }
 }
 
@@ -110,22 +111,20 @@ function passInput(job: JobState, intake: JobIntake, spec: Extract<TaskSpec, { k
   }
 }
 
-async function pruneMessage(
+function pruneMessage(
   job: JobState,
   intake: JobIntake,
   layer: number,
-  paths: JobPaths,
-): Promise<NonNullable<Task['prune']>> {
+  sums: ReadonlyMap<string, Uint8Array>,
+): NonNullable<Task['prune']> {
   const layerIntake = intake.layers[layer];
-  const sums = job.layers[layer]?.statisticsFile;
   invariant(layerIntake !== undefined, `job ${job.id} has layer ${layer}`);
-  const statistics = sums ? await loadSums(paths.state, sums) : new Map<string, Uint8Array>();
   return {
     layer,
     tensors: layerIntake.tensors.map((slot) => sourceTensor(slot, intake)),
     method: job.manifest.spec.pruning.method,
     linears: layerIntake.linears.map(linearMessage),
-    statistics: [...statistics].map(([statistic, float64]) => ({ statistic, float64: Buffer.from(float64) })),
+    statistics: [...sums].map(([statistic, float64]) => ({ statistic, float64: Buffer.from(float64) })),
     samples: job.calibration?.samples ?? 0,
     output: { root: 'FILE_ROOT_STAGING', name: layerFileName(layer) },
   };

@@ -1,0 +1,79 @@
+/**
+ * Programs that are broken on purpose: a simulation that finds nothing wrong with one of them proves nothing.
+ *
+ * Each takes one guard away, from the outside: it stands between the real parts, and does what they would do without.
+ */
+import type { WorkerStream } from '../../coordinator/api/worker-stream.ts';
+import type { Disk } from '../../coordinator/journal/disk.ts';
+import type { CoordinatorLoop } from '../../coordinator/loop.ts';
+import type { TaskIdentity } from '../../shared/rpc/generated/secateur/v1/TaskIdentity.ts';
+import type { WorkerMessage__Output } from '../../shared/rpc/generated/secateur/v1/WorkerMessage.ts';
+
+export interface Breakage {
+  /** Two coordinators on one state. */
+  readonly ignoresLock: boolean;
+  /** An engine that computes on what it has when that is not what the task names. */
+  readonly engineGuesses: boolean;
+  /** Statistics are added up in the order in which they came. */
+  readonly sumsInAnyOrder: boolean;
+  disk(disk: Disk): Disk;
+  stream(stream: WorkerStream, loop: CoordinatorLoop): WorkerStream;
+}
+
+export const SOUND: Breakage = {
+  ignoresLock: false,
+  engineGuesses: false,
+  sumsInAnyOrder: false,
+  disk: (disk) => disk,
+  stream: (stream) => stream,
+};
+
+export const MUTANTS: { readonly [name: string]: Breakage } = {
+  'two coordinators may have one state': { ...SOUND, ignoresLock: true },
+  'an engine guesses hidden states that it lacks': { ...SOUND, engineGuesses: true },
+  'statistics are added up in the order of their coming': { ...SOUND, sumsInAnyOrder: true },
+  'the journal is not synced': {
+    ...SOUND,
+    disk: (disk) => ({
+      ...disk,
+      open: async (path, mode) => ({ ...(await disk.open(path, mode)), datasync: async () => undefined }),
+    }),
+  },
+  'a result is acknowledged before the journal has it': {
+    ...SOUND,
+    stream: (stream) =>
+      intercepted(stream, (message) => {
+        if (message.result?.identity) stream.write({ acknowledge: message.result.identity });
+        return message;
+      }),
+  },
+  'the attempt and the epoch of a result are not looked at': {
+    ...SOUND,
+    stream: (stream, loop) =>
+      intercepted(stream, (message) => {
+        const { identity } = message.result ?? {};
+        const lease = identity ? loop.state.jobs[identity.job]?.leases[identity.task] : undefined;
+        if (identity && lease) Object.assign(identity, leased(identity, lease));
+        return message;
+      }),
+  },
+};
+
+function leased(identity: TaskIdentity, lease: { attempt: number; epoch: number }): TaskIdentity {
+  return { ...identity, attempt: lease.attempt, epoch: lease.epoch };
+}
+
+function intercepted(
+  stream: WorkerStream,
+  change: (message: WorkerMessage__Output) => WorkerMessage__Output,
+): WorkerStream {
+  return {
+    on: (event: 'data' | 'end' | 'error' | 'cancelled', listener: (message: WorkerMessage__Output) => void) => {
+      if (event === 'data') stream.on('data', (message) => listener(change(message)));
+      else stream.on(event, listener as () => void);
+    },
+    write: (message) => stream.write(message),
+    end: () => stream.end(),
+    fail: (reason) => stream.fail(reason),
+  };
+}
