@@ -1,8 +1,9 @@
 /** Starts a coordinator: lock, journal, loop, API, outbox, in this order; and ends it in the reverse one. */
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { SecateurError, toSecateurError } from '../shared/errors/secateur-error.ts';
 import type { Log } from '../shared/log.ts';
+import { fsyncDirectory } from '../shared/storage/atomic-file.ts';
 import { SYSTEM_TIMERS } from '../shared/timers.ts';
 import { JobLogs } from './api/job-logs.ts';
 import { JobsService } from './api/jobs-service.ts';
@@ -12,6 +13,7 @@ import { WorkersService } from './api/workers-service.ts';
 import { Effects } from './effects/command-runner.ts';
 import { FileJobWork } from './effects/job-work.ts';
 import { fileStatistics } from './effects/statistics-store.ts';
+import { SYSTEM_DISK } from './journal/disk.ts';
 import { Journal } from './journal/journal.ts';
 import { StateLock } from './journal/state-lock.ts';
 import { CoordinatorLoop } from './loop.ts';
@@ -37,17 +39,19 @@ export interface RunningCoordinator {
 /** @throws StateLocked, JournalCorrupt, Unavailable (the address is taken) */
 export async function startCoordinator(options: CoordinatorOptions): Promise<RunningCoordinator> {
   const { stateDirectory, log } = options;
-  mkdirSync(stateDirectory, { recursive: true });
+  await makeStateDirectory(stateDirectory);
   const lock = StateLock.acquire(stateDirectory);
   const undo: (() => Promise<void> | void)[] = [() => lock.release()];
   const stop = async (): Promise<void> => {
     while (undo.length > 0) await undo.pop()?.();
   };
   try {
-    const journal = await Journal.open(stateDirectory, Date.now());
+    const timers = SYSTEM_TIMERS;
+    const journal = await Journal.open({ disk: SYSTEM_DISK, directory: stateDirectory, nowMs: timers.now() });
     undo.push(() => journal.close());
-    const events = new EventLog();
-    const loop = new CoordinatorLoop(journal, events, { now: () => Date.now(), monotonicMs: () => performance.now() });
+    const events = new EventLog({ disk: SYSTEM_DISK, stateDirectory });
+    const warn = (error: SecateurError): void => log('warn', error.message);
+    const loop = new CoordinatorLoop({ journal, events, timers, warn });
     const stateFolderOf = (job: string): string => join(stateDirectory, 'jobs', job);
     const logs = new JobLogs((job) => join(stateFolderOf(job), 'logs'));
     const progress = new ProgressTracker();
@@ -56,6 +60,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
       logs,
       progress,
       statistics: fileStatistics(stateFolderOf),
+      coordinatorId: loop.coordinatorId,
       timers: SYSTEM_TIMERS,
       log,
     });
@@ -76,6 +81,17 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
   } catch (thrown) {
     await stop();
     throw toSecateurError(thrown);
+  }
+}
+
+/** A folder that is gone after a power cut would take the journal with it: the names on the way are made durable. */
+async function makeStateDirectory(stateDirectory: string): Promise<void> {
+  const firstMade = mkdirSync(stateDirectory, { recursive: true });
+  if (firstMade === undefined) return;
+  const above = dirname(resolve(firstMade));
+  for (let folder = dirname(resolve(stateDirectory)); ; folder = dirname(folder)) {
+    await fsyncDirectory(folder);
+    if (folder === above || folder === dirname(folder)) return;
   }
 }
 

@@ -10,7 +10,7 @@ import { grpcTransport } from './agent/grpc-transport.ts';
 import { residentBytes } from './agent/resident-bytes.ts';
 import type { EngineOptions } from './engine/messages.ts';
 
-export interface WorkerOptions extends EngineOptions {
+export interface WorkerOptions extends Omit<EngineOptions, 'measure'> {
   readonly log: Log;
   /** Stable over restarts, different for every worker. */
   readonly name: string;
@@ -32,7 +32,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
     incarnation: randomUUID(),
     threads: settings.threads,
     host: thisHost(),
-    startEngine: (listener) => new EngineProcess(settings, listener),
+    startEngine: (listener, { measure }) => new EngineProcess({ ...settings, measure }, listener),
     transport: grpcTransport(settings.coordinator),
     removeCache: () => rm(settings.cacheDirectory, { recursive: true, force: true }),
     timers: SYSTEM_TIMERS,

@@ -66,7 +66,7 @@ export async function runJob(options: RunOptions): Promise<RunOutcome> {
     if (decision.kind === 'submit') {
       if (decision.discardClaim === true) rmSync(paths.staging, { recursive: true, force: true });
       // For their errors: what cannot be begun is told before any worker starts.
-      planJob(manifest, await readIntake(manifest), options.workers);
+      planJob(manifest, await readIntake(manifest), []);
       await checkOutputIsFree(paths, null);
     }
     return await withWorkers(options, coordinator, connection, decision);

@@ -15,8 +15,9 @@ import {
   withOutput,
   withSet,
 } from '../options.ts';
-import { planView, renderPlan } from '../plan-view.ts';
+import { planView } from '../plan-view.ts';
 import { printData } from '../render/output.ts';
+import { renderPlan } from '../render/plan-text.ts';
 
 interface PlanOptions extends CoordinatorOptions, OutputOptions {
   readonly set: readonly string[];
@@ -39,7 +40,7 @@ export function addPlan(program: Command, end: EndVerb): void {
     const preview = await withManifest(file, options.set, (manifest) =>
       isLocal ? planHere(manifest, options.workers) : planThere(manifest, options),
     );
-    const view = planView(preview);
+    const view = planView(preview, isLocal ? 'measured here' : 'measured by the workers when they started');
     printData(options.output, view, () => renderPlan(view));
     end(EXIT.ok);
   });
@@ -50,9 +51,11 @@ async function planThere(manifest: Manifest, options: CoordinatorOptions): Promi
   return JSON.parse(await connection.plan(manifest)) as PlanPreview;
 }
 
-/** Loaded only here: most verbs start faster without the coordinator's code. */
+/** Loaded only here: most verbs start faster without the code of coordinator and worker. */
 async function planHere(manifest: Manifest, workerCount: number): Promise<PlanPreview> {
   const { previewPlan } = await import('../../coordinator/effects/preview-plan.ts');
-  const workers = Array.from({ length: workerCount }, (_, index) => `worker-${index + 1}`);
-  return previewPlan(manifest, workers);
+  const { measureHere } = await import('../measure-here.ts');
+  // For their errors: what cannot be planned is told before anything is measured.
+  await previewPlan(manifest, []);
+  return previewPlan(manifest, await measureHere(workerCount));
 }

@@ -28,7 +28,6 @@ import { handleServerStream } from '../../shared/rpc/server-stream.ts';
 import { checkChunk, readChunks } from '../../shared/storage/artifact-chunks.ts';
 import { checkFileName, checkStagedRef, type JobFolders, locateFile, refLabel } from '../../shared/storage/file-ref.ts';
 import { commitStagingFile, temporaryStagingPath } from '../../shared/storage/staging-file.ts';
-import { CALIBRATION_FILE_NAME } from '../../shared/storage/staging-names.ts';
 import { writeFully } from '../../shared/storage/write-fully.ts';
 
 /** A job's folders, and which files of its source belong to it. */
@@ -45,7 +44,7 @@ export interface ArtifactsContext {
 }
 
 /** What tasks make; everything else under staging is the coordinator's own. */
-const TASK_OUTPUT = /^(layers|snapshots)\/[^.]/;
+const TASK_OUTPUT = /^(calibration|layers|snapshots)\/[^.]/;
 
 export function createArtifactsService(context: ArtifactsContext): ArtifactsHandlers & UntypedServiceImplementation {
   return {
@@ -191,10 +190,10 @@ function checkListed(file: FileRef__Output, job: ArtifactsJob): void {
 
 function checkWritable(file: FileRef__Output): { name: string; sizeBytes: number; sha256: string } {
   const checked = checkStagedRef(file);
-  if (TASK_OUTPUT.test(checked.name) || checked.name === CALIBRATION_FILE_NAME) return checked;
+  if (TASK_OUTPUT.test(checked.name)) return checked;
   throw new SecateurError(
     'ArgumentInvalid',
-    `${refLabel(file)}: a task writes ${CALIBRATION_FILE_NAME}, layers/… and snapshots/…, nothing else`,
+    `${refLabel(file)}: a task writes calibration/…, layers/… and snapshots/…, nothing else`,
   );
 }
 

@@ -5,6 +5,7 @@ import { toCloudEvent } from '../../shared/events/cloud-event.ts';
 import { parseManifest } from '../../shared/manifest/parse-manifest.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
+import { countOf, showMicrobatches } from '../../shared/microbatch-set.ts';
 import type { Job } from '../../shared/rpc/generated/secateur/v1/Job.ts';
 import type { JobRequest__Output } from '../../shared/rpc/generated/secateur/v1/JobRequest.ts';
 import type { LogsRequest__Output } from '../../shared/rpc/generated/secateur/v1/LogsRequest.ts';
@@ -15,7 +16,7 @@ import type { WatchResponse } from '../../shared/rpc/generated/secateur/v1/Watch
 import type { WorkerStatus } from '../../shared/rpc/generated/secateur/v1/WorkerStatus.ts';
 import type { Timers } from '../../shared/timers.ts';
 import { findTwin } from '../core/lifecycle.ts';
-import { hasEnded, type JobState, jobOf } from '../core/state.ts';
+import { hasEnded, type JobState, jobOf, own } from '../core/state.ts';
 import { checkOutputIsFree } from '../effects/claim-output.ts';
 import { outputPaths } from '../effects/job-paths.ts';
 import { previewPlan } from '../effects/preview-plan.ts';
@@ -78,12 +79,14 @@ export class JobsService {
 
   async plan(manifestJson: string): Promise<PlanResponse> {
     const manifest = parseSubmitted(manifestJson);
-    const workers = Object.values(this.context.loop.state.workers).filter((worker) => worker.attached);
+    const workers = Object.values(this.context.loop.state.workers).filter(
+      (worker) => worker.attached && !worker.draining,
+    );
     return {
       planJson: JSON.stringify(
         await previewPlan(
           manifest,
-          workers.map((worker) => worker.id),
+          workers.map(({ id, capabilities }) => ({ name: id, capabilities })),
         ),
       ),
     };
@@ -128,7 +131,7 @@ export class JobsService {
     });
     try {
       while (!signal.aborted) {
-        const batch = events.read(id, cursor, WATCH_BATCH);
+        const batch = await events.read(id, cursor, WATCH_BATCH);
         for (const event of batch) {
           yield { eventJson: JSON.stringify(toCloudEvent(event)) };
           cursor = event.sequence;
@@ -246,9 +249,13 @@ export class JobsService {
         committed: job.layers
           .slice(stage.firstLayer, stage.firstLayer + stage.layerCount)
           .filter((layer) => layer.status === 'committed').length,
-        worker: stage.worker ?? '',
-        activity:
-          Object.values(job.leases).find((lease) => 'stage' in lease.spec && lease.spec.stage === index)?.task ?? '',
+        replicas: Object.entries(stage.shares).map(([worker, share]) => ({
+          worker,
+          microbatchCount: countOf(share),
+          microbatches: showMicrobatches(share),
+          activity: Object.values(job.leases).find((lease) => lease.worker === worker)?.task ?? '',
+          tokensPerSecond: own(job.rates, worker) ?? 0,
+        })),
       })),
     };
   }

@@ -94,7 +94,9 @@ function placedTensors(job: JobState, paths: JobPaths): Map<string, PlacedTensor
   for (const tensor of intake.outside)
     placed.set(tensor.name, { ...tensor, path: join(intake.sourceDirectory, tensor.file) });
   for (const [layer, layerIntake] of intake.layers.entries()) {
-    for (const tensor of committedSlots(layer, layerIntake)) {
+    const file = job.layers[layer]?.file;
+    invariant(file, `layer ${layer} of job ${job.id} is committed`);
+    for (const tensor of committedSlots(file.name, layerIntake)) {
       placed.set(tensor.name, { ...tensor, path: join(paths.staging, tensor.file) });
     }
   }

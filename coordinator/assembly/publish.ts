@@ -13,7 +13,6 @@ import { invariant, SecateurError } from '../../shared/errors/secateur-error.ts'
 import { reach } from '../../shared/failpoint.ts';
 import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
 import { fsyncDirectory, writeFileAtomic } from '../../shared/storage/atomic-file.ts';
-import { CALIBRATION_FILE_NAME } from '../../shared/storage/staging-names.ts';
 import { VERSION } from '../../shared/version.ts';
 import type { AssembledShard, JobState } from '../core/state.ts';
 import type { JobPaths } from '../effects/job-paths.ts';
@@ -113,8 +112,8 @@ async function readList(paths: JobPaths): Promise<PublishList | null> {
 }
 
 async function prepare(job: JobState, paths: JobPaths, nowMs: number): Promise<PublishList> {
-  const { intake, plan } = job;
-  invariant(intake !== null && plan !== null, `job ${job.id} was planned`);
+  const { intake, plan, calibration: tokens } = job;
+  invariant(intake !== null && plan !== null && tokens !== null, `job ${job.id} was planned and calibrated`);
   await checkInputsUnchanged(job);
   await mkdir(join(paths.publish, EXTRAS_FOLDER), { recursive: true });
   const index = plan.outputShards.length > 1 ? [await writeIndex(job, paths)] : [];
@@ -122,7 +121,7 @@ async function prepare(job: JobState, paths: JobPaths, nowMs: number): Promise<P
   for (const { file } of intake.auxiliaryFiles)
     auxiliary.push(await carryOver(join(intake.sourceDirectory, file), file, paths));
   const calibration = await carryOver(
-    join(paths.staging, CALIBRATION_FILE_NAME),
+    join(paths.staging, tokens.file.name),
     `${EXTRAS_FOLDER}/calibration.safetensors`,
     paths,
   );

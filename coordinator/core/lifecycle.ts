@@ -3,6 +3,7 @@ import { toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { JsonValue } from '../../shared/events/job-event.ts';
 import type { EventOf } from './events.ts';
 import { planJob, totalWork } from './plan.ts';
+import { usableWorkers } from './shares.ts';
 import {
   activeJob,
   type CoordinatorState,
@@ -36,14 +37,20 @@ export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
     calibration: null,
     stages: [],
     layers: [],
+    held: {},
+    snapshots: [],
+    rates: {},
     digests: {},
     leases: {},
-    attempts: {},
+    leaseCount: 0,
     retries: {},
+    shunnedUntilMs: {},
     assembled: [],
     workersSeen: {},
+    engineVersion: null,
     workDone: 0,
     workTotal: 0,
+    workRedone: 0,
     resumes: 0,
     failure: null,
   });
@@ -126,8 +133,12 @@ function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>): void {
     calibration: null,
     stages: [],
     layers: [],
+    held: {},
+    snapshots: [],
     digests: {},
+    engineVersion: null,
     workDone: 0,
+    workRedone: 0,
   });
   job.resumePhase = null;
   t.explain(event.job, 'Planning', 'WaitingForWorker', 'needs at least one worker; none is attached');
@@ -164,29 +175,25 @@ function abbreviate(text: string | undefined): string {
 export function tryPlan(t: Transition): void {
   const job = activeJob(t.state);
   if (job === undefined || job.phase !== 'Planning' || job.intake === null) return;
-  const workers = Object.values(t.state.workers).filter((worker) => worker.attached && !worker.draining);
+  const workers = usableWorkers(t.state, job).map((worker) => worker.capabilities);
   if (workers.length === 0) return;
   let plan: ReturnType<typeof planJob>;
   try {
-    plan = planJob(job.manifest, job.intake, workers.length);
+    plan = planJob(job.manifest, job.intake, workers);
   } catch (thrown) {
     const { code, message, details } = toSecateurError(thrown);
     return failJob(t, job.id, { code, message, details });
   }
   const edited = t.editJob(job.id);
   edited.plan = plan;
-  edited.stages = plan.stages.map((stage) => ({
-    ...stage,
-    worker: null,
-    servedBy: null,
-    boundary: null,
-    snapshot: null,
-  }));
+  edited.stages = plan.stages.map((stage) => ({ ...stage, shares: {} }));
   edited.layers = job.intake.layers.map((layer) =>
     emptyLayer(layer.linears.every((linear) => linear.choice.kind === 'keepAll')),
   );
   t.tell(job.id, 'job', 'planned', {
     stages: plan.stages as unknown as JsonValue,
+    replicas: plan.replicas,
+    snapshotInterval: plan.snapshotInterval,
     layers: job.intake.layers.length,
     outputShards: plan.outputShards.length,
     workers: workers.length,
@@ -199,13 +206,14 @@ export function tryPlan(t: Transition): void {
 function emptyLayer(keepsAll: boolean): LayerState {
   return {
     status: keepsAll ? 'ready' : 'pending',
-    samplesFile: null,
+    parts: [],
     statisticsFile: null,
     file: null,
     tensors: [],
     committedMs: 0,
     worker: null,
     pruneMs: 0,
+    forwarded: [],
   };
 }
 
@@ -243,11 +251,13 @@ export function cancelJob(t: Transition, event: EventOf<'cancelRequested'>): voi
 
 function stopJob(t: Transition, jobId: string): JobState {
   const job = t.editJob(jobId);
-  const workers = new Set([...job.stages, ...Object.values(job.leases)].map((each) => each.worker));
+  const workers = new Set([
+    ...job.stages.flatMap((stage) => Object.keys(stage.shares)),
+    ...Object.keys(job.held),
+    ...Object.values(job.leases).map((each) => each.worker),
+  ]);
   endLeases(t, jobId);
-  for (const worker of workers) {
-    if (worker !== null) t.command({ kind: 'releaseJob', worker, job: jobId });
-  }
+  for (const worker of workers) t.command({ kind: 'releaseJob', worker, job: jobId });
   job.endedMs = t.nowMs;
   return job;
 }
@@ -259,7 +269,8 @@ export function endLeases(t: Transition, jobId: string): void {
     t.command({ kind: 'abort', worker, identity: { job: jobId, task, attempt, epoch } });
   }
   job.leases = {};
-  for (const stage of job.stages) Object.assign(stage, { worker: null, boundary: null });
+  job.held = {};
+  for (const stage of job.stages) stage.shares = {};
 }
 
 function resumableFrom(job: JobState): JobState['phase'] | null {
@@ -275,6 +286,7 @@ export function resumeJob(t: Transition, event: EventOf<'resumeRequested'>): voi
   job.failure = null;
   job.endedMs = null;
   job.retries = {};
+  job.shunnedUntilMs = {};
   job.resumes += 1;
   t.tell(event.job, 'job', 'resumed', { from: current.phase, committed: committedCount(job) });
   t.explain(event.job, 'Queued', 'Resumed', 'waits for its turn');

@@ -1,49 +1,126 @@
-/** How a job is laid out: its stages, its microbatch, the shards of its output. Pure functions of manifest and inputs. */
-import { SecateurError } from '../../shared/errors/secateur-error.ts';
+/** How a job is laid out: its placement, its microbatch, the shards of its output. Pure functions of manifest, inputs, workers. */
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { fiveDigits } from '../../shared/storage/staging-names.ts';
-import type { JobIntake, OutputShardPlan, Plan, StagePlan, TensorSlot } from './state.ts';
+import { choosePlacement, memoryOf, type PlacementChoice, planStages } from './choose-placement.ts';
+import type { CostInputs } from './layer-times.ts';
+import type { JobIntake, OutputShardPlan, Plan, Prediction, TensorSlot, WorkerCapabilities } from './state.ts';
+import type { PlannedWorker } from './worker-rates.ts';
 
 /** Tokens that one forward run is filled up to: enough for full matrix speed, small enough for the activations. */
-const RUN_TOKENS = 2048;
+const RUN_TOKENS_MAX = 2048;
+/** Below this a run is slower for every token (bench/forward.ts: at 128 tokens by a tenth). */
+const RUN_TOKENS_MIN = 256;
+/** So many microbatches can be shared by many replicas, evenly, and anew when a worker comes or goes. */
+const MICROBATCHES_MIN = 64;
 
-export function planJob(manifest: Manifest, intake: JobIntake, workerCount: number): Plan {
-  const calibration = manifest.spec.calibration;
+export interface JobPlacement {
+  readonly plan: Plan;
+  /** Null while nobody knows how much calibration data there is. */
+  readonly choice: PlacementChoice | null;
+}
+
+/** @throws ManifestInvalid: more stages than layers */
+export function planJob(manifest: Manifest, intake: JobIntake, workers: readonly WorkerCapabilities[]): Plan {
+  const named = workers.map((capabilities, index) => ({ name: `worker ${index + 1}`, capabilities }));
+  return placeJob(manifest, intake, named).plan;
+}
+
+export function placeJob(manifest: Manifest, intake: JobIntake, workers: readonly PlannedWorker[]): JobPlacement {
+  const { calibration, placement, output } = manifest.spec;
   const size = 'text' in calibration ? calibration : intake.givenTokens;
-  const sequenceLength = size?.sequenceLength ?? null;
-  return {
-    stages: planStages(manifest.spec.placement.stages, intake.layers.length, workerCount),
-    microbatch: resolveMicrobatch(manifest, sequenceLength ?? RUN_TOKENS),
-    samples: size?.samples ?? null,
+  const outputShards = planOutputShards(intake, output.maxShardSize);
+  const replicasMax = placement.replicas === 'auto' ? null : placement.replicas;
+  // A job of an earlier version has no such field.
+  const snapshotInterval = placement.snapshotInterval ?? 'auto';
+  const layerCount = intake.layers.length;
+  if (size === null) {
+    const plan: Plan = {
+      stages: planStages(placement.stages === 'auto' ? 1 : placement.stages, layerCount),
+      replicas: Math.max(1, Math.min(replicasMax ?? workers.length, workers.length)),
+      replicasMax,
+      wave: null,
+      snapshotInterval: snapshotInterval === 'auto' ? layerCount : snapshotInterval,
+      microbatch: resolveMicrobatch(manifest, 1, RUN_TOKENS_MAX),
+      samples: null,
+      sequenceLength: null,
+      outputShards,
+      prediction: null,
+    };
+    return { plan, choice: null };
+  }
+  const { samples, sequenceLength } = size;
+  const microbatch = resolveMicrobatch(manifest, samples, sequenceLength);
+  const inputs = costInputs(manifest, intake, { samples, sequenceLength, microbatch }, outputShards);
+  const asked = { stages: placement.stages, replicas: placement.replicas, snapshotInterval };
+  const choice = choosePlacement(inputs, workers, asked);
+  const { stages, replicas, wave, cost } = choice.chosen;
+  const plan: Plan = {
+    stages,
+    replicas,
+    replicasMax,
+    wave,
+    snapshotInterval: cost.snapshotInterval,
+    microbatch,
+    samples,
     sequenceLength,
-    outputShards: planOutputShards(intake, manifest.spec.output.maxShardSize),
+    outputShards,
+    prediction: predictionOf(choice),
+  };
+  return { plan, choice };
+}
+
+function predictionOf({ chosen: { cost } }: PlacementChoice): Prediction {
+  return {
+    totalMs: cost.totalMs,
+    computeMs: cost.work.compute,
+    loadMs: cost.work.load,
+    pruneMs: cost.work.prune,
+    snapshotMs: cost.work.snapshot,
+    bytesRead: cost.bytesRead,
+    bytesWritten: cost.bytesWritten,
+    workerMemoryBytes: memoryOf(cost),
   };
 }
 
-/** Samples in one forward run. Results do not depend on it: statistics are kept per sample. */
-export function resolveMicrobatch(manifest: Manifest, sequenceLength: number): number {
-  const asked = manifest.spec.calibration.microbatch;
-  return asked === 'auto' ? Math.max(1, Math.floor(RUN_TOKENS / sequenceLength)) : asked;
+function costInputs(
+  manifest: Manifest,
+  intake: JobIntake,
+  calibration: Pick<CostInputs, 'samples' | 'sequenceLength' | 'microbatch'>,
+  outputShards: readonly OutputShardPlan[],
+): CostInputs {
+  const { layers, model } = intake;
+  const linears = layers[0]?.linears ?? [];
+  const largest = layers[0]?.tensors.reduce((a, b) => (b.sizeBytes > a.sizeBytes ? b : a));
+  const widths = new Map(linears.map((linear) => [linear.statistic, linear.inFeatures]));
+  return {
+    ...calibration,
+    layerCount: layers.length,
+    bytesPerLayer: sum(layers.map((layer) => sum(layer.tensors.map((tensor) => tensor.sizeBytes)))) / layers.length,
+    parametersPerLayer: sum(linears.map((linear) => linear.outFeatures * linear.inFeatures)),
+    weightDtype: largest?.dtype === 'BF16' || largest?.dtype === 'F16' ? largest.dtype : 'F32',
+    hiddenSize: model.hiddenSize,
+    intermediateSize: model.intermediateSize,
+    attentionWidth: model.headCount * model.headDim,
+    statisticsWidth: sum([...widths.values()]),
+    propagate: manifest.spec.pruning.propagate,
+    sourceBytes: sum(intake.shards.map((shard) => shard.sizeBytes)),
+    copiedBytes: sum(outputShards.filter((shard) => !isOneLayer(shard, intake)).map((shard) => shard.sizeBytes)),
+  };
 }
 
-/** Contiguous stages whose sizes differ by at most one layer, the longer ones first. */
-export function planStages(asked: number | 'auto', layerCount: number, workerCount: number): StagePlan[] {
-  if (asked !== 'auto' && asked > layerCount) {
-    throw new SecateurError(
-      'ManifestInvalid',
-      `spec.placement.stages: expected at most ${layerCount}, the number of decoder layers; found ${asked}. Ask for fewer stages, or "auto".`,
-      { details: { asked, layerCount } },
-    );
-  }
-  const count = asked === 'auto' ? Math.max(1, Math.min(workerCount, layerCount)) : asked;
-  const stages: StagePlan[] = [];
-  let firstLayer = 0;
-  for (let index = 0; index < count; index++) {
-    const size = Math.floor(layerCount / count) + (index < layerCount % count ? 1 : 0);
-    stages.push({ firstLayer, layerCount: size });
-    firstLayer += size;
-  }
-  return stages;
+/** Its file is the committed layer's, under another name. */
+function isOneLayer(shard: OutputShardPlan, intake: JobIntake): boolean {
+  const layer = intake.layers.find((each) => each.tensors[0]?.name === shard.tensors[0]);
+  return layer !== undefined && layer.tensors.length === shard.tensors.length;
+}
+
+/** Samples in one forward run. Results do not depend on it: statistics are kept per sample. */
+export function resolveMicrobatch(manifest: Manifest, samples: number, sequenceLength: number): number {
+  const asked = manifest.spec.calibration.microbatch;
+  if (asked !== 'auto') return asked;
+  const most = Math.max(1, Math.floor(RUN_TOKENS_MAX / sequenceLength));
+  const least = Math.max(1, Math.ceil(RUN_TOKENS_MIN / sequenceLength));
+  return Math.min(most, Math.max(least, Math.floor(samples / MICROBATCHES_MIN)));
 }
 
 /**
@@ -77,4 +154,8 @@ export function planOutputShards(intake: JobIntake, shardSizeBytesMax: number): 
 export function totalWork(manifest: Manifest, layerCount: number, tokens: number): number {
   const passes = manifest.spec.pruning.propagate === 'pruned' ? 2 * layerCount - 1 : layerCount;
   return passes * tokens;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }

@@ -8,19 +8,22 @@ import { beginNextJob, cancelJob, effectFailed, intakeSucceeded, resumeJob, subm
 import {
   checkpointPublished,
   shardAssembled,
+  snapshotWritten,
   statisticsLost,
   statisticsReduced,
   taskFailed,
   taskSucceeded,
 } from './results.ts';
-import { candidates, chooseWorker } from './schedule.ts';
-import { activeJob, type CoordinatorState, hasEnded, type JobState, jobOf, workerOf } from './state.ts';
-import { taskName } from './task.ts';
+import { assignments } from './schedule.ts';
+import { giveShares, suitsEngine } from './shares.ts';
+import { activeJob, type CoordinatorState, hasEnded, jobOf, own, workerOf } from './state.ts';
+import { type TaskSpec, taskName } from './task.ts';
 import { Transition } from './transition.ts';
 import {
   coordinatorStarted,
+  dismissDrained,
   expireWorkers,
-  holdingsLost,
+  holdingsChanged,
   workerAttached,
   workerDetached,
   workerDraining,
@@ -54,8 +57,10 @@ function apply(t: Transition, event: CoreEvent): void {
       return workerDetached(t, event);
     case 'workerDraining':
       return workerDraining(t, event);
-    case 'holdingsLost':
-      return holdingsLost(t, event);
+    case 'holdingsChanged':
+      return holdingsChanged(t, event);
+    case 'snapshotWritten':
+      return snapshotWritten(t, event);
     case 'taskSucceeded':
       return taskSucceeded(t, event);
     case 'taskFailed':
@@ -77,51 +82,30 @@ function apply(t: Transition, event: CoreEvent): void {
   throw new SecateurError('JournalCorrupt', `unknown event in the journal: ${JSON.stringify(unknown)}`);
 }
 
-/** Leases candidates of the active job to idle workers until either runs out; then says what the job waits for. */
+/** Gives out shares, then a task to every idle worker for whom there is one; lets go who has nothing left to hand over. */
 function assignTasks(t: Transition): void {
   const active = activeJob(t.state);
-  if (active === undefined) return;
-  for (;;) {
-    const job = jobOf(t.state, active.id) as JobState;
-    const idle = idleWorkers(t.state);
-    const pick = candidates(job, t.nowMs)
-      .map((candidate) => ({ candidate, worker: chooseWorker(job, candidate, idle) }))
-      .find(({ worker }) => worker !== undefined);
-    if (pick?.worker === undefined) break;
-    lease(t, job.id, pick.candidate.spec, pick.worker.id);
+  if (active !== undefined && active.phase === 'Pruning') giveShares(t, active.id);
+  const job = active === undefined ? undefined : jobOf(t.state, active.id);
+  if (job !== undefined) {
+    for (const { worker, spec } of assignments(t.state, job, t.nowMs)) lease(t, job.id, spec, worker);
   }
-  explainWaiting(t, active.id);
+  dismissDrained(t);
+  if (active !== undefined) explainWaiting(t, active.id);
 }
 
-function idleWorkers(state: CoordinatorState) {
-  const busy = new Set(
-    Object.values(state.jobs).flatMap((job) => Object.values(job.leases).map((lease) => lease.worker)),
-  );
-  return Object.values(state.workers).filter((worker) => worker.attached && !worker.draining && !busy.has(worker.id));
-}
-
-function lease(t: Transition, jobId: string, spec: Parameters<typeof taskName>[0], worker: string): void {
+function lease(t: Transition, jobId: string, spec: TaskSpec, worker: string): void {
   const job = t.editJob(jobId);
   const task = taskName(spec);
-  const attempt = (job.attempts[task] ?? 0) + 1;
-  job.attempts[task] = attempt;
+  job.leaseCount += 1;
+  const attempt = job.leaseCount;
   const epoch = t.state.epoch;
   const capabilities = workerOf(t.state, worker)?.capabilities;
-  if (capabilities !== undefined) job.workersSeen[worker] = capabilities;
-  job.leases[task] = { task, attempt, epoch, worker, spec, leasedMs: t.nowMs };
-  if (spec.kind === 'pass') {
-    const stage = job.stages[spec.stage];
-    if (stage !== undefined && stage.worker !== worker) {
-      stage.worker = worker;
-      stage.servedBy = worker;
-      t.tell(jobId, 'stage', 'assigned', {
-        stage: spec.stage,
-        worker,
-        firstLayer: stage.firstLayer,
-        layerCount: stage.layerCount,
-      });
-    }
+  if (capabilities !== undefined) {
+    job.workersSeen[worker] = capabilities;
+    job.engineVersion ??= capabilities.engineVersion;
   }
+  job.leases[task] = { task, attempt, epoch, worker, spec, leasedMs: t.nowMs };
   t.command({ kind: 'assign', worker, identity: { job: jobId, task, attempt, epoch }, spec });
 }
 
@@ -138,7 +122,7 @@ function explainWaiting(t: Transition, jobId: string): void {
     return t.explain(jobId, job.phase, 'ReducingStatistics', 'the coordinator adds up the statistics of a layer');
   }
   const workers = Object.values(t.state.workers);
-  const usable = workers.filter((worker) => worker.attached && !worker.draining).length;
+  const attached = workers.filter((worker) => worker.attached && !worker.draining);
   const retry = Object.entries(job.retries).find(([, state]) => state.notBeforeMs > t.nowMs);
   if (retry !== undefined) {
     const [task, state] = retry;
@@ -149,21 +133,30 @@ function explainWaiting(t: Transition, jobId: string): void {
       `${task} failed ${state.failures + state.lost} times and is tried again shortly`,
     );
   }
-  const bound = job.stages.find(
-    (stage) => stage.worker !== null && workerOf(t.state, stage.worker)?.attached === false,
+  const away = workers.find(
+    (worker) => !worker.attached && job.stages.some((stage) => own(stage.shares, worker.id) !== undefined),
   );
-  if (bound !== undefined) {
+  if (away !== undefined) {
     return t.explain(
       jobId,
       job.phase,
       'WorkerAway',
-      `worker ${bound.worker} is disconnected; its work is given to another when it does not come back`,
+      `worker ${away.id} is disconnected; its work is given to another when it does not come back`,
+    );
+  }
+  if (attached.length > 0 && !attached.some((worker) => suitsEngine(worker, job))) {
+    const versions = [...new Set(attached.map((worker) => worker.capabilities.engineVersion))].join(', ');
+    return t.explain(
+      jobId,
+      job.phase,
+      'WaitingForEngineVersion',
+      `needs a worker with onnxruntime ${job.engineVersion}, with which the job began; those attached have ${versions}`,
     );
   }
   t.explain(
     jobId,
     job.phase,
     'WaitingForWorker',
-    `needs one worker that can take a task; ${workers.length} known, ${usable} attached and taking tasks`,
+    `needs one worker that can take a task; ${workers.length} known, ${attached.length} attached and taking tasks`,
   );
 }

@@ -12,7 +12,7 @@ import type { JobWork } from './job-work.ts';
 
 export interface WorkerDelivery {
   assign(worker: string, task: Task): void;
-  deliver(command: Extract<Command, { kind: 'abort' | 'releaseJob' }>): void;
+  deliver(command: Extract<Command, { kind: 'abort' | 'releaseJob' | 'dismiss' }>): void;
 }
 
 export class Effects implements CommandRunner {
@@ -34,6 +34,7 @@ export class Effects implements CommandRunner {
     switch (command.kind) {
       case 'abort':
       case 'releaseJob':
+      case 'dismiss':
         return this.workers.deliver(command);
       case 'assign':
         return this.assign(command);
@@ -44,6 +45,8 @@ export class Effects implements CommandRunner {
         });
       case 'reduceStatistics':
         return this.effect(command.job, `reduce-${command.layer}`, (job) => this.reduce(job, command.layer));
+      case 'removeStaged':
+        return this.remove(command);
       case 'assembleShard':
         return this.effect(command.job, 'assembly', async (job) => {
           const { shard } = command;
@@ -56,6 +59,12 @@ export class Effects implements CommandRunner {
           return { type: 'checkpointPublished', job: job.id, files: await this.work.publish(job) };
         });
     }
+  }
+
+  /** Files that stay behind take space until the job is published, and nothing else. */
+  private remove({ job: id, names }: Extract<Command, { kind: 'removeStaged' }>): void {
+    const job = jobOf(this.loop.state, id);
+    if (job !== undefined) this.work.removeStaged(job, names).catch(this.onError);
   }
 
   private async reduce(job: JobState, layer: number): Promise<CoreEvent | null> {
@@ -121,7 +130,7 @@ export class Effects implements CommandRunner {
       .catch(async (thrown: unknown) => {
         const { code, message, details } = toSecateurError(thrown);
         const failure = { code, message, details, retryable: spec.kind === 'prune' };
-        await this.loop.submit({ type: 'taskFailed', worker, identity, failure, holdingsLost: false });
+        await this.loop.submit({ type: 'taskFailed', worker, identity, failure, holdings: null });
         if (spec.kind === 'prune')
           await this.loop.submit({ type: 'statisticsLost', job: identity.job, layer: spec.layer });
       })

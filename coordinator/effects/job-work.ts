@@ -1,7 +1,10 @@
 /** The work behind the core's commands: files are read, added up, assembled and moved here, and nowhere else. */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { invariant } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
+import { checkFileName } from '../../shared/storage/file-ref.ts';
 import { assembleShard } from '../assembly/assemble-shard.ts';
 import { publishCheckpoint } from '../assembly/publish.ts';
 import type { TaskIdentity } from '../core/events.ts';
@@ -23,6 +26,8 @@ export interface JobWork {
   reduce(job: JobState, layer: number): Promise<StagedFile | null>;
   /** Called when the sums are in the journal. */
   dropSamples(job: JobState, layer: number): Promise<void>;
+  /** Staged files that nobody will ask for again. */
+  removeStaged(job: JobState, names: readonly string[]): Promise<void>;
   assembleShard(job: JobState, shard: number): Promise<AssembledShard>;
   publish(job: JobState): Promise<readonly AssembledShard[]>;
 }
@@ -53,13 +58,20 @@ export class FileJobWork implements JobWork {
 
   async reduce(job: JobState, layer: number): Promise<StagedFile | null> {
     const intake = job.intake?.layers[layer];
-    const samples = job.layers[layer]?.samplesFile;
-    invariant(intake !== undefined && samples, `layer ${layer} of job ${job.id} has its samples`);
+    const parts = job.layers[layer]?.parts;
+    const { calibration, plan } = job;
+    invariant(intake !== undefined && parts && calibration && plan, `layer ${layer} of job ${job.id} has its samples`);
+    const samples = { parts, microbatch: plan.microbatch, count: calibration.samples };
     return reduceStatistics(this.pathsOf(job).state, layer, intake, samples);
   }
 
   dropSamples(job: JobState, layer: number): Promise<void> {
     return dropSamples(this.pathsOf(job).state, layer);
+  }
+
+  async removeStaged(job: JobState, names: readonly string[]): Promise<void> {
+    const { staging } = this.pathsOf(job);
+    for (const name of names) await rm(join(staging, checkFileName(name)), { force: true });
   }
 
   assembleShard(job: JobState, shard: number): Promise<AssembledShard> {

@@ -3,29 +3,107 @@ import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
-import { planJob } from '../core/plan.ts';
+import type { Alternative } from '../core/choose-placement.ts';
+import type { CostParts } from '../core/cost-model.ts';
+import { placeJob } from '../core/plan.ts';
+import { mapShards, type ShardMap } from '../core/shard-map.ts';
 import type { JobIntake, Plan } from '../core/state.ts';
+import type { PlannedWorker } from '../core/worker-rates.ts';
 import { checkOutputIsFree } from './claim-output.ts';
 import { outputPaths } from './job-paths.ts';
 import { readIntake } from './read-intake.ts';
 
+/** More than anybody compares; with a thousand workers there are hundreds. */
+const ALTERNATIVES_TOLD_MAX = 32;
+
+/** A placement that could be, in numbers; of the worker that needs the most. */
+export interface PreviewedPlacement {
+  readonly stages: number;
+  readonly replicas: number;
+  readonly wave: number | null;
+  readonly snapshotInterval: number;
+  readonly isChosen: boolean;
+  readonly note: string;
+  readonly totalMs: number;
+  /** Of totalMs; what is missing to it is overhead. */
+  readonly elapsed: Readonly<CostParts>;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly bytesOverNetwork: number;
+  readonly workerMemoryBytes: number;
+  readonly deviceMemoryBytes: number;
+  readonly workerDiskBytes: number;
+  readonly destinationBytes: number;
+}
+
+/** What the chosen placement asks of one worker. */
+export interface PreviewedWorker extends PlannedWorker {
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly memoryBytes: number;
+  readonly deviceMemoryBytes: number;
+  readonly diskBytes: number;
+}
+
 export interface PlanPreview {
   readonly plan: Plan;
   readonly intake: JobIntake;
-  readonly workers: readonly string[];
+  readonly propagate: 'pruned' | 'dense';
+  /** Those that are there; one that has nothing to do needs nothing. */
+  readonly workers: readonly PreviewedWorker[];
+  /** The chosen one first; none while nobody knows how much calibration data there is. */
+  readonly alternatives: readonly PreviewedPlacement[];
+  readonly shardMap: ShardMap | null;
   /** On the file system of the destination. */
   readonly freeBytes: number;
 }
 
-/** @throws what `readIntake` and the claim of the output would */
-export async function previewPlan(manifest: Manifest, workers: readonly string[]): Promise<PlanPreview> {
+/** @throws what `readIntake`, the plan and the claim of the output would */
+export async function previewPlan(manifest: Manifest, workers: readonly PlannedWorker[]): Promise<PlanPreview> {
   const intake = await readIntake(manifest);
   await checkOutputIsFree(outputPaths(intake.outputDirectory), null);
+  const { plan, choice } = placeJob(manifest, intake, workers);
+  const names = workers.map((worker) => worker.name);
+  const microbatches = Math.ceil((plan.samples ?? 0) / plan.microbatch);
   return {
-    plan: planJob(manifest, intake, workers.length),
+    plan,
     intake,
-    workers,
+    propagate: manifest.spec.pruning.propagate,
+    workers: workers.map((worker, index) => ({ ...worker, ...askedOf(choice?.chosen, index) })),
+    alternatives: (choice?.alternatives ?? []).slice(0, ALTERNATIVES_TOLD_MAX).map(inNumbers),
+    shardMap: choice && mapShards(choice.chosen, intake, plan.outputShards, microbatches, names),
     freeBytes: await freeBytesAt(intake.outputDirectory),
+  };
+}
+
+function askedOf(chosen: Alternative | undefined, worker: number): Omit<PreviewedWorker, keyof PlannedWorker> {
+  const nothing = { bytesRead: 0, bytesWritten: 0, memoryBytes: 0, deviceMemoryBytes: 0, diskBytes: 0 };
+  const found = chosen?.cost.workers.find((cost) => cost.worker === worker);
+  if (found === undefined) return nothing;
+  const { bytesRead, bytesWritten, memoryBytes, deviceMemoryBytes, diskBytes } = found;
+  return { bytesRead, bytesWritten, memoryBytes, deviceMemoryBytes, diskBytes };
+}
+
+function inNumbers({ stages, replicas, wave, cost, isChosen, note }: Alternative): PreviewedPlacement {
+  const most = (of: (worker: Alternative['cost']['workers'][number]) => number): number =>
+    Math.max(...cost.workers.map(of));
+  const { snapshotInterval, totalMs, elapsed, bytesRead, bytesWritten, bytesOverNetwork, destinationBytes } = cost;
+  return {
+    stages: stages.length,
+    replicas,
+    wave,
+    snapshotInterval,
+    isChosen,
+    note,
+    totalMs,
+    elapsed,
+    bytesRead,
+    bytesWritten,
+    bytesOverNetwork,
+    workerMemoryBytes: most((worker) => worker.memoryBytes),
+    deviceMemoryBytes: most((worker) => worker.deviceMemoryBytes),
+    workerDiskBytes: most((worker) => worker.diskBytes),
+    destinationBytes,
   };
 }
 

@@ -36,7 +36,8 @@ const SAMPLES_MAX = 1_000_000;
 const SEQUENCE_LENGTH_MAX = 1_048_576;
 const MICROBATCH_MAX = 65_536;
 const SEED_MAX = 2 ** 32 - 1;
-const STAGES_MAX = 4096;
+/** Above the layers of any model, and the workers of any job. */
+const PLACEMENT_MAX = 4096;
 
 const SAMPLES_DEFAULT = 128;
 const SEQUENCE_LENGTH_DEFAULT = 2048;
@@ -157,7 +158,8 @@ const calibrationSchema = strict({
     .optional(),
   microbatch: autoOrInteger(1, MICROBATCH_MAX)
     .meta({
-      description: 'Sequences a forward run; `auto` fits the memory of the device. It does not change the result.',
+      description:
+        'Sequences a forward run; `auto` aims at 256 to 2048 tokens and at 64 runs a layer for workers to share. It does not change the result.',
     })
     .default('auto'),
 })
@@ -210,8 +212,6 @@ const metadataSchema = strict({
     .optional(),
 }).meta({ description: 'Who this job is.' });
 
-const replicasError = expects('"auto" or 1 (one replica a stage so far)');
-
 const specSchema = strict({
   model: strict({
     source: location().meta({
@@ -236,12 +236,23 @@ const specSchema = strict({
   calibration: calibrationSchema,
   pruning: pruningSchema,
   placement: strict({
-    stages: autoOrInteger(1, STAGES_MAX)
-      .meta({ description: 'Number of contiguous ranges that the layers are cut into; `auto` asks the planner.' })
+    stages: autoOrInteger(1, PLACEMENT_MAX)
+      .meta({
+        description:
+          'Number of contiguous ranges that the layers are cut into, at most one a layer; `auto` asks the cost model.',
+      })
       .default('auto'),
-    replicas: z
-      .literal(['auto', 1], { error: replicasError })
-      .meta({ description: 'Workers that share the calibration sequences of a stage. So far `auto` and 1 are one.' })
+    replicas: autoOrInteger(1, PLACEMENT_MAX)
+      .meta({
+        description:
+          'Workers that share the microbatches of a stage, at most; `auto` is every worker there is, newcomers too.',
+      })
+      .default('auto'),
+    snapshotInterval: autoOrInteger(1, PLACEMENT_MAX)
+      .meta({
+        description:
+          'Layers between two snapshots of the hidden states, from which lost ones are computed again; `auto` weighs the writing against the loss. A number as large as that of the layers: none but those between stages.',
+      })
       .default('auto'),
   })
     .meta({ description: 'How the work is laid out over workers. It does not change the result.' })

@@ -242,7 +242,7 @@ async function waitForCommit(cluster: Cluster, layer: number): Promise<void> {
   const journal = join(cluster.state, 'journal.jsonl');
   for (;;) {
     const text = readFileSync(journal, 'utf8');
-    if (text.includes(`"name":"layers/${String(layer).padStart(5, '0')}.safetensors"`)) return;
+    if (text.includes(`"name":"layers/${String(layer).padStart(5, '0')}-`)) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

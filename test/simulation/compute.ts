@@ -7,12 +7,25 @@
  *  3. It dies with its agent, a moment later; what it has under way on the disk until then takes effect.
  */
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
-import type { FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
+import {
+  contains,
+  countOf,
+  lowest,
+  type MicrobatchSet,
+  membersOf,
+  microbatchSet,
+} from '../../shared/microbatch-set.ts';
+import type { FileRef, FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
+import type { HandOverTask__Output } from '../../shared/rpc/generated/secateur/v1/HandOverTask.ts';
+import type { MicrobatchRange__Output } from '../../shared/rpc/generated/secateur/v1/MicrobatchRange.ts';
 import type { PassTask__Output } from '../../shared/rpc/generated/secateur/v1/PassTask.ts';
 import type { PruneTask__Output } from '../../shared/rpc/generated/secateur/v1/PruneTask.ts';
+import type { SnapshotFile } from '../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
-import type { Engine, EngineListener, EngineReady } from '../../worker/agent/engine.ts';
-import type { FromEngine, Outcome, StageHolding } from '../../worker/engine/messages.ts';
+import { snapshotFileName } from '../../shared/storage/staging-names.ts';
+import type { Engine, EngineListener } from '../../worker/agent/engine.ts';
+import type { HeldStates } from '../../worker/engine/hidden-store.ts';
+import type { EngineReady, FromEngine, Outcome } from '../../worker/engine/messages.ts';
 import type { SimulatedDisk } from './disk.ts';
 import { calibrationContent, digestOf, embed, forward, prunedLayer, sourceLayer, statisticOf } from './model.ts';
 import { SimulatedProcess, type SimulatedTime } from './time.ts';
@@ -46,7 +59,7 @@ export class SimulatedEngine implements Engine {
   private readonly listener: EngineListener;
   /** Boundary → microbatch → one hash a sample. */
   private readonly held = new Map<number, Map<number, string[]>>();
-  private readonly stages = new Map<number, number>();
+  private isYielding = false;
   private turn: Promise<void>;
 
   constructor(settings: EngineSettings, processId: number, listener: EngineListener) {
@@ -56,13 +69,17 @@ export class SimulatedEngine implements Engine {
     this.process = new SimulatedProcess(settings.time, `${settings.agent.name}/engine`);
     settings.agent.onEnd(() => settings.time.after(settings.random() * 50, null, () => this.process.kill()));
     this.ready = new Promise((resolve) => {
-      settings.agent.after(READY_MS, () => resolve({ provider: 'cpu', engineVersion: '1' }));
+      settings.agent.after(READY_MS, () => resolve({ provider: 'cpu', engineVersion: '1', figures: null }));
     });
     this.turn = this.sleep(READY_MS);
   }
 
   run(task: Task__Output): void {
     this.turn = this.turn.then(() => this.perform(task));
+  }
+
+  yield(): void {
+    this.isYielding = true;
   }
 
   kill(): void {
@@ -111,15 +128,16 @@ export class SimulatedEngine implements Engine {
   private dispatch(task: Task__Output): Promise<Outcome> {
     if (task.pass) return this.runPass(task, task.pass);
     if (task.prune) return this.runPrune(task, task.prune);
+    if (task.handOver) return this.runHandOver(task, task.handOver);
     if (task.prepareCalibration) return this.runCalibration(task);
     if (task.digestSource) return this.runDigest(task.digestSource.file as FileRef__Output);
     throw new Error(`a task of an unknown kind: ${task.spec}`);
   }
 
   private async runCalibration(task: Task__Output): Promise<Outcome> {
-    const { samples = 0, sequenceLength = 0 } = task.prepareCalibration ?? {};
+    const { samples = 0, sequenceLength = 0, output } = task.prepareCalibration ?? {};
     await this.sleep(SMALL_TASK_MS);
-    const file = await this.commit(task, 'calibration.safetensors', calibrationContent(samples));
+    const file = await this.commit(task, output?.name ?? '', calibrationContent(samples));
     return { prepareCalibration: { file, samples, sequenceLength, inputs: [{ sha256: digestOf('a.txt') }] } };
   }
 
@@ -137,35 +155,78 @@ export class SimulatedEngine implements Engine {
   }
 
   private async runPass(task: Task__Output, pass: PassTask__Output): Promise<Outcome> {
-    const { sampleMs } = this.settings;
-    const { microbatch, sequenceLength } = task.context as NonNullable<Task__Output['context']>;
+    const begunMs = this.settings.time.nowMs;
+    const { microbatch: size, sequenceLength } = contextOf(task);
     const weights = await this.weightsOf(task, pass);
-    const input = await this.inputOf(task, pass, microbatch);
-    this.stages.delete(pass.stage);
-    const next = new Map<number, string[]>();
-    let done = 0;
-    for (const [index, states] of input) {
-      await this.sleep(sampleMs * states.length);
-      for (const [offset, state] of states.entries()) {
-        if (!pass.statistics) continue;
-        const float32 = Buffer.from(statisticOf(pass.layer, state));
-        this.say({ type: 'statistics', layer: pass.layer, sample: index * microbatch + offset, float32 });
-      }
-      next.set(index, pass.hidden ? states.map((state) => forward(weights, state)) : states);
-      done += states.length * sequenceLength;
-      this.say({ type: 'progress', done, total: pass.sampleCount * sequenceLength, unit: 'tokens' });
+    const microbatches = setOf(pass.microbatches);
+    const snapshots: SnapshotFile[] = [];
+    const computing = { count: 0, samples: 0, computeMs: 0 };
+    for (const microbatch of membersOf(microbatches)) {
+      if (this.isYielding) break;
+      const states = await this.inputOf(task, pass, microbatch);
+      const ms = this.settings.sampleMs * states.length;
+      await this.sleep(ms);
+      if (pass.statistics) this.sayStatistics(pass.layer, microbatch * size, states);
+      const boundary = pass.hidden ? pass.layer + 1 : pass.layer;
+      const next = pass.hidden ? states.map((state) => forward(weights, state)) : states;
+      if (pass.hidden && contains(setOf(pass.write), microbatch))
+        snapshots.push(await this.writeSnapshot(task, boundary, microbatch, next, pass.suffix));
+      this.held.get(pass.layer)?.delete(microbatch);
+      if (!contains(setOf(pass.drop), microbatch)) this.hold(boundary, microbatch, next);
+      computing.count += 1;
+      computing.samples += states.length;
+      computing.computeMs += ms;
+      const total = countOf(microbatches) * size * sequenceLength;
+      this.say({ type: 'progress', done: computing.samples * sequenceLength, total, unit: 'tokens' });
     }
-    const boundary = pass.hidden ? pass.layer + 1 : pass.layer;
-    const snapshots: FileRef__Output[] = [];
-    if (pass.persist) {
-      for (const [index, states] of next) {
-        snapshots.push(await this.commit(task, `snapshots/${boundary}/m${index}.safetensors`, states.join('\n')));
-      }
-    } else {
-      this.held.set(pass.stage, next);
-      this.stages.set(pass.stage, boundary);
+    const done = lowest(microbatches, computing.count).map(([first, end]) => ({ first, end }));
+    const { computeMs } = computing;
+    const loadMs = this.settings.time.nowMs - begunMs - computeMs;
+    return { pass: { tokens: computing.samples * sequenceLength, computeMs, loadMs, done, snapshots } };
+  }
+
+  private sayStatistics(layer: number, first: number, states: readonly string[]): void {
+    for (const [offset, state] of states.entries())
+      this.say({ type: 'statistics', layer, sample: first + offset, float32: Buffer.from(statisticOf(layer, state)) });
+  }
+
+  private async runHandOver(task: Task__Output, handOver: HandOverTask__Output): Promise<Outcome> {
+    const { boundary, suffix } = handOver;
+    const snapshots: SnapshotFile[] = [];
+    for (const microbatch of membersOf(setOf(handOver.microbatches))) {
+      const states = this.heldAt(boundary, microbatch);
+      snapshots.push(await this.writeSnapshot(task, boundary, microbatch, states, suffix));
+      this.held.get(boundary)?.delete(microbatch);
     }
-    return { pass: { tokens: done, computeMs: 1, snapshots } };
+    return { handOver: { snapshots } };
+  }
+
+  private async writeSnapshot(
+    task: Task__Output,
+    boundary: number,
+    microbatch: number,
+    states: readonly string[],
+    suffix: string,
+  ): Promise<SnapshotFile> {
+    const file = await this.commit(task, snapshotFileName(boundary, microbatch, suffix), states.join('\n'));
+    const snapshot = { boundary, microbatch, file };
+    this.say({ type: 'snapshot', snapshot });
+    return snapshot;
+  }
+
+  private hold(boundary: number, microbatch: number, states: string[]): void {
+    const held = this.held.get(boundary) ?? new Map<number, string[]>();
+    held.set(microbatch, states);
+    this.held.set(boundary, held);
+  }
+
+  private heldAt(boundary: number, microbatch: number): string[] {
+    const states = this.held.get(boundary)?.get(microbatch);
+    if (states !== undefined) return states;
+    const others = [...this.held.values()].map((held) => held.get(microbatch)).find((each) => each !== undefined);
+    if (this.settings.guesses && others !== undefined) return others;
+    const what = `microbatch ${microbatch} at boundary ${boundary}`;
+    throw new SecateurError('InputsMissing', `expected ${what} in memory; it is not there`, { retryable: true });
   }
 
   /** The layer's content, from its committed file or as the source has it. */
@@ -175,53 +236,65 @@ export class SimulatedEngine implements Engine {
     return this.read(task, file);
   }
 
-  private async inputOf(
+  private async inputOf(task: Task__Output, pass: PassTask__Output, microbatch: number): Promise<string[]> {
+    const { snapshot, embed: ids } = pass.input ?? {};
+    if (snapshot) {
+      const file = snapshot.files.find((each) => each.microbatch === microbatch)?.file;
+      return (await this.readSnapshot(task, file, pass.layer, microbatch)).split('\n');
+    }
+    if (!ids) return this.heldAt(pass.layer, microbatch);
+    const calibration = await this.read(task, ids.calibration as FileRef__Output);
+    const { microbatch: size, samples } = contextOf(task);
+    const [first, end] = [microbatch * size, Math.min((microbatch + 1) * size, samples)];
+    return Array.from({ length: end - first }, (_, offset) => embed(calibration, first + offset));
+  }
+
+  /** As worker/engine/snapshot.ts: whatever is wrong with the file, the coordinator is told which one. */
+  private async readSnapshot(
     task: Task__Output,
-    pass: PassTask__Output,
+    file: FileRef__Output | null | undefined,
+    boundary: number,
     microbatch: number,
-  ): Promise<Map<number, string[]>> {
-    if (pass.input?.memory) {
-      const held = this.held.get(pass.stage);
-      if (held !== undefined && this.stages.get(pass.stage) === pass.layer) return held;
-      if (!this.settings.guesses || held === undefined) throw missing(`boundary ${pass.layer}`);
-      return held;
+  ): Promise<string> {
+    try {
+      if (!file) throw new Error('a snapshot names its file');
+      return await this.read(task, file);
+    } catch (thrown) {
+      const details = { boundary, microbatch };
+      const message = `microbatch ${microbatch} at boundary ${boundary}: ${toSecateurError(thrown).message}`;
+      throw new SecateurError('InputsMissing', message, { retryable: true, details });
     }
-    const states = new Map<number, string[]>();
-    if (pass.input?.snapshot) {
-      for (const [index, file] of pass.input.snapshot.files.entries()) {
-        states.set(index, (await this.read(task, file)).split('\n'));
-      }
-      return states;
-    }
-    const calibration = await this.read(task, pass.input?.embed?.calibration as FileRef__Output);
-    for (let sample = 0; sample < pass.sampleCount; sample++) {
-      const index = Math.floor(sample / microbatch);
-      states.set(index, [...(states.get(index) ?? []), embed(calibration, sample)]);
-    }
-    return states;
   }
 
-  private holdings(): StageHolding[] {
-    return [...this.stages].map(([stage, boundary]) => ({ stage, boundary }));
-  }
-
-  private pathOf(task: Task__Output, name: string): string {
-    return `${task.context?.stagingDirectory}/${name}`;
+  private holdings(): HeldStates[] {
+    return [...this.held]
+      .filter(([, held]) => held.size > 0)
+      .map(([boundary, held]) => ({
+        boundary,
+        microbatches: microbatchSet([...held.keys()].map((each) => [each, each + 1] as const)),
+      }))
+      .sort((a, b) => a.boundary - b.boundary);
   }
 
   private async read(task: Task__Output, file: FileRef__Output): Promise<string> {
-    const { shared } = this.settings;
-    const content = await shared.readFile(this.process, this.pathOf(task, file.name));
-    if (digestOf(content) !== file.sha256) throw missing(`${file.name} as it was written`);
-    return content;
+    const path = `${contextOf(task).stagingDirectory}/${file.name}`;
+    const content = await this.settings.shared.readFile(this.process, path);
+    if (digestOf(content) === file.sha256) return content;
+    throw new SecateurError('ChecksumMismatch', `${file.name} is not what was written`, { retryable: true });
   }
 
-  private async commit(task: Task__Output, name: string, content: string): Promise<FileRef__Output> {
-    await this.settings.shared.writeAtomic(this.process, this.pathOf(task, name), content);
+  private async commit(task: Task__Output, name: string, content: string): Promise<FileRef> {
+    const path = `${contextOf(task).stagingDirectory}/${name}`;
+    await this.settings.shared.writeAtomic(this.process, path, content);
     return { root: 'FILE_ROOT_STAGING', name, sizeBytes: content.length, sha256: digestOf(content) };
   }
 }
 
-function missing(what: string): SecateurError {
-  return new SecateurError('InputsMissing', `expected ${what}; found none`, { retryable: true });
+function contextOf(task: Task__Output): NonNullable<Task__Output['context']> {
+  if (!task.context) throw new Error('a task has its context');
+  return task.context;
+}
+
+function setOf(ranges: readonly MicrobatchRange__Output[]): MicrobatchSet {
+  return microbatchSet(ranges.map(({ first, end }) => [first, end] as const));
 }

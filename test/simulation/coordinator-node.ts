@@ -4,6 +4,7 @@ import { ProgressTracker } from '../../coordinator/api/progress.ts';
 import type { WorkerStream } from '../../coordinator/api/worker-stream.ts';
 import { WorkersService } from '../../coordinator/api/workers-service.ts';
 import { Effects } from '../../coordinator/effects/command-runner.ts';
+import { Journal } from '../../coordinator/journal/journal.ts';
 import { CoordinatorLoop } from '../../coordinator/loop.ts';
 import { EventLog } from '../../coordinator/outbox/event-log.ts';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
@@ -12,9 +13,12 @@ import type { Invariants } from './invariants.ts';
 import { type ModelOptions, STATE } from './model.ts';
 import type { Breakage } from './mutants.ts';
 import type { SimulatedNetwork } from './network.ts';
-import { SimulatedJournal } from './temporary-journal.ts';
 import type { SimulatedProcess } from './time.ts';
 import { SimulatedWork } from './work.ts';
+
+/** Small, so that compaction and spilling are part of every life. */
+const BOUNDS = { bytes: 16 * 1024, records: 60 };
+const WINDOW_BYTES_MAX = 8 * 1024;
 
 export interface CoordinatorSettings {
   readonly process: SimulatedProcess;
@@ -62,14 +66,24 @@ async function boot(settings: CoordinatorSettings): Promise<SimulatedCoordinator
     throw new SecateurError('StateLocked', 'another coordinator has this state');
   }
   const disk = breakage.disk(local.of(process));
-  const journal = await SimulatedJournal.open(disk, STATE);
-  const events = new EventLog();
-  const loop = new CoordinatorLoop(journal as never, events, timers);
+  const nowMs = timers.now();
+  const journal = await Journal.open({ disk, directory: STATE, nowMs, newId: () => 'simulated', bounds: BOUNDS });
+  const events = new EventLog({ disk, stateDirectory: STATE, windowBytesMax: WINDOW_BYTES_MAX });
+  const warn = (error: SecateurError): void => trace(`warn ${error.message}`);
+  const loop = new CoordinatorLoop({ journal, events, timers, warn });
   const work = new SimulatedWork({ process, local, shared, model, breakage });
   const progress = new ProgressTracker();
   const log = (level: string, message: string): void => trace(`${level} ${message}`);
   const logs = { append: () => undefined, read: async () => [], follow: () => () => undefined };
-  const workers = new WorkersService({ loop, logs, progress, statistics: work, timers, log });
+  const workers = new WorkersService({
+    loop,
+    logs,
+    progress,
+    statistics: work,
+    coordinatorId: loop.coordinatorId,
+    timers,
+    log,
+  });
   const effects = new Effects(loop, work, workers, (thrown) => trace(`error ${toSecateurError(thrown).message}`));
   await loop.start(
     {

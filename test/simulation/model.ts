@@ -13,6 +13,7 @@ export interface ModelOptions {
   readonly propagate: 'pruned' | 'dense';
   readonly stages: number | 'auto';
   readonly replicas: number | 'auto';
+  readonly snapshotInterval: number | 'auto';
 }
 
 export const SOURCE = '/model';
@@ -20,7 +21,7 @@ export const OUTPUT = '/out';
 export const STATE = '/state';
 
 export function manifestOf(options: ModelOptions): Manifest {
-  const { samples, microbatch, propagate, stages, replicas } = options;
+  const { samples, microbatch, propagate, stages, replicas, snapshotInterval } = options;
   return {
     apiVersion: 'secateur/v1',
     kind: 'PruneJob',
@@ -30,7 +31,7 @@ export function manifestOf(options: ModelOptions): Manifest {
       output: { destination: `file://${OUTPUT}`, maxShardSize: 120 },
       calibration: { text: ['file:///a.txt'], samples, sequenceLength: 8, seed: 0, microbatch },
       pruning: { method: 'wanda', sparsity: 0.5, propagate },
-      placement: { stages, replicas },
+      placement: { stages, replicas, snapshotInterval },
     },
   } as unknown as Manifest;
 }
@@ -47,7 +48,7 @@ export function intakeOf(options: ModelOptions): JobIntake {
   return {
     sourceDirectory: SOURCE,
     outputDirectory: OUTPUT,
-    model: {} as JobIntake['model'],
+    model: { hiddenSize: 10, intermediateSize: 10, headCount: 1, headDim: 10 } as JobIntake['model'],
     shards: [
       { file: 'a.safetensors', sizeBytes: 100, mtimeMs: 1 },
       { file: 'b.safetensors', sizeBytes: 100, mtimeMs: 1 },

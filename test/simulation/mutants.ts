@@ -41,9 +41,9 @@ export const MUTANTS: { readonly [name: string]: Breakage } = {
   },
   'a result is acknowledged before the journal has it': {
     ...SOUND,
-    stream: (stream) =>
+    stream: (stream, loop) =>
       intercepted(stream, (message) => {
-        if (message.result?.identity) stream.write({ acknowledge: message.result.identity });
+        if (message.result?.identity) stream.write({ epoch: loop.state.epoch, acknowledge: message.result.identity });
         return message;
       }),
   },

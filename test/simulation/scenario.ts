@@ -65,6 +65,7 @@ export function scenarioOf(seed: number): Scenario {
       propagate: random() < 0.6 ? 'pruned' : 'dense',
       stages,
       replicas: random() < 0.5 ? 'auto' : whole(1, 3),
+      snapshotInterval: random() < 0.5 ? 'auto' : whole(1, 4),
     },
     workers: Array.from({ length: whole(1, 5) }, () => sampleMs * (0.5 + random() * (random() < 0.2 ? 10 : 1))),
     faults: seed % 20 === 0 ? [] : FAULT_KINDS.filter(() => random() < chance),

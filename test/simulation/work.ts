@@ -2,11 +2,13 @@
 import type { TaskIdentity } from '../../coordinator/core/events.ts';
 import type { AssembledShard, JobIntake, JobState, StagedFile } from '../../coordinator/core/state.ts';
 import type { TaskSpec } from '../../coordinator/core/task.ts';
-import { jobPaths } from '../../coordinator/effects/job-paths.ts';
+import { jobPaths, samplesFileName, samplesPrefix, sumsFileName } from '../../coordinator/effects/job-paths.ts';
 import type { JobWork } from '../../coordinator/effects/job-work.ts';
-import type { StatisticsStore } from '../../coordinator/effects/statistics-store.ts';
+import type { StatisticsSink, StatisticsStore } from '../../coordinator/effects/statistics-store.ts';
 import { taskMessage } from '../../coordinator/effects/task-messages.ts';
+import type { DiskFile } from '../../coordinator/journal/disk.ts';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { membersOf } from '../../shared/microbatch-set.ts';
 import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import type { SimulatedDisk } from './disk.ts';
 import { assembled, digestOf, intakeOf, type ModelOptions, OUTPUT, STATE, shardContent, sumOf } from './model.ts';
@@ -22,8 +24,12 @@ export interface WorkSettings {
   readonly breakage: Breakage;
 }
 
+/** Of the hash that stands for one sample's statistics. */
+const ROW_BYTES = 14;
+
 export class SimulatedWork implements JobWork, StatisticsStore {
   private readonly settings: WorkSettings;
+  private sinks = 0;
 
   constructor(settings: WorkSettings) {
     this.settings = settings;
@@ -42,25 +48,48 @@ export class SimulatedWork implements JobWork, StatisticsStore {
     return taskMessage(job, spec, identity, this.paths(job), statistics);
   }
 
-  async store(job: string, layer: number, samples: readonly Uint8Array[]): Promise<StagedFile> {
-    const name = `statistics/${layer}.samples`;
-    return this.writeLocal(job, name, samples.map((sample) => Buffer.from(sample).toString()).join('\n'));
+  begin(identity: TaskIdentity, layer: number): StatisticsSink {
+    this.sinks += 1;
+    const name = samplesFileName(layer, identity, this.sinks);
+    return new SimulatedSink(this.settings, `${STATE}/jobs/${identity.job}`, name);
   }
 
+  /** In the order of the samples, whoever brought them. */
   async reduce(job: JobState, layer: number): Promise<StagedFile | null> {
-    const file = job.layers[layer]?.samplesFile as StagedFile;
+    const size = job.plan?.microbatch ?? 1;
+    const rows: { sample: number; statistic: string }[] = [];
+    for (const { microbatches, file } of job.layers[layer]?.parts ?? []) {
+      const content = await this.readSamples(job, file);
+      if (content === null) return null;
+      const samples = [...membersOf(microbatches)].flatMap((microbatch) =>
+        Array.from({ length: size }, (_, offset) => microbatch * size + offset),
+      );
+      for (let row = 0; row * ROW_BYTES < content.length; row++)
+        rows.push({ sample: samples[row] as number, statistic: content.slice(row * ROW_BYTES, (row + 1) * ROW_BYTES) });
+    }
+    if (!this.settings.breakage.sumsInAnyOrder) rows.sort((a, b) => a.sample - b.sample);
+    const statistics = rows.map((row) => row.statistic);
+    return await this.writeLocal(job.id, sumsFileName(layer), sumOf(layer, statistics));
+  }
+
+  private async readSamples(job: JobState, file: StagedFile): Promise<string | null> {
     try {
-      const samples = (await this.readLocal(job, file)).split('\n');
-      return await this.writeLocal(job.id, `statistics/${layer}`, sumOf(layer, samples));
+      return await this.readLocal(job, file);
     } catch (thrown) {
       if (thrown instanceof SecateurError || (thrown as NodeJS.ErrnoException).code === 'ENOENT') return null;
       throw thrown;
     }
   }
 
-  dropSamples(job: JobState, layer: number): Promise<void> {
+  async dropSamples(job: JobState, layer: number): Promise<void> {
     const { process, local } = this.settings;
-    return local.remove(process, `${this.paths(job).state}/statistics/${layer}.samples`);
+    const prefix = `${this.paths(job).state}/${samplesPrefix(layer)}`;
+    for (const path of local.paths()) if (path.startsWith(prefix)) await local.remove(process, path);
+  }
+
+  async removeStaged(job: JobState, names: readonly string[]): Promise<void> {
+    const { process, shared } = this.settings;
+    for (const name of names) await shared.remove(process, `${this.paths(job).staging}/${name}`);
   }
 
   async assembleShard(job: JobState, shard: number): Promise<AssembledShard> {
@@ -106,5 +135,56 @@ export class SimulatedWork implements JobWork, StatisticsStore {
     const content = await local.readFile(process, `${this.paths(job).state}/${file.name}`);
     if (digestOf(content) !== file.sha256) throw new SecateurError('ChecksumMismatch', `${file.name} changed`);
     return content;
+  }
+}
+
+/** As the real one: row by row into a file that counts when it is complete and synced. */
+class SimulatedSink implements StatisticsSink {
+  private readonly settings: WorkSettings;
+  private readonly folder: string;
+  private readonly name: string;
+  private readonly rows = new Map<number, string>();
+  private file: DiskFile | null = null;
+  private failure: unknown = null;
+
+  constructor(settings: WorkSettings, folder: string, name: string) {
+    this.settings = settings;
+    this.folder = folder;
+    this.name = name;
+  }
+
+  private get path(): string {
+    return `${this.folder}/${this.name}`;
+  }
+
+  async add(row: number, float32: Uint8Array): Promise<void> {
+    if (this.failure !== null) return;
+    const { process, local } = this.settings;
+    try {
+      this.file ??= await local.open(process, this.path, 'readWrite');
+      await this.file.write(float32, row * ROW_BYTES);
+      this.rows.set(row, Buffer.from(float32).toString());
+    } catch (thrown) {
+      this.failure = thrown;
+    }
+  }
+
+  async finish(count: number): Promise<StagedFile | null> {
+    if (this.failure !== null) throw this.failure;
+    const rows = Array.from({ length: count }, (_, row) => this.rows.get(row));
+    if (this.file === null || rows.includes(undefined)) {
+      await this.discard();
+      return null;
+    }
+    const { process, local } = this.settings;
+    await this.file.truncate(count * ROW_BYTES);
+    await this.file.datasync();
+    await local.syncDirectory(process, this.path.slice(0, this.path.lastIndexOf('/')));
+    return { name: this.name, sizeBytes: count * ROW_BYTES, sha256: digestOf(rows.join('')) };
+  }
+
+  async discard(): Promise<void> {
+    const { process, local } = this.settings;
+    await local.remove(process, this.path);
   }
 }

@@ -1,6 +1,9 @@
 /**
  * The agent's stream to the coordinator: opened, kept, and opened again with growing pauses for as long as the worker
  * lives. Nothing is queued while it is down: `register` tells the coordinator what there is when it comes up again.
+ *
+ * Every message carries the epoch of the registration; one of an earlier epoch than this worker has seen of the same
+ * coordinator comes from a process that others have taken over from, and ends the stream.
  */
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import type { Log } from '../../shared/log.ts';
@@ -60,6 +63,9 @@ export class AttachStream {
   private readonly listener: AttachListener;
   private stream: AttachCall | null = null;
   private isRegistered = false;
+  /** The newest epoch seen, and whose it was. */
+  private epoch = 0;
+  private coordinatorId = '';
   private failures = 0;
   private registeredAtMs = Number.POSITIVE_INFINITY;
   private blockedSinceMs: number | null = null;
@@ -81,26 +87,45 @@ export class AttachStream {
     this.blockedSinceMs = null;
     stream.on('data', (message: CoordinatorMessage__Output) => {
       if (stream !== this.stream) return;
-      if (message.registered) {
-        this.isRegistered = true;
-        this.registeredAtMs = this.timers.monotonicMs();
-        this.listener.registered(message.registered);
-      } else {
-        this.listener.message(message);
-      }
+      if (message.registered) this.registered(stream, message.registered);
+      else if (message.epoch === this.epoch) this.listener.message(message);
+      else this.broke(stream, this.stale(message.epoch));
     });
     stream.on('error', (error) => this.broke(stream, fromServiceError(error, address)));
     stream.on('end', () =>
       this.broke(stream, new SecateurError('Unavailable', `the coordinator at ${address} ended the stream`)),
     );
-    stream.write(this.listener.register());
+    const { register } = this.listener.register();
+    stream.write({ register: { ...register, lastEpoch: this.epoch, lastCoordinatorId: this.coordinatorId } });
   }
 
-  /** Sends now, or not at all: what must not be lost is part of the next registration. */
-  send(message: WorkerMessage): void {
+  private registered(stream: AttachCall, message: Registered__Output): void {
+    const { epoch, coordinatorId } = message;
+    if (coordinatorId === this.coordinatorId && epoch < this.epoch) return this.broke(stream, this.stale(epoch));
+    this.epoch = epoch;
+    this.coordinatorId = coordinatorId;
+    this.isRegistered = true;
+    this.registeredAtMs = this.timers.monotonicMs();
+    this.listener.registered(message);
+  }
+
+  private stale(found: number): SecateurError {
+    return new SecateurError(
+      'StaleEpoch',
+      `the coordinator at ${this.transport.address} speaks for epoch ${found}; epoch ${this.epoch} has begun: it has been taken over from`,
+      { details: { found, expected: this.epoch } },
+    );
+  }
+
+  /**
+   * Sends now, or not at all: what must not be lost is part of the next registration.
+   *
+   * @returns whether there was a stream to send it on
+   */
+  send(message: WorkerMessage): boolean {
     const stream = this.stream;
-    if (stream === null || !this.isRegistered) return;
-    if (stream.write(message)) return;
+    if (stream === null || !this.isRegistered) return false;
+    if (stream.write({ ...message, epoch: this.epoch })) return true;
     const nowMs = this.timers.monotonicMs();
     if (this.blockedSinceMs === null) {
       this.blockedSinceMs = nowMs;
@@ -108,11 +133,10 @@ export class AttachStream {
         this.blockedSinceMs = null;
       });
     } else if (nowMs - this.blockedSinceMs > BLOCKED_MAX_MS) {
-      this.broke(
-        stream,
-        new SecateurError('Unavailable', `the coordinator at ${this.transport.address} does not read`),
-      );
+      const { address } = this.transport;
+      this.broke(stream, new SecateurError('Unavailable', `the coordinator at ${address} does not read`));
     }
+    return true;
   }
 
   /** Says a last word and closes for good. */
@@ -121,7 +145,7 @@ export class AttachStream {
     this.retry?.clear();
     const stream = this.stream;
     this.stream = null;
-    if (stream !== null && this.isRegistered) stream.write(last);
+    if (stream !== null && this.isRegistered) stream.write({ ...last, epoch: this.epoch });
     stream?.end();
     // The channel goes when the last word has gone.
     stream?.on('status', () => this.transport.close());

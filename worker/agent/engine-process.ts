@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import { ENGINE_ENVIRONMENT } from '../engine/environment.ts';
-import type { EngineOptions, FromEngine, ToEngine } from '../engine/messages.ts';
-import type { Engine, EngineListener, EngineReady } from './engine.ts';
+import type { EngineOptions, EngineReady, FromEngine, ToEngine } from '../engine/messages.ts';
+import type { Engine, EngineListener } from './engine.ts';
 
 const ENGINE_MAIN = fileURLToPath(new URL('../engine/main.ts', import.meta.url));
 /** What of the engine's standard error is kept as its last words. */
@@ -45,6 +45,10 @@ export class EngineProcess implements Engine {
     this.send({ type: 'run', task });
   }
 
+  yield(): void {
+    this.send({ type: 'yield' });
+  }
+
   kill(): void {
     this.child.kill('SIGKILL');
   }
@@ -60,7 +64,8 @@ export class EngineProcess implements Engine {
       this.child.on('message', (message: FromEngine) => {
         if (message.type !== 'ready') return;
         clearTimeout(timer);
-        resolve({ provider: message.provider, engineVersion: message.engineVersion });
+        const { provider, engineVersion, figures } = message;
+        resolve({ provider, engineVersion, figures });
       });
       const end = (how: string, isKilled: boolean): void => {
         clearTimeout(timer);

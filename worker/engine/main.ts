@@ -13,11 +13,13 @@ import { chooseJobFiles } from '../../shared/storage/choose-job-files.ts';
 import type { JobFiles } from '../../shared/storage/job-files.ts';
 import { KernelPool } from '../kernels/kernel-pool.ts';
 import { HiddenStore } from './hidden-store.ts';
+import { measureMachine } from './measure-machine.ts';
 import type { EngineOptions, FromEngine, Outcome, ToEngine } from './messages.ts';
 import { probeProvider } from './session.ts';
 import type { TaskContext } from './task-context.ts';
 import { runCalibration } from './tasks/run-calibration.ts';
 import { runDigest } from './tasks/run-digest.ts';
+import { runHandOver } from './tasks/run-hand-over.ts';
 import { runPass } from './tasks/run-pass.ts';
 import { runPrune } from './tasks/run-prune.ts';
 
@@ -30,6 +32,7 @@ class Engine {
   private readonly hidden = new HiddenStore();
   private job: { readonly id: string; readonly files: JobFiles } | null = null;
   private pool: Promise<KernelPool> | null = null;
+  private yielding = false;
 
   constructor(options: EngineOptions, provider: 'cpu' | 'cuda') {
     this.options = options;
@@ -52,6 +55,11 @@ class Engine {
     }
   }
 
+  /** For good: a worker that leaves takes no further pass. */
+  yield(): void {
+    this.yielding = true;
+  }
+
   private dropPool(): void {
     const pool = this.pool;
     this.pool = null;
@@ -61,6 +69,7 @@ class Engine {
   private dispatch(task: Task__Output, context: TaskContext): Promise<Outcome> {
     if (task.pass) return runPass(task.pass, context);
     if (task.prune) return runPrune(task.prune, context);
+    if (task.handOver) return runHandOver(task.handOver, context);
     if (task.prepareCalibration) return runCalibration(task.prepareCalibration, context);
     if (task.digestSource) return runDigest(task.digestSource, context);
     throw new Error(`a task of a kind that this version does not know: ${task.spec}`);
@@ -88,6 +97,8 @@ class Engine {
         send({ type: 'progress', done, total, unit });
       },
       statistics: (layer, sample, float32) => send({ type: 'statistics', layer, sample, float32 }),
+      snapshotWritten: (snapshot) => send({ type: 'snapshot', snapshot }),
+      isYielding: () => this.yielding,
     };
   }
 
@@ -129,7 +140,10 @@ async function main(options: EngineOptions): Promise<Engine> {
   });
   const require = createRequire(import.meta.url);
   const engineVersion = (require('onnxruntime-node/package.json') as { version: string }).version;
-  send({ type: 'ready', provider, engineVersion });
+  const { deviceId, threads, cacheDirectory } = options;
+  const say = (message: string): void => send({ type: 'log', level: 'warn', message });
+  const figures = options.measure ? await measureMachine({ provider, deviceId, threads }, cacheDirectory, say) : null;
+  send({ type: 'ready', provider, engineVersion, figures });
   return new Engine(options, provider);
 }
 
@@ -141,6 +155,8 @@ process.on('message', (message: ToEngine) => {
     engine.catch((thrown: unknown) => {
       process.stderr.write(`${toSecateurError(thrown).message}\n`, () => process.exit(1));
     });
+  } else if (message.type === 'yield') {
+    engine?.then((started) => started.yield()).catch(() => undefined); // Told where it was started.
   } else if (engine !== null) {
     const started = engine;
     queue = queue.then(async () => (await started).run(message.task));

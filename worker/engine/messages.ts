@@ -4,8 +4,10 @@
  */
 import type { ErrorCode, ErrorDetails } from '../../shared/errors/secateur-error.ts';
 import type { LogLevel } from '../../shared/log.ts';
+import type { SnapshotFile } from '../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import type { TaskResult } from '../../shared/rpc/generated/secateur/v1/TaskResult.ts';
+import type { HeldStates } from './hidden-store.ts';
 
 export interface EngineOptions {
   readonly provider: 'auto' | 'cpu' | 'cuda';
@@ -14,28 +16,44 @@ export interface EngineOptions {
   readonly coordinator: string;
   readonly storage: 'auto' | 'direct' | 'coordinator';
   readonly cacheDirectory: string;
+  /** Whether to measure the machine before saying that it is ready: a worker's first engine does. */
+  readonly measure: boolean;
+}
+
+/** Zero is "not known". */
+export interface MachineFigures {
+  readonly storageReadBytesPerSecond: number;
+  readonly storageWriteBytesPerSecond: number;
+  /** Multiplications and additions a second of a large float32 product, by all threads of the engine. */
+  readonly computeFlops: number;
+  readonly deviceMemoryBytes: number;
+}
+
+export interface EngineReady {
+  readonly provider: 'cpu' | 'cuda';
+  readonly engineVersion: string;
+  /** Null where it was not asked to measure. */
+  readonly figures: MachineFigures | null;
 }
 
 export type ToEngine =
   | { readonly type: 'start'; readonly options: EngineOptions }
-  | { readonly type: 'run'; readonly task: Task__Output };
+  | { readonly type: 'run'; readonly task: Task__Output }
+  /** The worker is about to leave: a pass stops after the microbatch that it is at. */
+  | { readonly type: 'yield' };
 
-export interface StageHolding {
-  readonly stage: number;
-  readonly boundary: number;
-}
-
-export type Outcome = Omit<TaskResult, 'identity' | 'holdingsLost' | 'error'>;
+export type Outcome = Omit<TaskResult, 'identity' | 'holdings' | 'error'>;
 
 export type FromEngine =
-  | { readonly type: 'ready'; readonly provider: 'cpu' | 'cuda'; readonly engineVersion: string }
+  | ({ readonly type: 'ready' } & EngineReady)
   | { readonly type: 'progress'; readonly done: number; readonly total: number; readonly unit: string }
   | { readonly type: 'statistics'; readonly layer: number; readonly sample: number; readonly float32: Uint8Array }
+  | { readonly type: 'snapshot'; readonly snapshot: SnapshotFile }
   | {
       readonly type: 'succeeded';
       readonly outcome: Outcome;
       readonly job: string;
-      readonly holdings: readonly StageHolding[];
+      readonly holdings: readonly HeldStates[];
     }
   | {
       readonly type: 'failed';
@@ -44,6 +62,6 @@ export type FromEngine =
       readonly retryable: boolean;
       readonly details: ErrorDetails;
       readonly job: string;
-      readonly holdings: readonly StageHolding[];
+      readonly holdings: readonly HeldStates[];
     }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string };

@@ -16,6 +16,7 @@ import type { LogsResponse as _secateur_v1_LogsResponse, LogsResponse__Output as
 import type { PlanRequest as _secateur_v1_PlanRequest, PlanRequest__Output as _secateur_v1_PlanRequest__Output } from './secateur/v1/PlanRequest.ts';
 import type { PlanResponse as _secateur_v1_PlanResponse, PlanResponse__Output as _secateur_v1_PlanResponse__Output } from './secateur/v1/PlanResponse.ts';
 import type { Progress as _secateur_v1_Progress, Progress__Output as _secateur_v1_Progress__Output } from './secateur/v1/Progress.ts';
+import type { ReplicaStatus as _secateur_v1_ReplicaStatus, ReplicaStatus__Output as _secateur_v1_ReplicaStatus__Output } from './secateur/v1/ReplicaStatus.ts';
 import type { StageStatus as _secateur_v1_StageStatus, StageStatus__Output as _secateur_v1_StageStatus__Output } from './secateur/v1/StageStatus.ts';
 import type { SubmitRequest as _secateur_v1_SubmitRequest, SubmitRequest__Output as _secateur_v1_SubmitRequest__Output } from './secateur/v1/SubmitRequest.ts';
 import type { WatchRequest as _secateur_v1_WatchRequest, WatchRequest__Output as _secateur_v1_WatchRequest__Output } from './secateur/v1/WatchRequest.ts';
@@ -42,6 +43,7 @@ export interface ProtoGrpcType {
       PlanRequest: MessageTypeDefinition<_secateur_v1_PlanRequest, _secateur_v1_PlanRequest__Output>
       PlanResponse: MessageTypeDefinition<_secateur_v1_PlanResponse, _secateur_v1_PlanResponse__Output>
       Progress: MessageTypeDefinition<_secateur_v1_Progress, _secateur_v1_Progress__Output>
+      ReplicaStatus: MessageTypeDefinition<_secateur_v1_ReplicaStatus, _secateur_v1_ReplicaStatus__Output>
       StageStatus: MessageTypeDefinition<_secateur_v1_StageStatus, _secateur_v1_StageStatus__Output>
       SubmitRequest: MessageTypeDefinition<_secateur_v1_SubmitRequest, _secateur_v1_SubmitRequest__Output>
       WatchRequest: MessageTypeDefinition<_secateur_v1_WatchRequest, _secateur_v1_WatchRequest__Output>

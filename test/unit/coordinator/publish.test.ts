@@ -49,8 +49,9 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
   });
   const paths = jobPaths(join(folder, 'state'), 'job', join(folder, 'out'));
   await claimOutput(paths, 'job');
-  writeFileSync(join(paths.staging, 'calibration.safetensors'), 'ids');
-  await writeSafetensorsFile(join(paths.staging, 'layers/00000.safetensors'), [
+  mkdirSync(join(paths.staging, 'calibration'));
+  writeFileSync(join(paths.staging, 'calibration/ids-e1-a1.safetensors'), 'ids');
+  await writeSafetensorsFile(join(paths.staging, 'layers/00000-e1-a2.safetensors'), [
     { ...(tensors[1] as (typeof tensors)[1]), data: data(100) },
   ]);
   const intake = {
@@ -74,14 +75,19 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
     resumes: 0,
     digests: {},
     workersSeen: {},
-    calibration: null,
+    calibration: {
+      inputDigests: [],
+      samples: 1,
+      sequenceLength: 1,
+      file: { name: 'calibration/ids-e1-a1.safetensors', sizeBytes: 3, sha256: 'x' },
+    },
     intake,
     plan: { stages: [], microbatch: 1, samples: 1, sequenceLength: 1, outputShards: planOutputShards(intake, 50) },
     layers: [
       {
         status: 'committed',
         statisticsFile: null,
-        file: { name: 'layers/00000.safetensors', sizeBytes: 0, sha256: 'x' },
+        file: { name: 'layers/00000-e1-a2.safetensors', sizeBytes: 0, sha256: 'x' },
         tensors: [],
         committedMs: 1,
         worker: 'w',

@@ -60,7 +60,7 @@ describe('docs/manifest.md', () => {
   });
 
   test('shows the errors that its wrong manifest really gives', () => {
-    expect(errorsOf(block('yaml wrong'), ['spec.placement.replicas=2'])).toEqual(block('text errors').split('\n'));
+    expect(errorsOf(block('yaml wrong'), ['spec.placement.replicas=0'])).toEqual(block('text errors').split('\n'));
   });
 });
 

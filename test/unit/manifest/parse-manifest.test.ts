@@ -21,7 +21,7 @@ describe('a valid manifest', () => {
         output: { destination: '/out/llama', maxShardSize: 5_000_000_000 },
         calibration: { text: ['a.txt'], samples: 128, sequenceLength: 2048, seed: 0, microbatch: 'auto' },
         pruning: { method: 'wanda', sparsity: 0.5, propagate: 'pruned', include: ['*'], exclude: [], overrides: [] },
-        placement: { stages: 'auto', replicas: 'auto' },
+        placement: { stages: 'auto', replicas: 'auto', snapshotInterval: 'auto' },
       },
     });
   });
@@ -144,7 +144,7 @@ const manifest = fc.record({
       ),
       calibration,
       pruning,
-      placement: fc.record({ stages: autoOr(4096), replicas: fc.constantFrom('auto', 1) }, optional),
+      placement: fc.record({ stages: autoOr(4096), replicas: autoOr(4096), snapshotInterval: autoOr(4096) }, optional),
     },
     { requiredKeys: ['model', 'output', 'calibration', 'pruning'] },
   ),

@@ -11,7 +11,11 @@ describe('--set', () => {
   test('replaces a value', () => expect(set('spec.pruning.sparsity=0.6').spec.pruning.sparsity).toBe(0.6));
 
   test('makes the mappings on the way', () => {
-    expect(set('spec.placement.stages=2').spec.placement).toEqual({ stages: 2, replicas: 'auto' });
+    expect(set('spec.placement.stages=2').spec.placement).toEqual({
+      stages: 2,
+      replicas: 'auto',
+      snapshotInterval: 'auto',
+    });
   });
 
   test('takes an entry of a list, a whole list, and the index behind the end', () => {

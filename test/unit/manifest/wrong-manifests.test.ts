@@ -270,8 +270,14 @@ const ONE_MISTAKE: readonly (readonly [string, string, string, string])[] = [
   [
     'replicas',
     'sparsity: 0.5',
-    'sparsity: 0.5\n  placement: { replicas: 2 }',
-    '15:26: spec.placement.replicas: expected "auto" or 1 (one replica a stage so far), found 2',
+    'sparsity: 0.5\n  placement: { replicas: 0 }',
+    '15:26: spec.placement.replicas: expected "auto" or an integer from 1 to 4096, found 0',
+  ],
+  [
+    'a snapshot interval',
+    'sparsity: 0.5',
+    'sparsity: 0.5\n  placement: { snapshotInterval: never }',
+    '15:34: spec.placement.snapshotInterval: expected "auto" or an integer from 1 to 4096, found "never"',
   ],
   [
     'a duplicate key',
@@ -374,7 +380,7 @@ describe('many mistakes', () => {
       'name: job',
       'name: JOB',
     );
-    const places = errorsOf(text, ['spec.placement.replicas=2', 'nonsense']).map((line) =>
+    const places = errorsOf(text, ['spec.placement.replicas=0', 'nonsense']).map((line) =>
       line.split(': ', 2).join(': '),
     );
     expect(places).toEqual([
@@ -384,7 +390,7 @@ describe('many mistakes', () => {
       'job.yaml:15:14: spec.pruning.pattern',
       'job.yaml:16:5: spec.pruning.propogate',
       '--set nonsense: expected path=value such as spec.pruning.sparsity=0.6',
-      '--set spec.placement.replicas=2: spec.placement.replicas',
+      '--set spec.placement.replicas=0: spec.placement.replicas',
     ]);
   });
 

@@ -32,6 +32,21 @@ export interface Register {
    * Of onnxruntime-node.
    */
   'engineVersion'?: (string);
+  /**
+   * The newest epoch that this worker has seen, and whose it was: a coordinator that finds a later one of its own is stale.
+   */
+  'lastEpoch'?: (number);
+  'lastCoordinatorId'?: (string);
+  /**
+   * Measured when the worker started; 0 where it could not tell.
+   */
+  'storageReadBytesPerSecond'?: (number);
+  'storageWriteBytesPerSecond'?: (number);
+  /**
+   * Multiplications and additions a second of a large float32 product.
+   */
+  'computeFlops'?: (number);
+  'deviceMemoryBytes'?: (number);
 }
 
 export interface Register__Output {
@@ -61,4 +76,19 @@ export interface Register__Output {
    * Of onnxruntime-node.
    */
   'engineVersion': (string);
+  /**
+   * The newest epoch that this worker has seen, and whose it was: a coordinator that finds a later one of its own is stale.
+   */
+  'lastEpoch': (number);
+  'lastCoordinatorId': (string);
+  /**
+   * Measured when the worker started; 0 where it could not tell.
+   */
+  'storageReadBytesPerSecond': (number);
+  'storageWriteBytesPerSecond': (number);
+  /**
+   * Multiplications and additions a second of a large float32 product.
+   */
+  'computeFlops': (number);
+  'deviceMemoryBytes': (number);
 }

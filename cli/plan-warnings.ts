@@ -1,0 +1,57 @@
+/** What a person should know of a plan before it runs. Pure. */
+import type { PlanPreview } from '../coordinator/effects/preview-plan.ts';
+import { showBytes } from './render/units.ts';
+
+export function planWarnings(preview: PlanPreview, diskNeededBytes: number): string[] {
+  return [diskWarning(preview, diskNeededBytes), memoryWarning(preview), ...workerWarnings(preview)].filter(
+    (warning) => warning !== null,
+  );
+}
+
+function diskWarning({ freeBytes }: PlanPreview, neededBytes: number): string | null {
+  if (freeBytes >= neededBytes) return null;
+  return `the destination has ${showBytes(freeBytes)} free, and at most ${showBytes(neededBytes)} are needed`;
+}
+
+function memoryWarning({ workers, plan }: PlanPreview): string | null {
+  const perHost = new Map<string, { needed: number; there: number }>();
+  for (const { capabilities, memoryBytes } of workers) {
+    const { host, memoryBytes: there } = capabilities;
+    if (there > 0) perHost.set(host, { needed: (perHost.get(host)?.needed ?? 0) + memoryBytes, there });
+  }
+  for (const [host, { needed, there }] of perHost) {
+    if (needed <= there) continue;
+    const advice = plan.microbatch > 1 ? ', fewer samples, or a smaller microbatch' : ' or fewer samples';
+    return `the workers on ${host} need about ${showBytes(needed)} of its ${showBytes(there)}: more hosts${advice} would need less of each`;
+  }
+  return null;
+}
+
+function workerWarnings({ plan, workers, propagate }: PlanPreview): string[] {
+  const { replicas, replicasMax, samples, microbatch } = plan;
+  const stages = plan.stages.length;
+  const microbatches = samples === null ? null : Math.ceil(samples / microbatch);
+  const there = workers.length;
+  const found: string[] = [];
+  if (there === 0)
+    found.push('no worker is attached: the job would wait for one; the times are for one that is assumed');
+  if (microbatches !== null && (replicasMax ?? 0) > microbatches) {
+    found.push(
+      `spec.placement.replicas is ${replicasMax}, but there are ${microbatches} microbatches: replicas beyond that have nothing to do`,
+    );
+  }
+  const useful = propagate === 'dense' ? stages * replicas : replicas;
+  if (there > 0 && useful < there) {
+    const why =
+      propagate === 'pruned' && stages > 1
+        ? 'with propagate: pruned stages follow one another'
+        : replicasMax !== null
+          ? `spec.placement.replicas is ${replicasMax}`
+          : `there are ${microbatches ?? 'too few'} microbatches`;
+    found.push(`at most ${useful} of ${there} workers compute at one time: ${why}`);
+  }
+  if (replicasMax !== null && there > 0 && replicasMax > there) {
+    found.push(`spec.placement.replicas is ${replicasMax}, but there are ${there} workers: it begins with those`);
+  }
+  return found;
+}

@@ -1,0 +1,106 @@
+/**
+ * What one decoder layer costs one worker: loading, one microbatch of a pass, pruning, a file of hidden states. Pure.
+ *
+ * Every constant says where it was measured, or that it was not. cost-model.ts makes a job's time of these.
+ */
+import type { WorkerRates } from './worker-rates.ts';
+
+const FLOAT32_BYTES = 4;
+
+// Measured: docs/performance.md, "What plans are made with".
+/** Of the rate of a bare product, what a whole layer reaches. */
+const LAYER_EFFICIENCY = 0.8;
+/** Casting and packing a weight when a session is created: 1.6 to 4.4 ns, 11 where the memory is touched first. */
+const PACK_NS_PER_WEIGHT = 4;
+/** File to file, one thread, through the page cache. */
+const PRUNE_NS_PER_WEIGHT = { BF16: 0.85, F16: 1.1, F32: 4 } as const;
+/** SHA-256 with the processor's own instructions. */
+export const DIGEST_BYTES_PER_SECOND = 1.9e9;
+/** fsync, digest and rename of one file of hidden states, apart from its bytes. */
+const SNAPSHOT_FILE_MS = 5;
+
+// Not measured.
+/** Reading what was just written on the same host: out of memory, with a page fault every 4 KiB. */
+const PAGE_CACHE_BYTES_PER_SECOND = 4e9;
+/** From pageable memory over PCIe 4.0 x16, whose limit is 32 GB/s. */
+const DEVICE_COPY_BYTES_PER_SECOND = 10e9;
+
+export interface CostInputs {
+  readonly layerCount: number;
+  /** On the disk; the mean, where layers differ. */
+  readonly bytesPerLayer: number;
+  /** Weights of its linears. */
+  readonly parametersPerLayer: number;
+  readonly weightDtype: keyof typeof PRUNE_NS_PER_WEIGHT;
+  readonly hiddenSize: number;
+  readonly intermediateSize: number;
+  /** Heads times the size of a head. */
+  readonly attentionWidth: number;
+  /** Floats of one sample's statistics in one layer. */
+  readonly statisticsWidth: number;
+  readonly samples: number;
+  readonly sequenceLength: number;
+  /** Samples in one forward run. */
+  readonly microbatch: number;
+  readonly propagate: 'pruned' | 'dense';
+  /** Every shard of the source: all are digested. */
+  readonly sourceBytes: number;
+  /** Of the output, what is copied from committed layers and the source; a shard that is one layer is only linked. */
+  readonly copiedBytes: number;
+}
+
+/** Milliseconds of one worker for one layer; of the passes, for one microbatch. */
+export interface LayerTimes {
+  readonly loadSource: number;
+  readonly loadCommitted: number;
+  readonly calibrate: number;
+  readonly forward: number;
+  /** Pruned, written, digested. */
+  readonly prune: number;
+  /** Of one microbatch, to a file and back. */
+  readonly writeHidden: number;
+  readonly readHidden: number;
+}
+
+/** @param isOneHost what one worker has written, another finds in the page cache */
+export function layerTimes(inputs: CostInputs, worker: WorkerRates, isOneHost: boolean): LayerTimes {
+  const { bytesPerLayer, parametersPerLayer, sequenceLength, hiddenSize } = inputs;
+  const tokens = Math.min(inputs.microbatch, inputs.samples) * sequenceLength;
+  const hiddenBytes = tokens * hiddenSize * FLOAT32_BYTES;
+  const isCuda = worker.provider === 'cuda';
+  // bench/forward.ts counts the same: two for each weight and token, and half of the square of scores, twice.
+  const full = 2 * tokens * parametersPerLayer + 2 * tokens * sequenceLength * inputs.attentionWidth;
+  const lastLinear = 2 * tokens * hiddenSize * inputs.intermediateSize;
+  const copy = isCuda ? inMs(2 * hiddenBytes, DEVICE_COPY_BYTES_PER_SECOND) : 0;
+  const rate = worker.flops * LAYER_EFFICIENCY;
+  const pack = isCuda
+    ? inMs(bytesPerLayer, DEVICE_COPY_BYTES_PER_SECOND)
+    : (parametersPerLayer * PACK_NS_PER_WEIGHT) / 1e6;
+  const cold = inMs(bytesPerLayer, worker.readBytesPerSecond);
+  const warm = inMs(bytesPerLayer, Math.max(PAGE_CACHE_BYTES_PER_SECOND, worker.readBytesPerSecond));
+  const select = (parametersPerLayer * PRUNE_NS_PER_WEIGHT[inputs.weightDtype]) / 1e6 / worker.threads;
+  const written = (bytes: number): number =>
+    inMs(bytes, worker.writeBytesPerSecond) + inMs(bytes, DIGEST_BYTES_PER_SECOND);
+  return {
+    loadSource: cold + pack,
+    loadCommitted: (isOneHost ? warm : cold) + pack,
+    calibrate: inMs(full - lastLinear, rate) + copy,
+    forward: inMs(full, rate) + copy,
+    prune: select + written(bytesPerLayer),
+    writeHidden: written(hiddenBytes) + SNAPSHOT_FILE_MS,
+    readHidden: inMs(hiddenBytes, worker.readBytesPerSecond),
+  };
+}
+
+export function microbatchCount(inputs: CostInputs): number {
+  return Math.ceil(inputs.samples / inputs.microbatch);
+}
+
+/** Of the hidden states of so many samples at one layer boundary. */
+export function hiddenBytesOf(inputs: CostInputs, samples: number): number {
+  return Math.min(samples, inputs.samples) * inputs.sequenceLength * inputs.hiddenSize * FLOAT32_BYTES;
+}
+
+export function inMs(amount: number, perSecond: number): number {
+  return (amount / perSecond) * 1000;
+}

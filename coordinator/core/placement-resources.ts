@@ -1,0 +1,101 @@
+/** What a placement asks of its workers beside time: bytes read and written, memory, disk. Pure. */
+import { type CostInputs, hiddenBytesOf } from './layer-times.ts';
+import type { WorkerRates } from './worker-rates.ts';
+
+const FLOAT32_BYTES = 4;
+/** A layer as it is mapped, as the engine packs it, and as the engine computes with it: bench/memory.ts holds it to that. */
+const LAYER_COPIES = 3;
+/** Node, ONNX Runtime and the kernels, before any weight. */
+const WORKER_BASE_BYTES = 500e6;
+/** A CUDA context with the libraries' kernels. Not measured. */
+const DEVICE_BASE_BYTES = 1e9;
+/** The layer of the source, the committed one, and the one that is being written. */
+const CACHED_LAYERS = 3;
+
+/** What a worker has of one stage. */
+export interface StagePart {
+  readonly worker: number;
+  readonly layers: number;
+  /** How often it reads each of those layers for a pass. */
+  readonly passes: number;
+  /** Of the stage's layers, which part it prunes. */
+  readonly pruned: number;
+  readonly samples: number;
+  /** How often those samples' hidden states go to files, and come from them. */
+  readonly snapshotsWritten: number;
+  readonly snapshotsRead: number;
+}
+
+export interface WorkerCost {
+  /** Index into the workers. */
+  readonly worker: number;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly memoryBytes: number;
+  /** Zero for a worker that computes on its CPU. */
+  readonly deviceMemoryBytes: number;
+  /** In its cache, where it goes through the coordinator; nothing where it sees the files. */
+  readonly diskBytes: number;
+}
+
+export function workerCosts(
+  inputs: CostInputs,
+  workers: readonly WorkerRates[],
+  parts: readonly StagePart[],
+): WorkerCost[] {
+  const found = new Map<number, { read: number; written: number; held: number }>();
+  for (const part of parts) {
+    const cost = found.get(part.worker) ?? { read: 0, written: 0, held: 0 };
+    const held = hiddenBytesOf(inputs, part.samples);
+    // Pruning reads the source; its result is read once more for its digest.
+    cost.read += (part.passes + 2 * part.pruned) * part.layers * inputs.bytesPerLayer + part.snapshotsRead * held;
+    cost.written += part.pruned * part.layers * inputs.bytesPerLayer + part.snapshotsWritten * held;
+    cost.held = Math.max(cost.held, held);
+    found.set(part.worker, cost);
+  }
+  return [...found]
+    .sort(([a], [b]) => a - b)
+    .map(([worker, { read, written, held }]) => ({
+      worker,
+      bytesRead: Math.round(read),
+      bytesWritten: Math.round(written),
+      ...memoryOf(inputs, (workers[worker] as WorkerRates).provider, held),
+      diskBytes: Math.round(CACHED_LAYERS * inputs.bytesPerLayer + held),
+    }));
+}
+
+function memoryOf(
+  inputs: CostInputs,
+  provider: 'cpu' | 'cuda',
+  heldBytes: number,
+): { memoryBytes: number; deviceMemoryBytes: number } {
+  const layerBytes = inputs.parametersPerLayer * FLOAT32_BYTES;
+  const tokens = Math.min(inputs.microbatch, inputs.samples) * inputs.sequenceLength;
+  // At the widest point: gate, up and their product; the residual, what comes in and what goes out.
+  const activations = tokens * (3 * inputs.intermediateSize + 3 * inputs.hiddenSize) * FLOAT32_BYTES;
+  if (provider === 'cpu') {
+    const memoryBytes = WORKER_BASE_BYTES + LAYER_COPIES * layerBytes + activations + heldBytes;
+    return { memoryBytes, deviceMemoryBytes: 0 };
+  }
+  return {
+    memoryBytes: Math.round(WORKER_BASE_BYTES + inputs.bytesPerLayer + heldBytes),
+    deviceMemoryBytes: DEVICE_BASE_BYTES + layerBytes + activations,
+  };
+}
+
+/** The first worker that has too little; null where all have enough, as far as is known. */
+export function memoryProblem(workers: readonly WorkerRates[], costs: readonly WorkerCost[]): string | null {
+  for (const { worker, memoryBytes, deviceMemoryBytes } of costs) {
+    const { name, memoryBytes: host, deviceMemoryBytes: device } = workers[worker] as WorkerRates;
+    if (memoryBytes > host)
+      return `does not fit the memory of ${name}: ${gibibytes(memoryBytes)} of ${gibibytes(host)}`;
+    if (deviceMemoryBytes > device) {
+      return `does not fit the device of ${name}: ${gibibytes(deviceMemoryBytes)} of ${gibibytes(device)}`;
+    }
+  }
+  return null;
+}
+
+function gibibytes(bytes: number): string {
+  return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+}
