@@ -57,6 +57,8 @@ export interface WorkersContext {
   readonly log: Log;
 }
 
+type Assignment = NonNullable<CoordinatorMessage['assign']>;
+
 export interface WorkerMemory {
   readonly residentBytes: number;
   readonly engineResidentBytes: number;
@@ -68,6 +70,8 @@ interface Session {
   readonly stream: WorkerStream;
   /** Statistics of tasks whose result has not come yet. */
   readonly statistics: Map<string, StatisticsSink>;
+  /** Tasks that came before the core took the registration; null afterwards. */
+  early: Assignment[] | null;
   memory: WorkerMemory;
   heardMs: number;
   leaving: boolean;
@@ -106,8 +110,24 @@ export class WorkersService {
   }
 
   /** A worker that has no stream now is not told: its next registration shows that it never got the task. */
-  assign(worker: string, task: NonNullable<CoordinatorMessage['assign']>): void {
-    this.send(worker, { assign: task });
+  assign(worker: string, task: Assignment): void {
+    const session = this.sessions.get(worker);
+    if (session?.early) session.early.push(task);
+    else this.send(worker, { assign: task });
+  }
+
+  /**
+   * What was leased before the core knew of this registration, it has taken back: the registration did not name it. Sent
+   * all the same, the worker would run it before the one that counts.
+   */
+  private sendEarly(session: Session): void {
+    const early = session.early ?? [];
+    session.early = null;
+    if (this.sessions.get(session.worker) !== session) return;
+    for (const task of early) {
+      const lease = currentLease(this.context.loop.state, identityOf(task.identity as TaskIdentity));
+      if (lease?.worker === session.worker) this.send(session.worker, { assign: task });
+    }
   }
 
   private send(worker: string, message: CoordinatorMessage): void {
@@ -158,6 +178,7 @@ export class WorkersService {
       incarnation,
       stream,
       statistics: new Map(),
+      early: [],
       memory: { residentBytes: 0, engineResidentBytes: 0 },
       heardMs: this.context.timers.monotonicMs(),
       leaving: false,
@@ -192,6 +213,7 @@ export class WorkersService {
       tasks: register.tasks.map(identityOf),
       holdings: register.holdings.map(holdingOf),
     });
+    this.sendEarly(session);
     this.context.log('info', `worker ${worker} attached`, { worker, host: register.host, provider: register.provider });
     return session;
   }

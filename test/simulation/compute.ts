@@ -33,6 +33,7 @@ import { SimulatedProcess, type SimulatedTime } from './time.ts';
 const READY_MS = 300;
 /** Between engine and agent. */
 const PIPE_MS = 0.1;
+/** Preparing, digesting and pruning take between this and as long as a pass. */
 const SMALL_TASK_MS = 40;
 
 export interface EngineSettings {
@@ -42,6 +43,7 @@ export interface EngineSettings {
   readonly shared: SimulatedDisk;
   /** One sample through one layer. */
   readonly sampleMs: number;
+  readonly engineVersion: string;
   readonly random: () => number;
   /** Tasks that kill every engine that runs them, by name. */
   readonly isPoisoned: (task: string) => boolean;
@@ -68,8 +70,9 @@ export class SimulatedEngine implements Engine {
     this.processId = processId;
     this.process = new SimulatedProcess(settings.time, `${settings.agent.name}/engine`);
     settings.agent.onEnd(() => settings.time.after(settings.random() * 50, null, () => this.process.kill()));
+    const { engineVersion } = settings;
     this.ready = new Promise((resolve) => {
-      settings.agent.after(READY_MS, () => resolve({ provider: 'cpu', engineVersion: '1', figures: null }));
+      settings.agent.after(READY_MS, () => resolve({ provider: 'cpu', engineVersion, figures: null }));
     });
     this.turn = this.sleep(READY_MS);
   }
@@ -84,6 +87,11 @@ export class SimulatedEngine implements Engine {
 
   kill(): void {
     this.end('it was ended by SIGKILL');
+  }
+
+  /** Hidden states vanish without a word. */
+  forget(): void {
+    this.held.clear();
   }
 
   /** It dies by itself. */
@@ -136,18 +144,23 @@ export class SimulatedEngine implements Engine {
 
   private async runCalibration(task: Task__Output): Promise<Outcome> {
     const { samples = 0, sequenceLength = 0, output } = task.prepareCalibration ?? {};
-    await this.sleep(SMALL_TASK_MS);
+    await this.smallTask(1);
     const file = await this.commit(task, output?.name ?? '', calibrationContent(samples));
     return { prepareCalibration: { file, samples, sequenceLength, inputs: [{ sha256: digestOf('a.txt') }] } };
   }
 
+  private smallTask(samples: number): Promise<void> {
+    const { random, sampleMs } = this.settings;
+    return this.sleep(SMALL_TASK_MS + random() * samples * sampleMs);
+  }
+
   private async runDigest(file: FileRef__Output): Promise<Outcome> {
-    await this.sleep(SMALL_TASK_MS);
+    await this.smallTask(1);
     return { digestSource: { file: { ...file, sha256: digestOf(file.name) } } };
   }
 
   private async runPrune(task: Task__Output, prune: PruneTask__Output): Promise<Outcome> {
-    await this.sleep(SMALL_TASK_MS);
+    await this.smallTask(prune.samples);
     const sum = Buffer.from(prune.statistics[0]?.float64 ?? []).toString();
     const file = await this.commit(task, prune.output?.name ?? '', prunedLayer(prune.layer, sum));
     const tensors = prune.tensors.map(({ name }) => ({ name, elements: 10, zeros: 5, pruned: true }));

@@ -31,12 +31,13 @@ export interface CoordinatorSettings {
   readonly trace: (text: string) => void;
 }
 
+/** Started: what it is made of. */
 export class SimulatedCoordinator {
   readonly process: SimulatedProcess;
   readonly loop: CoordinatorLoop;
   readonly jobs: JobsService;
 
-  private constructor(process: SimulatedProcess, loop: CoordinatorLoop, jobs: JobsService) {
+  constructor(process: SimulatedProcess, loop: CoordinatorLoop, jobs: JobsService) {
     this.process = process;
     this.loop = loop;
     this.jobs = jobs;
@@ -53,10 +54,6 @@ export class SimulatedCoordinator {
       throw thrown;
     }
   }
-
-  static of(process: SimulatedProcess, loop: CoordinatorLoop, jobs: JobsService): SimulatedCoordinator {
-    return new SimulatedCoordinator(process, loop, jobs);
-  }
 }
 
 async function boot(settings: CoordinatorSettings): Promise<SimulatedCoordinator> {
@@ -71,6 +68,8 @@ async function boot(settings: CoordinatorSettings): Promise<SimulatedCoordinator
   const events = new EventLog({ disk, stateDirectory: STATE, windowBytesMax: WINDOW_BYTES_MAX });
   const warn = (error: SecateurError): void => trace(`warn ${error.message}`);
   const loop = new CoordinatorLoop({ journal, events, timers, warn });
+  const submit = loop.submit.bind(loop);
+  loop.submit = (event) => submit(breakage.event(event, loop.state));
   const work = new SimulatedWork({ process, local, shared, model, breakage });
   const progress = new ProgressTracker();
   const log = (level: string, message: string): void => trace(`${level} ${message}`);
@@ -100,7 +99,7 @@ async function boot(settings: CoordinatorSettings): Promise<SimulatedCoordinator
   const jobs = new JobsService({ loop, events, logs, progress, workers, timers });
   network.listen(process, (stream) => workers.attach(breakage.stream(watched(stream, loop, invariants), loop)));
   trace(`serves, epoch ${loop.state.epoch}`);
-  return SimulatedCoordinator.of(process, loop, jobs);
+  return new SimulatedCoordinator(process, loop, jobs);
 }
 
 /** What is acknowledged must be in the journal: `loop.state` is what the journal holds. */

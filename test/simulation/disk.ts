@@ -115,6 +115,22 @@ export class SimulatedDisk {
     }
   }
 
+  /** The file is gone, or one byte of it is another. */
+  rot(path: string): void {
+    const inode = this.names.get(path);
+    if (inode === undefined) return;
+    if (this.random() < 0.5 || inode.content.length === 0) {
+      this.names.delete(path);
+      this.durableNames.delete(path);
+      return;
+    }
+    const content = Buffer.from(inode.content);
+    const position = Math.floor(this.random() * content.length);
+    content[position] = (content[position] as number) ^ 1;
+    inode.content = content;
+    inode.durable = content;
+  }
+
   private settleName({ names }: NameChange): void {
     for (const [path, inode] of names) {
       if (inode === null) this.durableNames.delete(path);

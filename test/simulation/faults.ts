@@ -1,15 +1,42 @@
 /** What goes wrong in a simulated life, and when: drawn from the seed, one fault after the other, until it becomes calm. */
-import { FAULT_KINDS, type FaultKind } from './scenario.ts';
+import type { JobState } from '../../coordinator/core/state.ts';
+import type { SimulatedCoordinator } from './coordinator-node.ts';
+import type { SimulatedDisk } from './disk.ts';
+import type { Invariants } from './invariants.ts';
+import type { SimulatedNetwork } from './network.ts';
+import type { FaultKind, Scenario } from './scenario.ts';
+import type { SimulatedProcess, SimulatedTime } from './time.ts';
 import type { SimulatedWorker } from './worker-node.ts';
-import type { World } from './world.ts';
 
 const WORKERS_MAX = 8;
 
+/** What of the world things can go wrong with. */
+export interface Fallible {
+  readonly scenario: Scenario;
+  readonly time: SimulatedTime;
+  readonly random: () => number;
+  readonly local: SimulatedDisk;
+  readonly shared: SimulatedDisk;
+  readonly network: SimulatedNetwork;
+  readonly invariants: Invariants;
+  readonly workers: readonly SimulatedWorker[];
+  readonly coordinator: SimulatedCoordinator | null;
+  readonly coordinatorProcess: SimulatedProcess | null;
+  readonly isCalm: boolean;
+  readonly job: JobState | undefined;
+  trace(who: string, text: string): void;
+  addWorker(sampleMs: number, engineVersion?: string): SimulatedWorker;
+  startCoordinator(): void;
+  pause(process: SimulatedProcess, ms: number): void;
+  jumpClock(ms: number): void;
+  cancel(): void;
+}
+
 export class Faults {
   readonly counts: Record<string, number> = {};
-  private readonly world: World;
+  private readonly world: Fallible;
 
-  constructor(world: World) {
+  constructor(world: Fallible) {
     this.world = world;
   }
 
@@ -44,7 +71,7 @@ export class Faults {
     const { world } = this;
     const worker = this.anyWorker();
     const coordinator = world.coordinatorProcess;
-    const isAboutWorker = /Worker|cut|Streams|drain|Engine|failShared/.test(kind);
+    const isAboutWorker = /Worker|cut|Streams|drain|Engine|failShared|forget/.test(kind);
     world.trace('world', isAboutWorker ? `${kind} ${worker.name}` : kind);
     switch (kind) {
       case 'killWorker':
@@ -100,13 +127,19 @@ export class Faults {
       case 'secondCoordinator':
         return world.startCoordinator();
       case 'cancel':
-        if (world.coordinator?.process.isAlive && world.job !== undefined && world.random() < 0.2)
-          world.submit(world.coordinator, { type: 'cancelRequested', job: world.job.id });
+        if (world.random() < 0.2) world.cancel();
+        return;
+      case 'forget':
+        return worker.engine?.forget();
+      case 'rot':
+        return this.rot();
+      case 'joinOther':
+        if (world.workers.length < WORKERS_MAX) world.addWorker(worker.settings.sampleMs, '2').start();
         return;
     }
   }
 
-  private killAt(disk: World['local'], process: NonNullable<World['coordinatorProcess']>, died?: () => void): void {
+  private killAt(disk: SimulatedDisk, process: SimulatedProcess, died?: () => void): void {
     const operations = 1 + Math.floor(this.world.random() * 12);
     disk.killAt(process, operations, this.world.random() < 0.5 ? 'before' : 'after', died);
   }
@@ -139,8 +172,17 @@ export class Faults {
   }
 
   private checkFiles(): void {
-    const job = this.world.coordinator?.loop.state.jobs['simulated-1'];
-    if (job !== undefined) this.world.invariants.checkFiles(job);
+    const jobs = this.world.coordinator?.loop.state.jobs ?? {};
+    for (const job of Object.values(jobs)) this.world.invariants.checkFiles(job);
+  }
+
+  /** A snapshot, or the statistics of some samples, is gone or is not what was written. Both can be had again. */
+  private rot(): void {
+    const { local, shared, random } = this.world;
+    const disk = random() < 0.5 ? local : shared;
+    const paths = disk.paths().filter((path) => path.includes('/snapshots/') || path.endsWith('.f32'));
+    const path = paths[Math.floor(random() * paths.length)];
+    if (path !== undefined) disk.rot(path);
   }
 
   private cut(worker: SimulatedWorker, side: 'both' | 'worker' | 'coordinator'): void {
@@ -149,12 +191,10 @@ export class Faults {
     time.after(this.duration(), null, () => network.heal(worker.name));
   }
 
-  private fill(disk: World['local']): void {
+  private fill(disk: SimulatedDisk): void {
     disk.isFull = true;
     this.world.time.after(this.duration() / 4, null, () => {
       disk.isFull = false;
     });
   }
 }
-
-export const ALL_FAULTS: readonly string[] = FAULT_KINDS;

@@ -6,6 +6,7 @@ import type { Command } from '../../coordinator/core/events.ts';
 import { type CoordinatorState, currentLease, hasEnded, type JobState } from '../../coordinator/core/state.ts';
 import type { JobEvent } from '../../shared/events/job-event.ts';
 import type { TaskIdentity } from '../../shared/rpc/generated/secateur/v1/TaskIdentity.ts';
+import { type LeaseNumbers, leaseSuffix } from '../../shared/storage/staging-names.ts';
 import type { SimulatedDisk } from './disk.ts';
 import { digestOf } from './model.ts';
 
@@ -36,7 +37,7 @@ export class Invariants {
   private readonly commits = new Map<string, number>();
   /** Of files that the state counts on: path → digest. */
   private readonly accepted = new Map<string, string>();
-  private readonly givenOut = new Map<string, TaskIdentity & { worker: string }>();
+  private readonly givenOut = new Map<string, LeaseNumbers & { worker: string }>();
   private readonly idleLeases = new Map<string, number>();
   private waitingSince: { what: string; atMs: number } | null = null;
 
@@ -56,6 +57,11 @@ export class Invariants {
     const { spec, identity, worker } = command;
     this.givenOut.set(`${identity.job}/${identity.task}`, { ...identity, worker });
     const job = state.jobs[identity.job];
+    const version = state.workers[worker]?.capabilities.engineVersion;
+    if (version !== job?.engineVersion)
+      this.breach(
+        `${identity.task} was given to ${worker} of engine ${version}, in a job of engine ${job?.engineVersion}`,
+      );
     const layer = 'layer' in spec ? job?.layers[spec.layer] : undefined;
     const isAgain = spec.kind === 'prune' || (spec.kind === 'pass' && spec.statistics);
     if (isAgain && layer?.status === 'committed')
@@ -77,6 +83,8 @@ export class Invariants {
     if (this.commits.get(key) !== 1) this.breach(`layer ${layer} was committed twice`);
     const lease = this.givenOut.get(`${event.job}/prune-${String(layer).padStart(5, '0')}`);
     if (lease?.worker !== worker) this.breach(`layer ${layer} is ${worker}'s, but ${lease?.worker} had the lease`);
+    if (lease && !file?.includes(`-${leaseSuffix(lease)}.`))
+      this.breach(`layer ${layer} is ${file}, but the lease is ${leaseSuffix(lease)}`);
     this.accepted.set(`/out/.secateur/${file}`, sha256 as string);
   }
 

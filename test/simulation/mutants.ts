@@ -4,9 +4,10 @@
  * Each takes one guard away, from the outside: it stands between the real parts, and does what they would do without.
  */
 import type { WorkerStream } from '../../coordinator/api/worker-stream.ts';
+import type { CoreEvent } from '../../coordinator/core/events.ts';
+import type { CoordinatorState } from '../../coordinator/core/state.ts';
 import type { Disk } from '../../coordinator/journal/disk.ts';
 import type { CoordinatorLoop } from '../../coordinator/loop.ts';
-import type { TaskIdentity } from '../../shared/rpc/generated/secateur/v1/TaskIdentity.ts';
 import type { WorkerMessage__Output } from '../../shared/rpc/generated/secateur/v1/WorkerMessage.ts';
 
 export interface Breakage {
@@ -18,6 +19,8 @@ export interface Breakage {
   readonly sumsInAnyOrder: boolean;
   disk(disk: Disk): Disk;
   stream(stream: WorkerStream, loop: CoordinatorLoop): WorkerStream;
+  /** What becomes of an event on its way to the core. */
+  event(event: CoreEvent, state: CoordinatorState): CoreEvent;
 }
 
 export const SOUND: Breakage = {
@@ -26,6 +29,7 @@ export const SOUND: Breakage = {
   sumsInAnyOrder: false,
   disk: (disk) => disk,
   stream: (stream) => stream,
+  event: (event) => event,
 };
 
 export const MUTANTS: { readonly [name: string]: Breakage } = {
@@ -47,21 +51,17 @@ export const MUTANTS: { readonly [name: string]: Breakage } = {
         return message;
       }),
   },
-  'the attempt and the epoch of a result are not looked at': {
+  'the worker, the attempt and the epoch of a result are not looked at': {
     ...SOUND,
-    stream: (stream, loop) =>
-      intercepted(stream, (message) => {
-        const { identity } = message.result ?? {};
-        const lease = identity ? loop.state.jobs[identity.job]?.leases[identity.task] : undefined;
-        if (identity && lease) Object.assign(identity, leased(identity, lease));
-        return message;
-      }),
+    event: (event, state) => {
+      if (event.type !== 'taskSucceeded') return event;
+      const lease = state.jobs[event.identity.job]?.leases[event.identity.task];
+      if (lease === undefined) return event;
+      const { attempt, epoch, worker } = lease;
+      return { ...event, worker, identity: { ...event.identity, attempt, epoch } };
+    },
   },
 };
-
-function leased(identity: TaskIdentity, lease: { attempt: number; epoch: number }): TaskIdentity {
-  return { ...identity, attempt: lease.attempt, epoch: lease.epoch };
-}
 
 function intercepted(
   stream: WorkerStream,

@@ -26,6 +26,9 @@ export const FAULT_KINDS = [
   'clockJump',
   'secondCoordinator',
   'cancel',
+  'forget',
+  'rot',
+  'joinOther',
 ] as const;
 
 export type FaultKind = (typeof FAULT_KINDS)[number];
@@ -68,10 +71,17 @@ export function scenarioOf(seed: number): Scenario {
       snapshotInterval: random() < 0.5 ? 'auto' : whole(1, 4),
     },
     workers: Array.from({ length: whole(1, 5) }, () => sampleMs * (0.5 + random() * (random() < 0.2 ? 10 : 1))),
-    faults: seed % 20 === 0 ? [] : FAULT_KINDS.filter(() => random() < chance),
+    faults: faultsOf(seed, random, chance),
     faultEveryMs: 500 * 2 ** whole(0, 5),
     calmAfterMs: 1_000 * whole(10, 120),
     unruly: random() < 0.3 ? 0.05 : 0,
     poisonedLayer: random() < 0.05 ? whole(0, layers - 1) : null,
   };
+}
+
+/** Some lives are quiet, and in some workers only come and go: these have promises of their own. */
+function faultsOf(seed: number, random: () => number, chance: number): readonly FaultKind[] {
+  if (seed % 20 === 0) return [];
+  if (seed % 20 === 1) return ['drain', 'join'];
+  return FAULT_KINDS.filter(() => random() < chance);
 }

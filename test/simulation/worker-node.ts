@@ -6,7 +6,8 @@ import { type EngineSettings, SimulatedEngine } from './compute.ts';
 import type { SimulatedNetwork } from './network.ts';
 import { SimulatedProcess, type SimulatedTime } from './time.ts';
 
-export interface WorkerSettings extends Pick<EngineSettings, 'shared' | 'sampleMs' | 'isPoisoned' | 'guesses'> {
+export interface WorkerSettings
+  extends Pick<EngineSettings, 'shared' | 'sampleMs' | 'engineVersion' | 'isPoisoned' | 'guesses'> {
   readonly time: SimulatedTime;
   readonly network: SimulatedNetwork;
   readonly random: () => number;

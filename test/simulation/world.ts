@@ -2,10 +2,11 @@
  * A whole cluster in simulated time: coordinators that crash and start again from what is on their disk, workers and
  * engines that come and go, one client that submits a job and follows it, and whatever the scenario does to them.
  */
-import { hasEnded, type JobState } from '../../coordinator/core/state.ts';
+import type { JobState } from '../../coordinator/core/state.ts';
+import { toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { SimulatedCoordinator } from './coordinator-node.ts';
 import { SimulatedDisk } from './disk.ts';
-import { Faults } from './faults.ts';
+import { type Fallible, Faults } from './faults.ts';
 import { Invariants, type Truth } from './invariants.ts';
 import { expectedShards, manifestOf, OUTPUT } from './model.ts';
 import { type Breakage, SOUND } from './mutants.ts';
@@ -40,7 +41,7 @@ export interface WorldOptions {
   readonly trace?: (line: string) => void;
 }
 
-export class World {
+export class World implements Fallible {
   readonly scenario: Scenario;
   readonly time = new SimulatedTime();
   readonly random: () => number;
@@ -84,13 +85,14 @@ export class World {
     this.traceTo?.(`${(this.time.nowMs / 1000).toFixed(3).padStart(9)}  ${who.padEnd(12)} ${text}`);
   }
 
-  addWorker(sampleMs: number): SimulatedWorker {
+  addWorker(sampleMs: number, engineVersion = '1'): SimulatedWorker {
     const name = `w${this.workers.length + 1}`;
     const worker = new SimulatedWorker(name, {
       time: this.time,
       network: this.network,
       shared: this.shared,
       sampleMs,
+      engineVersion,
       random: this.random,
       isPoisoned: (task) => this.isPoisoned && task.startsWith(`prune-${this.poisonedName()}`),
       guesses: this.breakage.engineGuesses,
@@ -172,7 +174,10 @@ export class World {
     }
   }
 
-  submit(coordinator: SimulatedCoordinator, event: Parameters<SimulatedCoordinator['loop']['submit']>[0]): void {
+  private submit(
+    coordinator: SimulatedCoordinator,
+    event: Parameters<SimulatedCoordinator['loop']['submit']>[0],
+  ): void {
     coordinator.loop.submit(event).then(
       () => this.follow(coordinator),
       (thrown: unknown) => this.trace('client', `was refused: ${thrown}`),
@@ -189,7 +194,12 @@ export class World {
       () => {
         this.followed = null;
       },
-      (thrown: unknown) => this.invariants.breach(`watching failed: ${thrown}`),
+      (thrown: unknown) => {
+        // A disk that fails once fails a watcher, who tries again.
+        this.trace('client', `watching failed: ${thrown}`);
+        this.followed = null;
+        if (toSecateurError(thrown).code !== 'StorageFailed') this.invariants.breach(`watching failed: ${thrown}`);
+      },
     );
   }
 
@@ -201,8 +211,13 @@ export class World {
     process.pause(ms);
   }
 
+  cancel(): void {
+    const { coordinator, job } = this;
+    if (coordinator !== null && job !== undefined) this.submit(coordinator, { type: 'cancelRequested', job: job.id });
+  }
+
   jumpClock(ms: number): void {
-    this.clockOffMs += ms;
+    this.clockOffMs += Math.trunc(ms);
     if (this.coordinatorProcess !== null) this.coordinatorProcess.clockOffMs = this.clockOffMs;
   }
 
@@ -277,8 +292,16 @@ export class World {
     }
     if (this.watcher.seen.length !== job.eventSequence)
       invariants.breach(`${job.eventSequence} events, but ${this.watcher.seen.length} were seen`);
-    if (this.scenario.faults.length === 0 && this.scenario.poisonedLayer === null && this.failures.length > 0)
-      invariants.breach(`a quiet run failed: ${this.failures.join(' | ')}`);
+    this.checkPromises(job);
+  }
+
+  /** What lives without faults, or in which workers only come and go as they should, are promised beyond that. */
+  private checkPromises(job: JobState): void {
+    const { faults, poisonedLayer } = this.scenario;
+    const isGentle = poisonedLayer === null && faults.every((kind) => kind === 'drain' || kind === 'join');
+    if (!isGentle) return;
+    if (this.failures.length > 0) this.invariants.breach(`a gentle life failed: ${this.failures.join(' | ')}`);
+    if (job.workRedone > 0) this.invariants.breach(`${job.workRedone} tokens were computed again in a gentle life`);
   }
 
   private report(): Report {
@@ -295,8 +318,4 @@ export class World {
       fingerprint: `${(this.fingerprint >>> 0).toString(16)}-${this.time.count}`,
     };
   }
-}
-
-export function isEnded(job: JobState | undefined): boolean {
-  return job !== undefined && hasEnded(job);
 }
