@@ -5,7 +5,6 @@ import { SecateurError, toSecateurError } from '../shared/errors/secateur-error.
 import type { Log } from '../shared/log.ts';
 import { fsyncDirectory } from '../shared/storage/atomic-file.ts';
 import { SYSTEM_TIMERS } from '../shared/timers.ts';
-import { JobLogs } from './api/job-logs.ts';
 import { JobsService } from './api/jobs-service.ts';
 import { ProgressTracker } from './api/progress.ts';
 import { createApi } from './api/server.ts';
@@ -16,6 +15,8 @@ import { fileStatistics } from './effects/statistics-store.ts';
 import { SYSTEM_DISK } from './journal/disk.ts';
 import { Journal } from './journal/journal.ts';
 import { StateLock } from './journal/state-lock.ts';
+import { JobLogs } from './logs/job-logs.ts';
+import { JobNarrator } from './logs/job-narrator.ts';
 import { CoordinatorLoop } from './loop.ts';
 import { EventLog } from './outbox/event-log.ts';
 import { NatsOutbox } from './outbox/nats-outbox.ts';
@@ -26,12 +27,16 @@ export interface CoordinatorOptions {
   readonly listen: string;
   readonly nats: { readonly servers: readonly string[]; readonly credentialsFile?: string } | null;
   readonly log: Log;
+  /** Wait for the state folder where another coordinator has it, rather than fail. */
+  readonly wait?: boolean;
 }
 
 export interface RunningCoordinator {
   /** host:port as bound. */
   readonly address: string;
   stop(): Promise<void>;
+  /** @throws JobState where no worker that is attached may go on with what the job has committed */
+  checkVersions(job: string): void;
   /** Rejects when the coordinator can no longer keep its promises (its journal cannot be written): the process must end. */
   readonly failed: Promise<never>;
 }
@@ -40,7 +45,10 @@ export interface RunningCoordinator {
 export async function startCoordinator(options: CoordinatorOptions): Promise<RunningCoordinator> {
   const { stateDirectory, log } = options;
   await makeStateDirectory(stateDirectory);
-  const lock = StateLock.acquire(stateDirectory);
+  const lock =
+    options.wait === true
+      ? await StateLock.acquireWhenFree(stateDirectory, (what) => log('info', what))
+      : StateLock.acquire(stateDirectory);
   const undo: (() => Promise<void> | void)[] = [() => lock.release()];
   const stop = async (): Promise<void> => {
     while (undo.length > 0) await undo.pop()?.();
@@ -54,6 +62,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
     const loop = new CoordinatorLoop({ journal, events, timers, warn });
     const stateFolderOf = (job: string): string => join(stateDirectory, 'jobs', job);
     const logs = new JobLogs((job) => join(stateFolderOf(job), 'logs'));
+    undo.push(() => logs.flush());
     const progress = new ProgressTracker();
     const workers = new WorkersService({
       loop,
@@ -69,15 +78,19 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
     const effects = new Effects(loop, work, workers, onError);
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => undefined);
-    await loop.start(effects, (thrown) => failed.reject(toSecateurError(thrown)));
+    const narrator = new JobNarrator(effects, logs, onError);
+    await loop.start(narrator, (thrown) => failed.reject(toSecateurError(thrown)));
     undo.push(() => loop.stop());
+    // Only now: what the replay tells again stands in the log already.
+    events.subscribe((event) => narrator.tell(event));
     const jobs = new JobsService({ loop, events, logs, progress, workers, timers: SYSTEM_TIMERS });
     const api = await createApi({ listen: options.listen, loop, jobs, workers, pathsOf: (job) => work.pathsOf(job) });
     undo.push(() => api.close());
     undo.push(() => workers.close());
     if (options.nats !== null) undo.push(await startOutbox(options, events));
     log('info', `coordinator listens on ${api.address}, epoch ${loop.state.epoch}, state in ${stateDirectory}`);
-    return { address: api.address, stop, failed: failed.promise };
+    const checkVersions = (job: string): void => jobs.checkVersions(job);
+    return { address: api.address, stop, checkVersions, failed: failed.promise };
   } catch (thrown) {
     await stop();
     throw toSecateurError(thrown);

@@ -22,6 +22,8 @@ export function renderJobs(jobs: readonly Job__Output[], nowMs: number): string 
     { title: 'JOB', value: (job) => job.id },
     { title: 'NAMESPACE', value: (job) => job.namespace },
     { title: 'PHASE', value: (job) => job.phase },
+    { title: 'REASON', value: (job) => job.reason },
+    { title: 'SINCE', value: (job) => showDuration(nowMs - job.sinceMs), align: 'right' },
     { title: 'LAYERS', value: showLayers, align: 'right' },
     { title: 'SUBMITTED', value: (job) => `${showDuration(nowMs - job.submittedMs)} ago`, align: 'right' },
     { title: 'DESTINATION', value: (job) => job.destination },

@@ -3,7 +3,7 @@
 import { renderFields } from '../render/table.ts';
 import { showCount, showDuration, showShare } from '../render/units.ts';
 import type { Provenance } from '../verify/provenance-file.ts';
-import { formatVerifyCommand } from './verify-command.ts';
+import { formatVerifyCommand } from './shell-commands.ts';
 
 export interface RunSummary {
   readonly job: string;

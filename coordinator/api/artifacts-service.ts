@@ -29,6 +29,7 @@ import { checkChunk, readChunks } from '../../shared/storage/artifact-chunks.ts'
 import { checkFileName, checkStagedRef, type JobFolders, locateFile, refLabel } from '../../shared/storage/file-ref.ts';
 import { commitStagingFile, temporaryStagingPath } from '../../shared/storage/staging-file.ts';
 import { writeFully } from '../../shared/storage/write-fully.ts';
+import { CallLimit } from './call-limit.ts';
 
 /** A job's folders, and which files of its source belong to it. */
 interface ArtifactsJob extends JobFolders {
@@ -46,10 +47,24 @@ export interface ArtifactsContext {
 /** What tasks make; everything else under staging is the coordinator's own. */
 const TASK_OUTPUT = /^(calibration|layers|snapshots)\/[^.]/;
 
+/** Transfers under way over all connections. Each holds some MiB of chunks; workers wait and try again. */
+const TRANSFERS_MAX = 512;
+
 export function createArtifactsService(context: ArtifactsContext): ArtifactsHandlers & UntypedServiceImplementation {
+  const transfers = new CallLimit('transfers of files', TRANSFERS_MAX, 'Unavailable');
   return {
-    Read: handleServerStream((request: ReadArtifactRequest__Output) => readRange(context, request)),
-    Write: handleClientStream((requests: AsyncIterable<WriteArtifactRequest__Output>) => writeFile(context, requests)),
+    Read: handleServerStream(async function* (request: ReadArtifactRequest__Output) {
+      const leave = transfers.enter();
+      try {
+        yield* readRange(context, request);
+      } finally {
+        leave();
+      }
+    }),
+    Write: handleClientStream(async (requests: AsyncIterable<WriteArtifactRequest__Output>) => {
+      const leave = transfers.enter();
+      return writeFile(context, requests).finally(leave);
+    }),
   };
 }
 

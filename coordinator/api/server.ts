@@ -48,7 +48,7 @@ function jobsHandlers(jobs: JobsService): JobsHandlers {
     Submit: handleUnary((request) => jobs.submit(request.manifestJson)),
     Plan: handleUnary((request) => jobs.plan(request.manifestJson)),
     Get: handleUnary((request) => jobs.get(request)),
-    List: handleUnary((request) => ({ jobs: jobs.list(request.namespace) })),
+    List: handleUnary((request) => jobs.list(request.namespace)),
     Watch: handleServerStream((request, signal) => jobs.watch(request, signal)),
     Logs: handleServerStream((request, signal) => jobs.logs(request, signal)),
     Cancel: handleUnary((request) => jobs.cancel(request)),

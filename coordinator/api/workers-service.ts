@@ -37,14 +37,22 @@ import type {
 import { samplesOf } from '../core/lineage.ts';
 import { currentLease, type JobState, jobOf, type StagedFile } from '../core/state.ts';
 import type { StatisticsSink, StatisticsStore } from '../effects/statistics-store.ts';
+import type { JobLogs } from '../logs/job-logs.ts';
 import type { CoordinatorLoop } from '../loop.ts';
-import type { JobLogs } from './job-logs.ts';
+import { CallLimit } from './call-limit.ts';
+import { MessageTurns } from './message-turns.ts';
 import type { ProgressTracker } from './progress.ts';
 import type { WorkerStream } from './worker-stream.ts';
 
 const HEARTBEAT_INTERVAL_MS = 1_000;
 /** Without a word for this long a stream counts as broken: with the grace period, a dead worker is replaced within 20 s. */
 const SILENCE_MAX_MS = 8_000;
+/** A stream that has not said who it is after this long is nobody's. */
+const REGISTER_TIMEOUT_MS = 10_000;
+/** Messages that wait for a worker to read them. A worker has one task at a time: more than a few means that it does not read. */
+const UNREAD_MAX = 64;
+/** Twice the largest cluster that has been measured; each costs a socket and about 100 KB. */
+const STREAMS_MAX = 2_048;
 
 export interface WorkersContext {
   readonly loop: CoordinatorLoop;
@@ -68,6 +76,7 @@ interface Session {
   readonly worker: string;
   readonly incarnation: string;
   readonly stream: WorkerStream;
+  readonly turns: MessageTurns<WorkerMessage__Output>;
   /** Statistics of tasks whose result has not come yet. */
   readonly statistics: Map<string, StatisticsSink>;
   /** Tasks that came before the core took the registration; null afterwards. */
@@ -80,6 +89,7 @@ interface Session {
 export class WorkersService {
   private readonly context: WorkersContext;
   private readonly sessions = new Map<string, Session>();
+  private readonly streams = new CallLimit('worker streams', STREAMS_MAX);
   private readonly watchdog: Timer;
 
   constructor(context: WorkersContext) {
@@ -130,25 +140,44 @@ export class WorkersService {
     }
   }
 
+  /** One that does not read is ended before what waits for it fills the memory; it comes back, and is told what counts. */
   private send(worker: string, message: CoordinatorMessage): void {
-    this.sessions.get(worker)?.stream.write({ ...message, epoch: this.context.loop.state.epoch });
+    const session = this.sessions.get(worker);
+    if (session === undefined) return;
+    const { stream } = session;
+    if (stream.writableLength < UNREAD_MAX) {
+      stream.write({ ...message, epoch: this.context.loop.state.epoch });
+      return;
+    }
+    const what = `worker ${worker}: ${UNREAD_MAX} messages wait for it and it reads none`;
+    this.refuse(stream, session, new SecateurError('LimitExceeded', what, { retryable: true }));
+    this.detach(session).catch(this.logError);
   }
 
   attach(stream: WorkerStream): void {
+    let leave: () => void;
+    try {
+      leave = this.streams.enter();
+    } catch (thrown) {
+      return this.refuse(stream, null, thrown);
+    }
     let session: Session | null = null;
-    // Messages of one worker are taken one after the other: a result waits for the statistics before it.
-    let turn: Promise<void> = Promise.resolve();
+    const take = async (message: WorkerMessage__Output): Promise<void> => {
+      if (session === null) session = await this.register(stream, turns, message);
+      else await this.take(session, message);
+    };
+    const turns = new MessageTurns(stream, take, (thrown) => this.refuse(stream, session, thrown));
+    const { timers } = this.context;
+    const deadline = timers.setTimeout(() => this.refuse(stream, null, notRegistered()), REGISTER_TIMEOUT_MS);
     stream.on('data', (message: WorkerMessage__Output) => {
+      deadline.clear();
       if (session !== null) session.heardMs = this.context.timers.monotonicMs();
-      turn = turn
-        .then(async () => {
-          if (session === null) session = await this.register(stream, message);
-          else await this.take(session, message);
-        })
-        .catch((thrown: unknown) => this.refuse(stream, session, thrown));
+      turns.add(message);
     });
     const gone = (): void => {
-      turn = turn.then(() => (session === null ? undefined : this.detach(session))).catch(this.logError);
+      deadline.clear();
+      leave();
+      turns.after(async () => (session === null ? undefined : this.detach(session).catch(this.logError)));
     };
     stream.on('end', () => {
       gone();
@@ -158,7 +187,11 @@ export class WorkersService {
     stream.on('cancelled', gone);
   }
 
-  private async register(stream: WorkerStream, message: WorkerMessage__Output): Promise<Session> {
+  private async register(
+    stream: WorkerStream,
+    turns: MessageTurns<WorkerMessage__Output>,
+    message: WorkerMessage__Output,
+  ): Promise<Session> {
     const register = message.register;
     if (!register) throw new SecateurError('ArgumentInvalid', 'the first message of Workers.Attach must be Register');
     checkRegister(register);
@@ -177,6 +210,7 @@ export class WorkersService {
       worker,
       incarnation,
       stream,
+      turns,
       statistics: new Map(),
       early: [],
       memory: { residentBytes: 0, engineResidentBytes: 0 },
@@ -320,7 +354,7 @@ export class WorkersService {
       return { type: 'taskSucceeded', worker, identity, outcome, holdings: result.holdings.map(holdingOf) };
     } catch (thrown) {
       const { code, message, details } = toSecateurError(thrown);
-      if (code === 'ArgumentInvalid') throw thrown;
+      if (code === 'ArgumentInvalid' || code === 'Unavailable') throw thrown;
       return {
         type: 'taskFailed',
         worker,
@@ -360,7 +394,7 @@ export class WorkersService {
   /**
    * Makes the statistics of a pass durable before its result counts. Null where the pass had none, or no longer matters.
    *
-   * @throws ArgumentInvalid where some did not come before the result: the stream ends, and the worker sends all again
+   * @throws Unavailable where some did not come before the result: the stream ends, and the worker sends all again
    */
   private async storeStatistics(
     session: Session,
@@ -375,10 +409,10 @@ export class WorkersService {
     session.statistics.delete(keyOf(identity));
     const stored = (await sink?.finish(samplesOf(job, done))) ?? null;
     if (stored !== null) return stored;
-    throw new SecateurError(
-      'ArgumentInvalid',
-      `task ${identity.task}: not all of its statistics came before its result`,
-    );
+    // Not `ArgumentInvalid`, with which a worker leaves for good.
+    throw new SecateurError('Unavailable', `task ${identity.task}: not all of its statistics came before its result`, {
+      retryable: true,
+    });
   }
 
   /** A message that cannot be taken ends the stream with the reason; the worker comes back with all that it has. */
@@ -404,7 +438,8 @@ export class WorkersService {
   private endSilentSessions(): void {
     const nowMs = this.context.timers.monotonicMs();
     for (const session of this.sessions.values()) {
-      if (nowMs - session.heardMs < SILENCE_MAX_MS) continue;
+      // What it said and nobody has taken yet (a slow disk here) is no silence of the worker's.
+      if (nowMs - session.heardMs < SILENCE_MAX_MS || session.turns.waiting > 0) continue;
       const error = new SecateurError(
         'DeadlineExceeded',
         `worker ${session.worker}: not heard of for ${SILENCE_MAX_MS / 1000} s`,
@@ -418,6 +453,14 @@ export class WorkersService {
   private readonly logError = (thrown: unknown): void => {
     this.context.log('error', toSecateurError(thrown).message);
   };
+}
+
+function notRegistered(): SecateurError {
+  return new SecateurError(
+    'DeadlineExceeded',
+    `Workers.Attach: expected Register within ${REGISTER_TIMEOUT_MS / 1000} s; found nothing`,
+    { retryable: true },
+  );
 }
 
 function checkRegister(register: Register__Output): void {

@@ -32,7 +32,11 @@ export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
     calibration: calibrationOf(job),
     plan: { stages: job.plan?.stages, microbatch: job.plan?.microbatch },
     inputs: {
-      shards: (job.intake?.shards ?? []).map(({ file, sizeBytes }) => ({ file, sizeBytes, sha256: job.digests[file] })),
+      shards: (job.intake?.shards ?? []).map(({ file, sizeBytes }) => ({
+        file,
+        sizeBytes,
+        sha256: job.digests[file]?.sha256,
+      })),
       files: parts.auxiliaryInputs,
       calibration: parts.calibrationInputs,
     },

@@ -75,7 +75,7 @@ export interface CostParts {
 }
 
 /** The microbatches of one wave that a worker has in one stage. */
-export interface ReplicaShare {
+interface ReplicaShare {
   readonly worker: number;
   readonly microbatches: number;
 }

@@ -34,7 +34,7 @@ export interface WrittenSnapshot {
 }
 
 export type TaskOutcome =
-  | { readonly kind: 'prepareCalibration'; readonly calibration: Calibration }
+  | { readonly kind: 'prepareCalibration'; readonly calibration: Omit<Calibration, 'atMs'> }
   | { readonly kind: 'digestSource'; readonly sha256: string }
   | {
       readonly kind: 'pass';

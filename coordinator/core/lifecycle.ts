@@ -1,6 +1,7 @@
 /** A job from submission to its end, and back again: submit, intake, plan, cancel, fail, resume. */
 import { toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { JsonValue } from '../../shared/events/job-event.ts';
+import { describeDrift, knownInputs } from './drift.ts';
 import type { EventOf } from './events.ts';
 import { planJob, totalWork } from './plan.ts';
 import { usableWorkers } from './shares.ts';
@@ -9,7 +10,6 @@ import {
   type CoordinatorState,
   hasEnded,
   type JobFailure,
-  type JobIntake,
   type JobState,
   jobOf,
   type LayerState,
@@ -47,7 +47,6 @@ export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
     shunnedUntilMs: {},
     assembled: [],
     workersSeen: {},
-    engineVersion: null,
     workDone: 0,
     workTotal: 0,
     workRedone: 0,
@@ -76,7 +75,7 @@ export function findTwin(
   );
 }
 
-/** Starts the intake of the job whose turn it is; every other waiting job says whom it waits for. */
+/** Starts the intake of the job whose turn it is. */
 export function beginNextJob(t: Transition): void {
   const active = activeJob(t.state);
   if (active === undefined) return;
@@ -86,19 +85,13 @@ export function beginNextJob(t: Transition): void {
     t.explain(active.id, 'Intake', 'ReadingInputs', 'reads the configuration and the headers of the checkpoint');
     t.command({ kind: 'intake', job: active.id });
   }
-  for (const id of t.state.queue) {
-    const job = jobOf(t.state, id);
-    if (job !== undefined && id !== active.id && job.phase === 'Queued') {
-      t.explain(id, 'Queued', 'WaitingForJob', `waits for job ${active.id} to end`);
-    }
-  }
 }
 
 export function intakeSucceeded(t: Transition, event: EventOf<'intakeSucceeded'>): void {
   const current = jobOf(t.state, event.job);
   if (current === undefined || current.phase !== 'Intake') return;
   if (current.intake !== null) {
-    const drift = describeDrift(current.intake, event.intake);
+    const drift = describeDrift(knownInputs({ ...current, intake: current.intake }), event.intake);
     if (drift.length > 0 && committedCount(current) === 0) return beginAnew(t, event);
     if (drift.length > 0) {
       const message = `the inputs are not those that the job began with: ${drift.join('; ')}. Put them back, or submit a new job with another destination.`;
@@ -136,39 +129,11 @@ function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>): void {
     held: {},
     snapshots: [],
     digests: {},
-    engineVersion: null,
     workDone: 0,
     workRedone: 0,
   });
   job.resumePhase = null;
   t.explain(event.job, 'Planning', 'WaitingForWorker', 'needs at least one worker; none is attached');
-}
-
-/** Field by field, what is different between the inputs as they were and as they are. */
-function describeDrift(before: JobIntake, now: JobIntake): string[] {
-  const drift: string[] = [];
-  const compare = (field: string, a: unknown, b: unknown): void => {
-    const [was, is] = [JSON.stringify(a), JSON.stringify(b)];
-    if (was !== is) drift.push(`${field} was ${abbreviate(was)}, is ${abbreviate(is)}`);
-  };
-  for (const key of Object.keys(before.model) as (keyof JobIntake['model'])[]) {
-    compare(`config ${String(key)}`, before.model[key], now.model[key]);
-  }
-  for (const list of ['shards', 'calibrationFiles'] as const) {
-    compare(`number of ${list}`, before[list].length, now[list].length);
-    for (const [index, file] of before[list].entries()) {
-      compare(`size of ${file.file}`, file.sizeBytes, now[list][index]?.sizeBytes);
-      compare(`time of the last change of ${file.file}`, file.mtimeMs, now[list][index]?.mtimeMs);
-    }
-  }
-  compare('tensor layout', before.layers, now.layers);
-  compare('tensors outside the layers', before.outside, now.outside);
-  return drift;
-}
-
-function abbreviate(text: string | undefined): string {
-  if (text === undefined) return 'absent';
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
 /** Lays the job out as soon as there is a worker: `stages: auto` counts those that are there then. */

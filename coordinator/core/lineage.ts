@@ -49,7 +49,7 @@ export function samplesOf(job: JobState, microbatches: MicrobatchSet): number {
   return microbatches.reduce((sum, [first, end]) => sum + Math.min(end * size, samples) - first * size, 0);
 }
 
-export function layerAt(job: JobState, layer: number): LayerState {
+function layerAt(job: JobState, layer: number): LayerState {
   return job.layers[layer] as LayerState;
 }
 
@@ -66,7 +66,7 @@ function uncalibratedAt(job: JobState, layer: number): MicrobatchSet {
 }
 
 /** propagate: pruned. The first layer that is not committed; the number of layers when all are. */
-export function targetLayer(job: JobState): number {
+function targetLayer(job: JobState): number {
   const target = job.layers.findIndex((layer) => layer.status !== 'committed');
   return target < 0 ? job.layers.length : target;
 }

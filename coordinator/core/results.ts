@@ -28,6 +28,8 @@ const RETRY_BASE_MS = 500;
 const SHUN_MS = 30_000;
 /** Of a newly measured speed in the running figure. */
 const RATE_WEIGHT = 0.5;
+/** Of a failure, in the message of a job that waits to try again: the whole of it is in the event. */
+const WHY_CHARACTERS_MAX = 300;
 
 type OutcomeOf<K extends TaskOutcome['kind']> = Extract<TaskOutcome, { kind: K }>;
 
@@ -45,7 +47,8 @@ export function taskSucceeded(t: Transition, event: EventOf<'taskSucceeded'>): v
       calibrationPrepared(t, jobId, outcome);
       break;
     case 'digestSource':
-      if (lease.spec.kind === 'digestSource') t.editJob(jobId).digests[lease.spec.shard] = outcome.sha256;
+      if (lease.spec.kind === 'digestSource')
+        t.editJob(jobId).digests[lease.spec.shard] = { sha256: outcome.sha256, atMs: t.nowMs };
       break;
     case 'pass':
       passFinished(t, jobId, lease, outcome);
@@ -71,7 +74,7 @@ function takeLease(t: Transition, worker: string, identity: TaskIdentity): Lease
 function calibrationPrepared(t: Transition, jobId: string, outcome: OutcomeOf<'prepareCalibration'>): void {
   const job = t.editJob(jobId);
   const { samples, sequenceLength, file } = outcome.calibration;
-  job.calibration = outcome.calibration;
+  job.calibration = { ...outcome.calibration, atMs: t.nowMs };
   if (job.plan !== null) {
     const microbatch = resolveMicrobatch(job.manifest, samples, sequenceLength);
     job.plan = { ...job.plan, samples, sequenceLength, microbatch };
@@ -244,6 +247,8 @@ export function taskFailed(t: Transition, event: EventOf<'taskFailed'>): void {
   else retry.failures += 1;
   const isLast = !retryable || retry.failures >= FAILURES_MAX || retry.lost >= LOST_MAX;
   retry.notBeforeMs = t.nowMs + RETRY_BASE_MS * 2 ** Math.max(0, retry.failures - 1);
+  retry.worker = event.worker;
+  retry.why = `${code}: ${message.slice(0, WHY_CHARACTERS_MAX)}`;
   t.tell(jobId, 'task', 'failed', {
     task: lease.task,
     attempt: lease.attempt,
@@ -331,4 +336,19 @@ export function checkpointPublished(t: Transition, event: EventOf<'checkpointPub
     tokensAgain: job.workRedone,
   });
   t.explain(event.job, 'Succeeded', 'Published', `published to ${job.manifest.spec.output.destination}`);
+  retire(job);
+}
+
+/**
+ * A job that has succeeded is never taken up again, and what it was made of stands in its provenance: here it keeps what
+ * people ask for later. Otherwise every job ever run would stand whole in memory and in every checkpoint of the journal.
+ */
+function retire(job: JobState): void {
+  job.intake = null;
+  if (job.plan !== null) {
+    const outputShards = job.plan.outputShards.map((shard) => ({ ...shard, tensors: [] }));
+    job.plan = { ...job.plan, outputShards };
+  }
+  job.layers = job.layers.map((layer) => ({ ...layer, parts: [], statisticsFile: null, tensors: [], forwarded: [] }));
+  Object.assign(job, { digests: {}, held: {}, snapshots: [], rates: {}, retries: {}, shunnedUntilMs: {} });
 }

@@ -6,7 +6,6 @@ import {
   countOf,
   difference,
   highest,
-  intersection,
   isEmpty,
   lowest,
   type MicrobatchSet,
@@ -14,6 +13,7 @@ import {
   showMicrobatches,
   union,
 } from '../../shared/microbatch-set.ts';
+import { fitsVersions } from './drift.ts';
 import { ownedIn, samplesOf, stageNeeds } from './lineage.ts';
 import {
   type CoordinatorState,
@@ -31,15 +31,11 @@ import type { Transition } from './transition.ts';
 const GAIN_MIN = 0.2;
 const GAIN_MS_MIN = 100;
 
-/** Workers that may compute for a job: attached, staying, and of the engine that the job began with. */
+/** Workers that may compute for a job: attached, staying, and of the versions that it began with. */
 export function usableWorkers(state: CoordinatorState, job: JobState): WorkerState[] {
   return Object.values(state.workers).filter(
-    (worker) => worker.attached && !worker.draining && suitsEngine(worker, job),
+    (worker) => worker.attached && !worker.draining && fitsVersions(job, worker.capabilities),
   );
-}
-
-export function suitsEngine(worker: WorkerState, job: JobState): boolean {
-  return job.engineVersion === null || job.engineVersion === worker.capabilities.engineVersion;
 }
 
 /** Of the usable workers, those on which nothing failed lately; all of them where that leaves none. */
@@ -97,7 +93,7 @@ function replicasOf(state: CoordinatorState, job: JobState, index: number, nowMs
   return replicas.length > 0 ? replicas : others.slice(0, 1).map(({ id }) => id);
 }
 
-export function isStageDone(job: JobState, stage: StageState): boolean {
+function isStageDone(job: JobState, stage: StageState): boolean {
   return job.layers
     .slice(stage.firstLayer, endOf(stage))
     .every((layer) => layer.status === 'committed' || layer.status === 'ready');
@@ -180,11 +176,4 @@ export function dropShares(t: Transition, jobId: string, worker: string): void {
   const job = jobOf(t.state, jobId);
   if (job === undefined || !job.stages.some((stage) => Object.hasOwn(stage.shares, worker))) return;
   for (const stage of t.editJob(jobId).stages) delete stage.shares[worker];
-}
-
-/** What of a share still lacks statistics in this stage, or has to be brought to its end. */
-export function openShare(job: JobState, index: number, worker: string): MicrobatchSet {
-  const stage = job.stages[index] as StageState;
-  const share = shareOf(stage, worker);
-  return intersection(share, union(...stageNeeds(job, index).map((need) => need.microbatches)));
 }

@@ -102,6 +102,12 @@ export interface FileIntake {
   readonly sizeBytes: number;
   /** Of the last change, as the file system says. */
   readonly mtimeMs: number;
+  /** Of the last change of anything about it: nobody can set it back. Absent in older journals. */
+  readonly ctimeMs?: number;
+  /** Known from the beginning for small files (configuration, tokenizer). */
+  readonly sha256?: string;
+  /** When `sha256` was known, where the job found it later. */
+  readonly digestedMs?: number;
 }
 
 /** What reading the inputs found: everything that the plan and the tasks need, and no tensor. */
@@ -173,6 +179,8 @@ export interface Calibration {
   readonly samples: number;
   readonly sequenceLength: number;
   readonly file: StagedFile;
+  /** When it was known. */
+  readonly atMs: number;
 }
 
 export interface StagedFile {
@@ -196,6 +204,12 @@ export interface HiddenStates {
 /** Hidden states as files, by microbatch. */
 export interface Snapshot extends HiddenStates {
   readonly files: { readonly [microbatch: string]: StagedFile };
+}
+
+/** SHA-256 of a source file, and when it was known: it says nothing about what the file was before it was read. */
+interface SourceDigest {
+  readonly sha256: string;
+  readonly atMs: number;
 }
 
 export interface PrunedTensor {
@@ -255,6 +269,10 @@ export interface RetryState {
   failures: number;
   lost: number;
   notBeforeMs: number;
+  /** Where it failed last. Absent where it has not. */
+  worker?: string;
+  /** Its last failure. */
+  why?: string;
 }
 
 export interface AssembledShard {
@@ -288,7 +306,7 @@ export interface JobState {
   snapshots: readonly Snapshot[];
   /** Tokens through a layer per second, as measured in the passes of each worker. */
   rates: { [worker: string]: number };
-  digests: { [shard: string]: string };
+  digests: { [shard: string]: SourceDigest };
   leases: { [task: string]: Lease };
   leaseCount: number;
   retries: { [kind: string]: RetryState };
@@ -297,8 +315,6 @@ export interface JobState {
   assembled: AssembledShard[];
   /** Who was given tasks, and what it ran them with. */
   workersSeen: { [worker: string]: WorkerCapabilities };
-  /** Of the workers that compute this job: others would round otherwise. Null before the first task. */
-  engineVersion: string | null;
   /** Tokens through layers: what has been computed of what an undisturbed run computes, and what was computed again. */
   workDone: number;
   workTotal: number;

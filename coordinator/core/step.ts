@@ -4,6 +4,7 @@
  */
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import type { CoreEvent, StepResult } from './events.ts';
+import { explainQueue, explainWaiting } from './explain.ts';
 import { beginNextJob, cancelJob, effectFailed, intakeSucceeded, resumeJob, submitJob, tryPlan } from './lifecycle.ts';
 import {
   checkpointPublished,
@@ -15,8 +16,8 @@ import {
   taskSucceeded,
 } from './results.ts';
 import { assignments } from './schedule.ts';
-import { giveShares, suitsEngine } from './shares.ts';
-import { activeJob, type CoordinatorState, hasEnded, jobOf, own, workerOf } from './state.ts';
+import { giveShares } from './shares.ts';
+import { activeJob, type CoordinatorState, jobOf, workerOf } from './state.ts';
 import { type TaskSpec, taskName } from './task.ts';
 import { Transition } from './transition.ts';
 import {
@@ -91,7 +92,9 @@ function assignTasks(t: Transition): void {
     for (const { worker, spec } of assignments(t.state, job, t.nowMs)) lease(t, job.id, spec, worker);
   }
   dismissDrained(t);
-  if (active !== undefined) explainWaiting(t, active.id);
+  if (active === undefined) return;
+  explainWaiting(t, active.id);
+  explainQueue(t);
 }
 
 function lease(t: Transition, jobId: string, spec: TaskSpec, worker: string): void {
@@ -101,62 +104,7 @@ function lease(t: Transition, jobId: string, spec: TaskSpec, worker: string): vo
   const attempt = job.leaseCount;
   const epoch = t.state.epoch;
   const capabilities = workerOf(t.state, worker)?.capabilities;
-  if (capabilities !== undefined) {
-    job.workersSeen[worker] = capabilities;
-    job.engineVersion ??= capabilities.engineVersion;
-  }
+  if (capabilities !== undefined) job.workersSeen[worker] = capabilities;
   job.leases[task] = { task, attempt, epoch, worker, spec, leasedMs: t.nowMs };
   t.command({ kind: 'assign', worker, identity: { job: jobId, task, attempt, epoch }, spec });
-}
-
-/** Phase, reason and message say at any time what the job does, or what it waits for and what there is. */
-function explainWaiting(t: Transition, jobId: string): void {
-  const job = jobOf(t.state, jobId);
-  if (job === undefined || hasEnded(job) || (job.phase !== 'Preparing' && job.phase !== 'Pruning')) return;
-  const leases = Object.values(job.leases);
-  if (leases.length > 0) {
-    const doing = leases.map((lease) => `${lease.task} on ${lease.worker}`).sort();
-    return t.explain(jobId, job.phase, 'Running', doing.join(', '));
-  }
-  if (job.layers.some((layer) => layer.status === 'reducing')) {
-    return t.explain(jobId, job.phase, 'ReducingStatistics', 'the coordinator adds up the statistics of a layer');
-  }
-  const workers = Object.values(t.state.workers);
-  const attached = workers.filter((worker) => worker.attached && !worker.draining);
-  const retry = Object.entries(job.retries).find(([, state]) => state.notBeforeMs > t.nowMs);
-  if (retry !== undefined) {
-    const [task, state] = retry;
-    return t.explain(
-      jobId,
-      job.phase,
-      'WaitingToRetry',
-      `${task} failed ${state.failures + state.lost} times and is tried again shortly`,
-    );
-  }
-  const away = workers.find(
-    (worker) => !worker.attached && job.stages.some((stage) => own(stage.shares, worker.id) !== undefined),
-  );
-  if (away !== undefined) {
-    return t.explain(
-      jobId,
-      job.phase,
-      'WorkerAway',
-      `worker ${away.id} is disconnected; its work is given to another when it does not come back`,
-    );
-  }
-  if (attached.length > 0 && !attached.some((worker) => suitsEngine(worker, job))) {
-    const versions = [...new Set(attached.map((worker) => worker.capabilities.engineVersion))].join(', ');
-    return t.explain(
-      jobId,
-      job.phase,
-      'WaitingForEngineVersion',
-      `needs a worker with onnxruntime ${job.engineVersion}, with which the job began; those attached have ${versions}`,
-    );
-  }
-  t.explain(
-    jobId,
-    job.phase,
-    'WaitingForWorker',
-    `needs one worker that can take a task; ${workers.length} known, ${attached.length} attached and taking tasks`,
-  );
 }

@@ -13,7 +13,7 @@ import type { TaskSpec } from '../core/task.ts';
 import { claimOutput } from './claim-output.ts';
 import { type JobPaths, jobPaths } from './job-paths.ts';
 import { readIntake } from './read-intake.ts';
-import { forgiveTouched } from './source-drift.ts';
+import { checkShardUntouched, digestTouched } from './source-drift.ts';
 import { dropSamples, loadSums, reduceStatistics } from './statistics.ts';
 import { taskMessage } from './task-messages.ts';
 
@@ -44,12 +44,13 @@ export class FileJobWork implements JobWork {
   }
 
   async intake(job: JobState): Promise<JobIntake> {
-    const intake = await forgiveTouched(job, await readIntake(job.manifest));
+    const intake = await digestTouched(job, await readIntake(job.manifest));
     await claimOutput(this.pathsOf(job), job.id, job.calibration !== null);
     return intake;
   }
 
   async describeTask(job: JobState, spec: TaskSpec, identity: TaskIdentity): Promise<Task> {
+    if (spec.kind === 'digestSource' && job.intake !== null) await checkShardUntouched(job.intake, spec.shard);
     const paths = this.pathsOf(job);
     const file = spec.kind === 'prune' ? job.layers[spec.layer]?.statisticsFile : null;
     const sums = file ? await loadSums(paths.state, file) : new Map<string, Uint8Array>();

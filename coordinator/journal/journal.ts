@@ -16,7 +16,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
-import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { reach } from '../../shared/failpoint.ts';
 import { encodeLine } from './checked-lines.ts';
 import { type Checkpoint, checkpointParts, countParts } from './checkpoint.ts';
@@ -112,6 +112,33 @@ export class Journal {
     } catch (thrown) {
       await file?.close();
       throw diskError(path, 'open the journal', thrown);
+    }
+  }
+
+  /**
+   * What a state folder holds, for a process that is not its coordinator: no lock is taken and nothing is written, so a
+   * line that is being written at this moment counts as not there yet.
+   *
+   * @throws SourceMissing where the folder has no journal
+   */
+  static async read(disk: Disk, directory: string): Promise<Replay> {
+    const path = join(directory, FILE_NAME);
+    let file: DiskFile;
+    try {
+      file = await disk.open(path, 'read');
+    } catch (thrown) {
+      if (toSecateurError(thrown).code !== 'SourceMissing') throw diskError(path, 'read the journal', thrown);
+      throw new SecateurError(
+        'SourceMissing',
+        `${directory}: expected the state folder of a coordinator or of "secateur run"; found no ${FILE_NAME} in it. Check the path.`,
+        { cause: thrown, details: { stateDirectory: directory } },
+      );
+    }
+    try {
+      const { checkpoint, records } = await parseJournal(file, path);
+      return { checkpoint, records };
+    } finally {
+      await file.close();
     }
   }
 

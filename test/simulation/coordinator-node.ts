@@ -5,9 +5,12 @@ import type { WorkerStream } from '../../coordinator/api/worker-stream.ts';
 import { WorkersService } from '../../coordinator/api/workers-service.ts';
 import { Effects } from '../../coordinator/effects/command-runner.ts';
 import { Journal } from '../../coordinator/journal/journal.ts';
+import type { JobLogs } from '../../coordinator/logs/job-logs.ts';
+import { LogFollower } from '../../coordinator/logs/log-follower.ts';
 import { CoordinatorLoop } from '../../coordinator/loop.ts';
 import { EventLog } from '../../coordinator/outbox/event-log.ts';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { between } from './between.ts';
 import type { SimulatedDisk } from './disk.ts';
 import type { Invariants } from './invariants.ts';
 import { type ModelOptions, STATE } from './model.ts';
@@ -73,7 +76,7 @@ async function boot(settings: CoordinatorSettings): Promise<SimulatedCoordinator
   const work = new SimulatedWork({ process, local, shared, model, breakage });
   const progress = new ProgressTracker();
   const log = (level: string, message: string): void => trace(`${level} ${message}`);
-  const logs = { append: () => undefined, read: async () => [], follow: () => () => undefined };
+  const logs = { append: () => undefined, read: noLines, follow: noFollower };
   const workers = new WorkersService({
     loop,
     logs,
@@ -102,15 +105,19 @@ async function boot(settings: CoordinatorSettings): Promise<SimulatedCoordinator
   return new SimulatedCoordinator(process, loop, jobs);
 }
 
+/** Lines of logs go to the trace of the simulation instead. */
+async function* noLines(): AsyncGenerator<never> {}
+
+function noFollower(): ReturnType<JobLogs['follow']> {
+  return { follower: new LogFollower(), end: () => undefined };
+}
+
 /** What is acknowledged must be in the journal: `loop.state` is what the journal holds. */
 function watched(stream: WorkerStream, loop: CoordinatorLoop, invariants: Invariants): WorkerStream {
-  return {
-    on: stream.on.bind(stream),
-    end: () => stream.end(),
-    fail: (reason) => stream.fail(reason),
+  return between(stream, {
     write: (message) => {
       if (message.acknowledge) invariants.acknowledged(message.acknowledge, loop.state);
       return stream.write(message);
     },
-  };
+  });
 }

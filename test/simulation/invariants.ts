@@ -2,6 +2,8 @@
  * What must hold in every simulated life of a job, whatever happens to it. A breach is kept with the time at which it
  * was seen; a life with a breach has failed.
  */
+
+import { fitsVersions } from '../../coordinator/core/drift.ts';
 import type { Command } from '../../coordinator/core/events.ts';
 import { type CoordinatorState, currentLease, hasEnded, type JobState } from '../../coordinator/core/state.ts';
 import type { JobEvent } from '../../shared/events/job-event.ts';
@@ -57,11 +59,9 @@ export class Invariants {
     const { spec, identity, worker } = command;
     this.givenOut.set(`${identity.job}/${identity.task}`, { ...identity, worker });
     const job = state.jobs[identity.job];
-    const version = state.workers[worker]?.capabilities.engineVersion;
-    if (version !== job?.engineVersion)
-      this.breach(
-        `${identity.task} was given to ${worker} of engine ${version}, in a job of engine ${job?.engineVersion}`,
-      );
+    const versions = state.workers[worker]?.capabilities;
+    if (job && versions && !fitsVersions(job, versions))
+      this.breach(`${identity.task} was given to ${worker} of engine ${versions.engineVersion}`);
     const layer = 'layer' in spec ? job?.layers[spec.layer] : undefined;
     const isAgain = spec.kind === 'prune' || (spec.kind === 'pass' && spec.statistics);
     if (isAgain && layer?.status === 'committed')

@@ -8,7 +8,7 @@ import type { CoreEvent } from '../../coordinator/core/events.ts';
 import type { CoordinatorState } from '../../coordinator/core/state.ts';
 import type { Disk } from '../../coordinator/journal/disk.ts';
 import type { CoordinatorLoop } from '../../coordinator/loop.ts';
-import type { WorkerMessage__Output } from '../../shared/rpc/generated/secateur/v1/WorkerMessage.ts';
+import { between } from './between.ts';
 
 export interface Breakage {
   /** Two coordinators on one state. */
@@ -46,9 +46,11 @@ export const MUTANTS: { readonly [name: string]: Breakage } = {
   'a result is acknowledged before the journal has it': {
     ...SOUND,
     stream: (stream, loop) =>
-      intercepted(stream, (message) => {
-        if (message.result?.identity) stream.write({ epoch: loop.state.epoch, acknowledge: message.result.identity });
-        return message;
+      between(stream, {
+        said: (message) => {
+          if (message.result?.identity) stream.write({ epoch: loop.state.epoch, acknowledge: message.result.identity });
+          return message;
+        },
       }),
   },
   'the worker, the attempt and the epoch of a result are not looked at': {
@@ -62,18 +64,3 @@ export const MUTANTS: { readonly [name: string]: Breakage } = {
     },
   },
 };
-
-function intercepted(
-  stream: WorkerStream,
-  change: (message: WorkerMessage__Output) => WorkerMessage__Output,
-): WorkerStream {
-  return {
-    on: (event: 'data' | 'end' | 'error' | 'cancelled', listener: (message: WorkerMessage__Output) => void) => {
-      if (event === 'data') stream.on('data', (message) => listener(change(message)));
-      else stream.on(event, listener as () => void);
-    },
-    write: (message) => stream.write(message),
-    end: () => stream.end(),
-    fail: (reason) => stream.fail(reason),
-  };
-}

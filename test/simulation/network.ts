@@ -176,6 +176,7 @@ class WorkerEnd extends End implements AttachCall {
 
 class CoordinatorEnd extends End implements WorkerStream {
   readonly connection: Connection;
+  private isHeld = false;
 
   constructor(connection: Connection) {
     super();
@@ -184,6 +185,23 @@ class CoordinatorEnd extends End implements WorkerStream {
 
   write(message: CoordinatorMessage): void {
     this.connection.send('worker', responseSerialize(message));
+  }
+
+  get writableLength(): number {
+    return this.connection.waitingFor('worker');
+  }
+
+  pause(): void {
+    this.isHeld = true;
+  }
+
+  resume(): void {
+    this.isHeld = false;
+    this.connection.goOn('coordinator');
+  }
+
+  isPaused(): boolean {
+    return this.isHeld;
   }
 
   end(): void {
@@ -267,17 +285,35 @@ class Connection {
     this.move(to);
   }
 
+  waitingFor(to: Side): number {
+    return this.direction(to).queue.length;
+  }
+
+  /** The reader takes messages again. */
+  goOn(to: Side): void {
+    this.move(to);
+  }
+
+  private isHeldBack(to: Side): boolean {
+    return this.link.cut.has(to) || (to === 'coordinator' && this.coordinator.isPaused() && this.isMessageNext(to));
+  }
+
+  /** The end of a stream is told whoever reads. */
+  private isMessageNext(to: Side): boolean {
+    return this.direction(to).queue[0]?.kind === 'message';
+  }
+
   private move(to: Side): void {
     const direction = this.direction(to);
     const receiver = this.process(to);
-    if (direction.isMoving || direction.queue.length === 0 || receiver === null || this.link.cut.has(to)) return;
+    if (direction.isMoving || direction.queue.length === 0 || receiver === null || this.isHeldBack(to)) return;
     direction.isMoving = true;
     const { delayMs, jitterMs } = this.link;
     // A burst shares one way: only its first message pays for it.
     const isBurst = this.network.random() < 0.7;
     receiver.after(delayMs + (isBurst ? 0 : this.network.random() * jitterMs), () => {
       direction.isMoving = false;
-      if (this.link.cut.has(to)) return;
+      if (this.isHeldBack(to)) return;
       this.deliver(to, direction);
       this.move(to);
     });

@@ -2,6 +2,7 @@
  * A whole cluster in simulated time: coordinators that crash and start again from what is on their disk, workers and
  * engines that come and go, one client that submits a job and follows it, and whatever the scenario does to them.
  */
+import { fitsVersions } from '../../coordinator/core/drift.ts';
 import type { JobState } from '../../coordinator/core/state.ts';
 import { toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { SimulatedCoordinator } from './coordinator-node.ts';
@@ -18,7 +19,7 @@ import { SimulatedWorker } from './worker-node.ts';
 
 const JOB = 'simulated-1';
 /** After the last fault, a job that has not ended by then never will. */
-const ENDS_WITHIN_MS = 15 * 60_000;
+const ENDS_WITHIN_MS = 60 * 60_000;
 /** A job that failed is resumed this often while things still break, and this often after. */
 const RESUMES_MAX = 30;
 
@@ -274,6 +275,7 @@ export class World implements Fallible {
       const busy = new Set(Object.values(job.leases).map((lease) => lease.worker));
       return Object.values(coordinator.loop.state.workers)
         .filter((worker) => worker.attached && !worker.draining && !busy.has(worker.id))
+        .filter((worker) => fitsVersions(job, worker.capabilities))
         .map((worker) => worker.id);
     },
   };

@@ -23,6 +23,7 @@ import type { HeldStates } from '../engine/hidden-store.ts';
 import type { EngineReady, FromEngine } from '../engine/messages.ts';
 import { AttachStream, type AttachTransport } from './attach-stream.ts';
 import type { Engine, StartEngine } from './engine.ts';
+import { LogBuffer } from './log-buffer.ts';
 import { TaskSlot } from './task-slot.ts';
 
 /** The process and machine that a worker runs on. */
@@ -65,6 +66,7 @@ export class Agent {
   private running: TaskSlot | null = null;
   private readonly finished: TaskSlot[] = [];
   private readonly waiting: TaskSlot[] = [];
+  private readonly logs = new LogBuffer();
   private readonly holdings = new Map<string, readonly HeldStates[]>();
   private heartbeat: Timer | null = null;
   private draining = false;
@@ -126,6 +128,7 @@ export class Agent {
     this.hasLeft = true;
     this.drainTimer?.clear();
     this.heartbeat?.clear();
+    this.logs.sendTo(this.stream);
     this.stream.close({ draining: { leaving: true } });
     this.endEngine();
     this.options.removeCache().then(this.ended.resolve, this.ended.reject);
@@ -178,6 +181,7 @@ export class Agent {
   private registered(heartbeatIntervalMs: number, epoch: number): void {
     this.options.log('info', `attached to ${this.options.transport.address}, epoch ${epoch}`);
     if (this.draining) this.stream.send({ draining: { leaving: false } });
+    this.logs.sendTo(this.stream);
     for (const slot of this.slots()) {
       for (const statistics of slot.allStatistics()) this.stream.send({ statistics });
       if (slot.result !== null) this.stream.send({ result: slot.result });
@@ -196,6 +200,7 @@ export class Agent {
       );
       this.engine?.kill();
     }
+    this.logs.sendTo(this.stream);
     const enginePid = this.engine?.processId;
     this.stream.send({
       heartbeat: {
@@ -352,7 +357,9 @@ export class Agent {
   private log(level: LogLevel, message: string, slot: TaskSlot | null, source = 'agent'): void {
     const { job = '', task = '', attempt } = slot?.identity ?? {};
     this.options.log(level, message, { source, ...(job === '' ? {} : { job, task, attempt }) });
-    this.stream.send({ logs: { lines: [{ job, task, source, level, atMs: this.options.timers.now(), message }] } });
+    // Lines of no job stand in this process's own log only.
+    if (job !== '') this.logs.add({ job, task, source, level, atMs: this.options.timers.now(), message });
+    this.logs.sendTo(this.stream);
   }
 }
 

@@ -14,7 +14,8 @@ import { fromServiceError } from '../../shared/rpc/status.ts';
 import type { Timer, Timers } from '../../shared/timers.ts';
 
 const RETRY_FIRST_MS = 200;
-const RETRY_MAX_MS = 5_000;
+/** Well below the time that a coordinator which comes back gives its workers to come back as well. */
+const RETRY_MAX_MS = 3_000;
 const STABLE_AFTER_MS = 5_000;
 /** Nothing of what was written was taken for this long: the coordinator does not read, and the stream is begun anew. */
 const BLOCKED_MAX_MS = 30_000;
@@ -102,6 +103,8 @@ export class AttachStream {
   private registered(stream: AttachCall, message: Registered__Output): void {
     const { epoch, coordinatorId } = message;
     if (coordinatorId === this.coordinatorId && epoch < this.epoch) return this.broke(stream, this.stale(epoch));
+    // A coordinator that was started again is no stream that breaks at once each time.
+    if (epoch > this.epoch || coordinatorId !== this.coordinatorId) this.failures = 0;
     this.epoch = epoch;
     this.coordinatorId = coordinatorId;
     this.isRegistered = true;
@@ -115,6 +118,11 @@ export class AttachStream {
       `the coordinator at ${this.transport.address} speaks for epoch ${found}; epoch ${this.epoch} has begun: it has been taken over from`,
       { details: { found, expected: this.epoch } },
     );
+  }
+
+  /** Whether the coordinator takes now what is sent now. */
+  get takes(): boolean {
+    return this.stream !== null && this.isRegistered && this.blockedSinceMs === null;
   }
 
   /**

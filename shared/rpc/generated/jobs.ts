@@ -6,6 +6,7 @@ import type { MessageTypeDefinition } from '@grpc/proto-loader';
 import type { Job as _secateur_v1_Job, Job__Output as _secateur_v1_Job__Output } from './secateur/v1/Job.ts';
 import type { JobFailure as _secateur_v1_JobFailure, JobFailure__Output as _secateur_v1_JobFailure__Output } from './secateur/v1/JobFailure.ts';
 import type { JobRequest as _secateur_v1_JobRequest, JobRequest__Output as _secateur_v1_JobRequest__Output } from './secateur/v1/JobRequest.ts';
+import type { JobStatus as _secateur_v1_JobStatus, JobStatus__Output as _secateur_v1_JobStatus__Output } from './secateur/v1/JobStatus.ts';
 import type { JobsClient as _secateur_v1_JobsClient, JobsDefinition as _secateur_v1_JobsDefinition } from './secateur/v1/Jobs.ts';
 import type { ListRequest as _secateur_v1_ListRequest, ListRequest__Output as _secateur_v1_ListRequest__Output } from './secateur/v1/ListRequest.ts';
 import type { ListResponse as _secateur_v1_ListResponse, ListResponse__Output as _secateur_v1_ListResponse__Output } from './secateur/v1/ListResponse.ts';
@@ -33,6 +34,7 @@ export interface ProtoGrpcType {
       Job: MessageTypeDefinition<_secateur_v1_Job, _secateur_v1_Job__Output>
       JobFailure: MessageTypeDefinition<_secateur_v1_JobFailure, _secateur_v1_JobFailure__Output>
       JobRequest: MessageTypeDefinition<_secateur_v1_JobRequest, _secateur_v1_JobRequest__Output>
+      JobStatus: MessageTypeDefinition<_secateur_v1_JobStatus, _secateur_v1_JobStatus__Output>
       Jobs: SubtypeConstructor<typeof grpc.Client, _secateur_v1_JobsClient> & { service: _secateur_v1_JobsDefinition }
       ListRequest: MessageTypeDefinition<_secateur_v1_ListRequest, _secateur_v1_ListRequest__Output>
       ListResponse: MessageTypeDefinition<_secateur_v1_ListResponse, _secateur_v1_ListResponse__Output>

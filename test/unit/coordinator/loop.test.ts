@@ -2,7 +2,6 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { JobLogs } from '../../../coordinator/api/job-logs.ts';
 import type { CoreEvent } from '../../../coordinator/core/events.ts';
 import { INITIAL_STATE } from '../../../coordinator/core/state.ts';
 import { step } from '../../../coordinator/core/step.ts';
@@ -245,33 +244,5 @@ describe('ids from outside', () => {
       for (const event of events) state = step(state, event, 2).state;
     }
     expect(Object.keys(state.jobs)).toEqual(['fake-1']);
-  });
-});
-
-describe('a job’s logs', () => {
-  it('read and followed in one turn miss no line and repeat none', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'secateur-logs-'));
-    const logs = new JobLogs(() => folder);
-    const line = (n: number) => ({
-      worker: 'w',
-      source: 'agent',
-      level: 'info',
-      atMs: n,
-      task: '',
-      message: String(n),
-    });
-    const append = (n: number): void => logs.append('job', line(n), (thrown) => expect.unreachable(String(thrown)));
-    append(1);
-    append(2);
-    const later: string[] = [];
-    const unfollow = logs.follow('job', (each) => later.push(each.message));
-    const reading = logs.read('job', '');
-    append(3);
-    const read = (await reading).map((each) => each.message);
-    append(4);
-    unfollow();
-    expect([...read, ...later]).toEqual(['1', '2', '3', '4']);
-    expect((await logs.read('job', 'nobody')).length).toBe(0);
-    rmSync(folder, { recursive: true });
   });
 });
