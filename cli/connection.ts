@@ -4,6 +4,7 @@ import type { Manifest } from '../shared/manifest/schema.ts';
 import { createClient } from '../shared/rpc/channel.ts';
 import type { Job__Output } from '../shared/rpc/generated/secateur/v1/Job.ts';
 import type { JobRequest } from '../shared/rpc/generated/secateur/v1/JobRequest.ts';
+import type { ListResponse__Output } from '../shared/rpc/generated/secateur/v1/ListResponse.ts';
 import type { LogsRequest } from '../shared/rpc/generated/secateur/v1/LogsRequest.ts';
 import type { LogsResponse__Output } from '../shared/rpc/generated/secateur/v1/LogsResponse.ts';
 import type { WatchRequest } from '../shared/rpc/generated/secateur/v1/WatchRequest.ts';
@@ -45,8 +46,9 @@ export class Connection implements Disposable {
     return unary(this.client, SERVICES.Jobs.service.Get, request, { timeoutMs: CALL_TIMEOUT_MS });
   }
 
-  async list(namespace: string): Promise<Job__Output[]> {
-    return (await unary(this.client, SERVICES.Jobs.service.List, { namespace }, { timeoutMs: CALL_TIMEOUT_MS })).jobs;
+  /** The newest jobs, without manifest and plan. */
+  list(namespace: string): Promise<ListResponse__Output> {
+    return unary(this.client, SERVICES.Jobs.service.List, { namespace }, { timeoutMs: CALL_TIMEOUT_MS });
   }
 
   cancel(request: JobRequest): Promise<Job__Output> {

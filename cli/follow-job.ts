@@ -5,18 +5,18 @@
 import { SecateurError } from '../shared/errors/secateur-error.ts';
 import { type CloudEvent, fromCloudEvent } from '../shared/events/cloud-event.ts';
 import type { Job__Output } from '../shared/rpc/generated/secateur/v1/Job.ts';
+import type { JobStatus__Output } from '../shared/rpc/generated/secateur/v1/JobStatus.ts';
 import type { Progress__Output } from '../shared/rpc/generated/secateur/v1/Progress.ts';
 import type { Connection } from './connection.ts';
+import { Patience } from './patience.ts';
 import { knownCode } from './report-error.ts';
-
-/** A coordinator that is away longer is given up. */
-const AWAY_MS_MAX = 120_000;
-const RETRY_INTERVAL_MS = 500;
 
 export interface JobListener {
   /** `json` is the event as it came, byte for byte. */
   event(event: CloudEvent, json: string): void;
   progress(progress: Progress__Output): void;
+  /** Where the job is and why, whenever that has changed. */
+  status(status: JobStatus__Output): void;
   /** Said once an outage. */
   away(why: string): void;
 }
@@ -32,7 +32,7 @@ export interface FollowOptions {
   readonly signal?: AbortSignal;
 }
 
-/** @returns the job as it ended. @throws Unavailable when the coordinator is never there, or away for too long */
+/** @returns the job as it ended. @throws Unavailable when the coordinator is away for too long */
 export async function followJob(
   connection: Pick<Connection, 'watch' | 'get'>,
   reference: JobReference,
@@ -40,15 +40,14 @@ export async function followJob(
   options: FollowOptions,
 ): Promise<Job__Output> {
   const { signal } = options;
+  const patience = new Patience(listener.away, signal);
   let after = options.after;
-  let heardMs: number | null = null;
-  let isAway = false;
   for (;;) {
     try {
       for await (const response of connection.watch({ ...reference, afterSequence: after }, signal)) {
-        heardMs = Date.now();
-        isAway = false;
+        patience.heard();
         if (response.progress) listener.progress(response.progress);
+        if (response.status) listener.status(response.status);
         if (!response.eventJson) continue;
         const event = JSON.parse(response.eventJson) as CloudEvent;
         after = fromCloudEvent(event).sequence;
@@ -56,18 +55,15 @@ export async function followJob(
       }
       const job = await connection.get(reference);
       if (hasEnded(job)) return job;
-      heardMs = Date.now();
+      patience.heard();
+      await patience.pause();
     } catch (thrown) {
-      const canWait = heardMs !== null && Date.now() - heardMs < AWAY_MS_MAX && signal?.aborted !== true;
-      if (!canWait || !isOutage(thrown)) throw thrown;
-      if (!isAway) listener.away(thrown.message);
-      isAway = true;
+      await patience.bear(thrown);
     }
-    await pause(RETRY_INTERVAL_MS);
   }
 }
 
-function hasEnded(job: Pick<Job__Output, 'phase'>): boolean {
+export function hasEnded(job: Pick<Job__Output, 'phase'>): boolean {
   return job.phase === 'Succeeded' || job.phase === 'Failed' || job.phase === 'Cancelled';
 }
 
@@ -84,16 +80,4 @@ export function throwUnlessSucceeded(job: Job__Output): void {
       { details: { job: job.id } },
     );
   }
-}
-
-/** The coordinator stopped, or its machine went away. A stream that it cut is `Cancelled`. */
-function isOutage(thrown: unknown): thrown is SecateurError {
-  return (
-    thrown instanceof SecateurError &&
-    (thrown.code === 'Unavailable' || thrown.code === 'DeadlineExceeded' || thrown.code === 'Cancelled')
-  );
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

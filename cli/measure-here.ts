@@ -42,8 +42,6 @@ async function engineReady(threads: number): Promise<EngineReady | null> {
       coordinator: '',
       storage: 'auto',
       cacheDirectory,
-      failpoint: null,
-      slowMs: 0,
       measure: true,
     },
     {

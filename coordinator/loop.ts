@@ -2,29 +2,39 @@
  * The one loop: take what has happened, step the core, make it durable, then act.
  *
  * Invariants:
- *  1. Nobody else changes the state; `state` is what the journal holds.
+ *  1. Nobody else changes the state; `state` is what the journal amounts to.
  *  2. Commands and events leave only after the journal has their cause.
- *  3. A journal that cannot be written stops the coordinator: going on would promise what a restart forgets.
+ *  3. A journal that cannot be written stops the coordinator, and nothing is taken afterwards: going on would promise
+ *     what a restart forgets.
+ *  4. The journal is compacted between two batches, after every event told so far is durable outside of it.
  */
 
+import { SecateurError, toSecateurError } from '../shared/errors/secateur-error.ts';
+import type { Timer, Timers } from '../shared/timers.ts';
 import type { Command, CoreEvent, StepResult } from './core/events.ts';
 import { type CoordinatorState, INITIAL_STATE } from './core/state.ts';
 import { step } from './core/step.ts';
-import type { Journal } from './journal/journal.ts';
+import { type EncodedRecord, encodeRecord, type Journal } from './journal/journal.ts';
 import type { EventLog } from './outbox/event-log.ts';
 
 const TICK_MS = 500;
+
+/** One journal line: so that a start never meets a line that it cannot hold, and a crowd does not wait for one write. */
+const BATCH_EVENTS_MAX = 512;
+/** Looked at after each event: a line is longer by one event at most. */
+const BATCH_BYTES_MAX = 1024 * 1024;
 
 export interface CommandRunner {
   /** Carries a command out, or begins to; never throws. What comes of it returns as an event. */
   run(command: Command): void;
 }
 
-export interface Clock {
-  /** Milliseconds since 1970, as the machine has it: may jump. */
-  now(): number;
-  /** Milliseconds since any moment: never runs backwards. */
-  monotonicMs(): number;
+export interface LoopParts {
+  readonly journal: Journal;
+  readonly events: EventLog;
+  readonly timers: Timers;
+  /** Told of what is wrong and does not stop the coordinator: a compaction that found no space. */
+  readonly warn: (error: SecateurError) => void;
 }
 
 interface Queued {
@@ -32,115 +42,183 @@ interface Queued {
   readonly settle: { readonly resolve: () => void; readonly reject: (reason: unknown) => void };
 }
 
+interface Batch {
+  readonly members: Queued[];
+  readonly records: EncodedRecord[];
+  readonly results: StepResult[];
+  state: CoordinatorState;
+}
+
 export class CoordinatorLoop {
+  private readonly parts: LoopParts;
   private current: CoordinatorState = INITIAL_STATE;
-  private readonly journal: Journal;
-  private readonly log: EventLog;
-  private readonly clock: Clock;
   private runner: CommandRunner | null = null;
   private queue: Queued[] = [];
   private draining: Promise<void> | null = null;
-  private ticker: NodeJS.Timeout | null = null;
+  private ticker: Timer | null = null;
+  private isTickWaiting = false;
   private fatal: ((reason: unknown) => void) | null = null;
+  private failure: SecateurError | null = null;
   private lastMs = 0;
   private lastMonotonicMs: number;
 
-  constructor(journal: Journal, log: EventLog, clock: Clock) {
-    this.journal = journal;
-    this.log = log;
-    this.clock = clock;
-    this.lastMonotonicMs = clock.monotonicMs();
+  constructor(parts: LoopParts) {
+    this.parts = parts;
+    this.lastMonotonicMs = parts.timers.monotonicMs();
   }
 
   get state(): CoordinatorState {
     return this.current;
   }
 
+  /** Of the journal, for ever: what tells this coordinator, over all its restarts, from another. */
+  get coordinatorId(): string {
+    return this.parts.journal.id;
+  }
+
   /** Replays the journal, then begins a new epoch. Resolves when that is durable; `fatal` is called if the loop dies. */
   async start(runner: CommandRunner, fatal: (reason: unknown) => void): Promise<void> {
-    for (const record of this.journal.takeRecords()) {
-      const result = step(this.current, record.event, record.atMs);
-      this.current = result.state;
-      this.lastMs = record.atMs;
-      for (const event of result.events) this.log.append(event);
-    }
+    await this.replay();
     this.runner = runner;
     this.fatal = fatal;
     await this.submit({ type: 'coordinatorStarted' });
-    this.ticker = setInterval(() => void this.submit({ type: 'tick' }).catch(() => undefined), TICK_MS);
+    this.ticker = this.parts.timers.setInterval(() => this.tick(), TICK_MS);
   }
 
   /** Resolves when the event is durable and its commands have been handed out. */
   submit(event: CoreEvent): Promise<void> {
+    if (this.failure !== null) return Promise.reject(this.failure);
     return new Promise((resolve, reject) => {
       this.queue.push({ event, settle: { resolve, reject } });
-      this.draining ??= this.drain().finally(() => {
-        this.draining = null;
-      });
+      this.draining ??= this.drain();
     });
   }
 
   async stop(): Promise<void> {
-    if (this.ticker !== null) clearInterval(this.ticker);
+    this.ticker?.clear();
     this.ticker = null;
     await this.draining;
   }
 
-  /** Time in the journal never runs backwards, nor stands still when the machine's clock is set back. */
-  private advanceClock(): void {
-    const monotonicMs = this.clock.monotonicMs();
-    const elapsedMs = Math.max(0, Math.floor(monotonicMs - this.lastMonotonicMs));
-    this.lastMonotonicMs += elapsedMs;
-    this.lastMs = Math.max(this.clock.now(), this.lastMs + elapsedMs);
-  }
-
-  /** Steps everything that waits, in one write; again while more has come. */
-  private async drain(): Promise<void> {
-    while (this.queue.length > 0) {
-      const batch = this.queue;
-      this.queue = [];
-      try {
-        await this.takeBatch(batch);
-        for (const { settle } of batch) settle.resolve();
-      } catch (thrown) {
-        for (const { settle } of [...batch, ...this.queue]) settle.reject(thrown);
-        this.queue = [];
-        this.fatal?.(thrown);
-        return;
-      }
+  private async replay(): Promise<void> {
+    const { journal, events } = this.parts;
+    const { checkpoint, records } = journal.takeReplay();
+    if (checkpoint !== null) {
+      await events.restore(checkpoint.events);
+      this.current = checkpoint.state;
+      this.lastMs = checkpoint.lastMs;
+    }
+    for (const record of records) {
+      const result = step(this.current, record.event, record.atMs);
+      this.current = result.state;
+      this.lastMs = record.atMs;
+      for (const event of result.events) events.append(event);
+      if (events.isWindowFull) await events.spill();
     }
   }
 
-  /** An event that the core cannot take is its sender's failure: the others, and the coordinator, go on. */
-  private tryStep(state: CoordinatorState, event: CoreEvent, reject: (reason: unknown) => void): StepResult | null {
+  /** While the disk is slow one tick waits, not one for every interval. */
+  private tick(): void {
+    if (this.isTickWaiting) return;
+    this.isTickWaiting = true;
+    const done = (): void => {
+      this.isTickWaiting = false;
+    };
+    void this.submit({ type: 'tick' }).then(done, done);
+  }
+
+  /** Time in the journal never runs backwards, nor stands still when the machine's clock is set back. */
+  private advanceClock(): void {
+    const { timers } = this.parts;
+    const monotonicMs = timers.monotonicMs();
+    const elapsedMs = Math.max(0, Math.floor(monotonicMs - this.lastMonotonicMs));
+    this.lastMonotonicMs += elapsedMs;
+    this.lastMs = Math.max(timers.now(), this.lastMs + elapsedMs);
+  }
+
+  /** Steps what waits, a batch in one write; again while more is there. */
+  private async drain(): Promise<void> {
+    while (this.queue.length > 0 && this.failure === null) {
+      const batch = this.stepBatch();
+      try {
+        await this.conclude(batch);
+        for (const { settle } of batch.members) settle.resolve();
+        await this.tidy();
+      } catch (thrown) {
+        this.fail(toSecateurError(thrown), [...batch.members, ...this.queue]);
+      }
+    }
+    // In the same turn as the last look at the queue: what is submitted from now on begins another drain.
+    this.draining = null;
+  }
+
+  private fail(failure: SecateurError, waiting: readonly Queued[]): void {
+    this.failure = failure;
+    this.queue = [];
+    for (const { settle } of waiting) settle.reject(failure);
+    this.fatal?.(failure);
+  }
+
+  /** Takes events off the queue and steps them, up to the bounds of a batch. */
+  private stepBatch(): Batch {
+    const batch: Batch = { members: [], records: [], results: [], state: this.current };
+    let sizeBytes = 0;
+    for (const queued of this.queue) {
+      if (batch.members.length === BATCH_EVENTS_MAX || sizeBytes >= BATCH_BYTES_MAX) break;
+      batch.members.push(queued);
+      this.advanceClock();
+      const stepped = this.tryStep(batch.state, queued);
+      if (stepped === null) continue;
+      const { result, record } = stepped;
+      sizeBytes += record.sizeBytes;
+      batch.records.push(record);
+      batch.results.push(result);
+      batch.state = result.state;
+    }
+    this.queue = this.queue.slice(batch.members.length);
+    return batch;
+  }
+
+  /**
+   * Null where there is nothing to record. An event that the core cannot take, or no journal hold, is its sender's
+   * failure: the others, and the coordinator, go on.
+   */
+  private tryStep(
+    state: CoordinatorState,
+    { event, settle }: Queued,
+  ): { result: StepResult; record: EncodedRecord } | null {
     try {
-      return step(state, event, this.lastMs);
+      const result = step(state, event, this.lastMs);
+      if (result.state === state && result.commands.length === 0) return null;
+      return { result, record: encodeRecord({ event, atMs: this.lastMs }) };
     } catch (thrown) {
-      reject(thrown);
+      settle.reject(thrown);
       return null;
     }
   }
 
-  private async takeBatch(batch: readonly Queued[]): Promise<void> {
-    const taken: { event: CoreEvent; atMs: number }[] = [];
-    const commands: Command[] = [];
-    const results: ReturnType<typeof step>[] = [];
-    let state = this.current;
-    for (const { event, settle } of batch) {
-      this.advanceClock();
-      const result = this.tryStep(state, event, settle.reject);
-      if (result === null) continue;
-      if (result.state === state && result.commands.length === 0) continue;
-      state = result.state;
-      taken.push({ event, atMs: this.lastMs });
-      results.push(result);
-      commands.push(...result.commands);
-    }
-    if (taken.length > 0) await this.journal.append(taken);
+  /** Makes a batch durable; only then anybody hears of it. */
+  private async conclude({ records, results, state }: Batch): Promise<void> {
+    const { journal, events } = this.parts;
+    if (records.length > 0) await journal.append(records);
     this.current = state;
-    for (const result of results) {
-      for (const event of result.events) this.log.append(event);
+    for (const event of results.flatMap((result) => result.events)) events.append(event);
+    for (const command of results.flatMap((result) => result.commands)) this.runner?.run(command);
+  }
+
+  /** Keeps memory and journal within their bounds. */
+  private async tidy(): Promise<void> {
+    const { journal, events, warn } = this.parts;
+    if (events.isWindowFull) await events.spill();
+    if (!journal.isCompactionDue) return;
+    try {
+      await events.makeDurable();
+      await journal.compact({ state: this.current, lastMs: this.lastMs, events: events.extents() });
+    } catch (thrown) {
+      // The old journal is whole: as long as appending works, a disk without room for another one stops nothing.
+      if (!(thrown instanceof SecateurError) || thrown.code !== 'StorageFull') throw thrown;
+      journal.postponeCompaction();
+      warn(thrown);
     }
-    for (const command of commands) this.runner?.run(command);
   }
 }

@@ -7,6 +7,7 @@ import type { Progress__Output } from '../../shared/rpc/generated/secateur/v1/Pr
 import type { JobListener } from '../follow-job.ts';
 import { describeEvent, eventName } from './event-line.ts';
 import { drawProgress } from './progress-line.ts';
+import { describeStatus } from './status-line.ts';
 
 const TERMINAL_WIDTH_DEFAULT = 80;
 const CLEAR_LINE = '\r\u001B[2K';
@@ -40,6 +41,7 @@ function plainListener(stream: NodeJS.WritableStream): ClosableListener {
     say,
     event: (event) => say(describeEvent(event)),
     progress: () => undefined,
+    status: (status) => say(describeStatus(status)),
     away: (why) => say(`the coordinator is away, trying again: ${why}`),
     close: () => undefined,
   };
@@ -47,6 +49,7 @@ function plainListener(stream: NodeJS.WritableStream): ClosableListener {
 
 function terminalListener(stream: NodeJS.WriteStream): ClosableListener {
   let last: Progress__Output | null = null;
+  let hasWaited = false;
   const draw = (): void => {
     // The last column stays free: a full line wraps on some terminals.
     if (last !== null) stream.write(CLEAR_LINE + drawProgress(last, (stream.columns || TERMINAL_WIDTH_DEFAULT) - 1));
@@ -59,6 +62,12 @@ function terminalListener(stream: NodeJS.WriteStream): ClosableListener {
     say,
     event: (event: CloudEvent) => {
       if (NEWSWORTHY.has(eventName(event))) say(describeEvent(event));
+    },
+    // While it works, the progress line says so; what it waits for stays above it, and that the wait is over.
+    status: (status) => {
+      const isWorking = status.reason === 'Running' || status.reason === 'ReducingStatistics';
+      if (!isWorking || hasWaited) say(describeStatus(status));
+      hasWaited = !isWorking;
     },
     progress: (progress) => {
       last = progress;

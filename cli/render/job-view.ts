@@ -1,8 +1,9 @@
 /** A job as it is printed: the wire's message with its JSON texts unfolded, as fields and as tables. */
 import { toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { Job__Output } from '../../shared/rpc/generated/secateur/v1/Job.ts';
+import type { ReplicaStatus__Output } from '../../shared/rpc/generated/secateur/v1/ReplicaStatus.ts';
 import { type Column, renderFields, renderTable } from './table.ts';
-import { showDuration } from './units.ts';
+import { showCount, showDuration } from './units.ts';
 
 /** The job for JSON and YAML. */
 export function jobView(job: Job__Output): object {
@@ -21,6 +22,8 @@ export function renderJobs(jobs: readonly Job__Output[], nowMs: number): string 
     { title: 'JOB', value: (job) => job.id },
     { title: 'NAMESPACE', value: (job) => job.namespace },
     { title: 'PHASE', value: (job) => job.phase },
+    { title: 'REASON', value: (job) => job.reason },
+    { title: 'SINCE', value: (job) => showDuration(nowMs - job.sinceMs), align: 'right' },
     { title: 'LAYERS', value: showLayers, align: 'right' },
     { title: 'SUBMITTED', value: (job) => `${showDuration(nowMs - job.submittedMs)} ago`, align: 'right' },
     { title: 'DESTINATION', value: (job) => job.destination },
@@ -50,10 +53,15 @@ export function renderJob(job: Job__Output, nowMs: number): string {
       { title: 'STAGE', value: (stage) => String(stage.stage), align: 'right' },
       { title: 'LAYERS', value: (stage) => `${stage.firstLayer}-${stage.firstLayer + stage.layerCount - 1}` },
       { title: 'COMMITTED', value: (stage) => String(stage.committed), align: 'right' },
-      { title: 'WORKER', value: (stage) => stage.worker || '-' },
-      { title: 'RUNS', value: (stage) => stage.activity || '-' },
+      { title: 'WORKER', value: ({ replica }) => replica?.worker ?? '-' },
+      { title: 'MICROBATCHES', value: ({ replica }) => replica?.microbatches ?? '-' },
+      { title: 'TOKENS/S', value: ({ replica }) => showRate(replica), align: 'right' },
+      { title: 'RUNS', value: ({ replica }) => replica?.activity || '-' },
     ],
-    job.stages,
+    // One line a replica; a stage that has none has a line all the same.
+    job.stages.flatMap((stage) =>
+      (stage.replicas.length === 0 ? [null] : stage.replicas).map((replica) => ({ ...stage, replica })),
+    ),
   );
   return job.stages.length === 0 ? renderFields(fields) : `${renderFields(fields)}\n\n${stages}`;
 }
@@ -61,6 +69,10 @@ export function renderJob(job: Job__Output, nowMs: number): string {
 function showLayers(job: Job__Output): string {
   const { layersCommitted = 0, layerCount = 0 } = job.progress ?? {};
   return layerCount === 0 ? '-' : `${layersCommitted}/${layerCount}`;
+}
+
+function showRate(replica: ReplicaStatus__Output | null): string {
+  return replica === null || replica.tokensPerSecond === 0 ? '-' : showCount(Math.round(replica.tokensPerSecond));
 }
 
 function unfold(json: string): unknown {

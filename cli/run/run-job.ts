@@ -20,7 +20,7 @@ import { Connection } from '../connection.ts';
 import { followJob } from '../follow-job.ts';
 import type { ClosableListener } from '../render/job-listener.ts';
 import { logToFile } from '../text-log.ts';
-import { type Decision, decideRun } from './decide.ts';
+import { type Decision, decideRun, type KnownJob } from './decide.ts';
 import { takeInterrupts } from './interrupts.ts';
 import { WorkerFleet } from './worker-fleet.ts';
 
@@ -56,12 +56,7 @@ export async function runJob(options: RunOptions): Promise<RunOutcome> {
   });
   const connection = new Connection(coordinator.address);
   try {
-    const known = (await connection.list('')).map(({ id, phase, manifestJson, progress }) => ({
-      id,
-      phase,
-      manifest: JSON.parse(manifestJson) as Manifest,
-      layersCommitted: progress?.layersCommitted ?? 0,
-    }));
+    const known = await knownJobs(connection);
     const decision = decideRun(manifest, known, claimedBy);
     if (decision.kind === 'submit') {
       if (decision.discardClaim === true) rmSync(paths.staging, { recursive: true, force: true });
@@ -74,6 +69,16 @@ export async function runJob(options: RunOptions): Promise<RunOutcome> {
     connection[Symbol.dispose]();
     await coordinator.stop();
   }
+}
+
+async function knownJobs(connection: Connection): Promise<KnownJob[]> {
+  const known: KnownJob[] = [];
+  for (const { id, phase, progress } of (await connection.list('')).jobs) {
+    const { manifestJson } = await connection.get({ job: id, namespace: '' });
+    const manifest = JSON.parse(manifestJson) as Manifest;
+    known.push({ id, phase, manifest, layersCommitted: progress?.layersCommitted ?? 0 });
+  }
+  return known;
 }
 
 async function withWorkers(
@@ -93,7 +98,7 @@ async function withWorkers(
     stateDirectory,
     say: listener.say,
   });
-  const ended = jobToItsEnd(options, connection, decision, abort.signal);
+  const ended = jobToItsEnd(options, coordinator, connection, decision, abort.signal);
   // Whoever loses the race below may still reject.
   ended.catch(() => undefined);
   try {
@@ -115,12 +120,15 @@ async function withWorkers(
 
 async function jobToItsEnd(
   options: RunOptions,
+  coordinator: RunningCoordinator,
   connection: Connection,
   decision: Decision,
   signal: AbortSignal,
 ): Promise<Job__Output> {
   const { listener } = options;
   await workersAttached(options, connection, signal);
+  // All workers are this program's: where they do not fit, waiting for others would be in vain.
+  if (decision.kind !== 'submit') coordinator.checkVersions(decision.job);
   const job = await beginJob(options, connection, decision);
   return followJob(connection, { job: job.id, namespace: job.namespace }, listener, {
     after: decision.kind === 'submit' ? 0 : job.lastSequence,

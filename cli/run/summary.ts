@@ -3,7 +3,7 @@
 import { renderFields } from '../render/table.ts';
 import { showCount, showDuration, showShare } from '../render/units.ts';
 import type { Provenance } from '../verify/provenance-file.ts';
-import { formatVerifyCommand } from './verify-command.ts';
+import { formatVerifyCommand } from './shell-commands.ts';
 
 /** A job of seconds is overhead; its parts say nothing. */
 const PARTS_SHOWN_FROM_MS = 10_000;
@@ -47,6 +47,7 @@ export function renderSummary(summary: RunSummary): string {
     ['sparsity', showShare(summary.sparsity)],
     ['time', withPrediction(summary.elapsedMs, summary.predicted?.totalMs)],
     ...showParts(summary),
+    ...showRedone(summary),
     ['output', summary.output],
     ['verify', summary.verify],
   ]);
@@ -59,6 +60,11 @@ function showParts({ elapsedMs, measured, predicted }: RunSummary): [string, str
     ['compute', withPrediction(measured.computeMs, predicted?.computeMs)],
     ['prune', withPrediction(measured.pruneMs, predicted?.pruneMs)],
   ];
+}
+
+function showRedone({ measured }: RunSummary): [string, string][] {
+  const tokens = measured?.tokensRedone ?? 0;
+  return tokens === 0 ? [] : [['lost', `${showCount(tokens)} tokens through a layer were computed again`]];
 }
 
 function withPrediction(measuredMs: number, predictedMs: number | undefined): string {

@@ -11,6 +11,7 @@ interface CoordinatorVerbOptions {
   readonly nats?: readonly string[];
   readonly natsCredentials?: string;
   readonly logFormat: LogFormat;
+  readonly wait?: true;
 }
 
 export function addCoordinator(program: Command, end: EndVerb): void {
@@ -21,6 +22,7 @@ export function addCoordinator(program: Command, end: EndVerb): void {
       'Runs a coordinator until SIGTERM or Ctrl-C. What it knows is in its state folder: started again there, it goes on.',
     )
     .requiredOption('--state <dir>', 'folder of the journal; one coordinator a folder')
+    .option('--wait', 'where another coordinator has the state folder, wait and take over when it ends')
     .option('--listen <host:port>', 'address of the API', parseAddress, '127.0.0.1:7070')
     .option('--nats <url>', 'NATS server that events are published to; may be given again', collect)
     .option('--nats-credentials <file>', 'NATS credentials')
@@ -42,6 +44,7 @@ async function serve(options: CoordinatorVerbOptions): Promise<number> {
         ? null
         : { servers: options.nats, ...(natsCredentials === undefined ? {} : { credentialsFile: natsCredentials }) },
     log,
+    wait: options.wait === true,
   });
   const signal = Promise.withResolvers<NodeJS.Signals>();
   let isStopping = false;

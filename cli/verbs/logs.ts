@@ -1,9 +1,10 @@
-/** `secateur logs JOB`: what its workers and their engines said. */
-import type { Command } from 'commander';
+/** `secateur logs [JOB]`: what its workers, their engines and the coordinator said. */
+import { type Command, Option } from 'commander';
 import { stringify } from 'yaml';
 import { EXIT } from '../../shared/errors/secateur-error.ts';
 import type { LogsResponse__Output } from '../../shared/rpc/generated/secateur/v1/LogsResponse.ts';
 import { connect } from '../connection.ts';
+import { followLogs } from '../follow-logs.ts';
 import {
   type CoordinatorOptions,
   type EndVerb,
@@ -13,10 +14,11 @@ import {
   withNamespace,
   withOutput,
 } from '../options.ts';
-import type { OutputFormat } from '../render/output.ts';
+import { note, type OutputFormat } from '../render/output.ts';
 import { clean } from '../render/table.ts';
+import { needsJob, type StateOptions, stateDirectoryOf, withState } from '../state-options.ts';
 
-interface LogsOptions extends CoordinatorOptions, NamespaceOptions, OutputOptions {
+interface LogsOptions extends CoordinatorOptions, NamespaceOptions, OutputOptions, StateOptions {
   readonly follow?: true;
   readonly worker: string;
 }
@@ -25,21 +27,46 @@ export function addLogs(program: Command, end: EndVerb): void {
   const command = program
     .command('logs')
     .summary("print a job's logs")
-    .description("Prints what a job's workers and engines said, by time. With -o json: one JSON object a line.")
-    .argument('<job>', 'id or name')
-    .option('-f, --follow', 'go on until the job ends')
+    .description(
+      "Prints what a job's workers, their engines and the coordinator said, by time. With -o json: one JSON object a line. With --state or --manifest it is read from the state folder, also after every process is gone.",
+    )
+    .argument('[job]', 'id or name; with --state or --manifest, the latest where left out')
+    .addOption(new Option('-f, --follow', 'go on until the job ends').conflicts(['state', 'manifest']))
     .option('--worker <name>', 'only this worker', '');
-  withOutput(withNamespace(withCoordinator(command))).action(async (job: string, options: LogsOptions) => {
-    using connection = connect(options);
-    const { namespace, worker, output } = options;
-    for await (const line of connection.logs({ job, namespace, worker, follow: options.follow === true })) {
-      process.stdout.write(`${renderLine(output, line)}\n`);
-    }
-    end(EXIT.ok);
-  });
+  withState(withOutput(withNamespace(withCoordinator(command)))).action(
+    async (job: string | undefined, options: LogsOptions) => {
+      const directory = await stateDirectoryOf(options);
+      const lines = directory === null ? askedLines(needsJob(job), options) : recordedLines(directory, job, options);
+      for await (const line of lines) process.stdout.write(`${renderLine(options.output, line)}\n`);
+      end(EXIT.ok);
+    },
+  );
 }
 
-function renderLine(format: OutputFormat, line: LogsResponse__Output): string {
+type Line = Pick<LogsResponse__Output, 'worker' | 'source' | 'level' | 'atMs' | 'task' | 'message'>;
+
+async function* askedLines(job: string, options: LogsOptions): AsyncGenerator<Line> {
+  using connection = connect(options);
+  const { namespace, worker } = options;
+  if (options.follow !== true) return yield* connection.logs({ job, namespace, worker, follow: false });
+  // By its id from here on: a later job of the same name is another job.
+  const { id } = await connection.get({ job, namespace });
+  yield* followLogs(connection, { job: id, namespace, worker }, (why) =>
+    note(`the coordinator is away, trying again: ${why}`),
+  );
+}
+
+/** Loaded only here: most verbs start faster without the coordinator's code. */
+async function* recordedLines(
+  directory: string,
+  job: string | undefined,
+  { namespace, worker }: LogsOptions,
+): AsyncGenerator<Line> {
+  const { RecordedJobs } = await import('../recorded-jobs.ts');
+  yield* (await RecordedJobs.open(directory)).logs(job, namespace, worker);
+}
+
+function renderLine(format: OutputFormat, line: Line): string {
   if (format === 'json') return JSON.stringify(line);
   if (format === 'yaml') return `---\n${stringify(line).trimEnd()}`;
   const { atMs, level, worker, source, task, message } = line;

@@ -1,5 +1,6 @@
 /** `secateur run MANIFEST`: a whole job on this machine. */
-import { resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { EXIT } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
@@ -18,6 +19,7 @@ import {
 } from '../options.ts';
 import { listenerFor } from '../render/job-listener.ts';
 import { note, printData } from '../render/output.ts';
+import { formatLogsCommand } from '../run/shell-commands.ts';
 import { defaultStateDirectory } from '../run/state-directory.ts';
 import { renderSummary, summarizeRun } from '../run/summary.ts';
 import { readProvenance } from '../verify/provenance-file.ts';
@@ -57,16 +59,21 @@ function run(file: string, options: RunVerbOptions): Promise<number> {
 
 async function runManifest(manifest: Manifest, options: RunVerbOptions): Promise<number> {
   const { runJob } = await import('../run/run-job.ts');
+  const stateDirectory = resolve(options.state ?? defaultStateDirectory(manifest, process.env));
   const outcome = await runJob({
     manifest,
-    stateDirectory: resolve(options.state ?? defaultStateDirectory(manifest, process.env)),
+    stateDirectory,
     listen: options.listen,
     nats: options.nats ?? [],
     workers: options.workers,
     threads: options.threads ?? null,
     provider: options.provider,
     listener: listenerFor(process.stderr),
+  }).catch((thrown: unknown) => {
+    noteLogs(stateDirectory);
+    throw thrown;
   });
+  if (outcome.kind === 'interrupted' || outcome.job.phase !== 'Succeeded') noteLogs(stateDirectory);
   if (outcome.kind === 'interrupted') {
     note('interrupted: what is committed stays; the same command goes on');
     return EXIT.interrupted;
@@ -76,4 +83,9 @@ async function runManifest(manifest: Manifest, options: RunVerbOptions): Promise
   const summary = summarizeRun(await readProvenance(output), output, locationToPath(manifest.spec.model.source));
   printData(options.output, summary, () => renderSummary(summary));
   return EXIT.ok;
+}
+
+/** Where a job has said anything yet. */
+function noteLogs(stateDirectory: string): void {
+  if (existsSync(join(stateDirectory, 'jobs'))) note(`its logs: ${formatLogsCommand(stateDirectory)}`);
 }

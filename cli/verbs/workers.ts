@@ -31,9 +31,10 @@ function columns(nowMs: number): Column<WorkerStatus__Output>[] {
     { title: 'THREADS', value: (worker) => String(worker.threads), align: 'right' },
     { title: 'MEMORY', value: (worker) => showBytes(worker.memoryBytes), align: 'right' },
     { title: 'USED', value: (worker) => showBytes(worker.residentBytes + worker.engineResidentBytes), align: 'right' },
-    { title: 'TASK', value: (worker) => worker.task || '-' },
     { title: 'HOST', value: (worker) => worker.host },
     { title: 'VERSION', value: (worker) => worker.version },
+    { title: 'ENGINE', value: (worker) => worker.engineVersion },
+    { title: 'DOES', value: (worker) => worker.message },
   ];
 }
 

@@ -14,6 +14,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, rm, statfs } from 'node:fs/promises';
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { reach } from '../../shared/failpoint.ts';
 import { handleClientStream } from '../../shared/rpc/client-stream.ts';
 import type { ArtifactChunk } from '../../shared/rpc/generated/secateur/v1/ArtifactChunk.ts';
 import type { ArtifactsHandlers } from '../../shared/rpc/generated/secateur/v1/Artifacts.ts';
@@ -27,8 +28,8 @@ import { handleServerStream } from '../../shared/rpc/server-stream.ts';
 import { checkChunk, readChunks } from '../../shared/storage/artifact-chunks.ts';
 import { checkFileName, checkStagedRef, type JobFolders, locateFile, refLabel } from '../../shared/storage/file-ref.ts';
 import { commitStagingFile, temporaryStagingPath } from '../../shared/storage/staging-file.ts';
-import { CALIBRATION_FILE_NAME } from '../../shared/storage/staging-names.ts';
 import { writeFully } from '../../shared/storage/write-fully.ts';
+import { CallLimit } from './call-limit.ts';
 
 /** A job's folders, and which files of its source belong to it. */
 interface ArtifactsJob extends JobFolders {
@@ -44,12 +45,26 @@ export interface ArtifactsContext {
 }
 
 /** What tasks make; everything else under staging is the coordinator's own. */
-const TASK_OUTPUT = /^(layers|snapshots)\/[^.]/;
+const TASK_OUTPUT = /^(calibration|layers|snapshots)\/[^.]/;
+
+/** Transfers under way over all connections. Each holds some MiB of chunks; workers wait and try again. */
+const TRANSFERS_MAX = 512;
 
 export function createArtifactsService(context: ArtifactsContext): ArtifactsHandlers & UntypedServiceImplementation {
+  const transfers = new CallLimit('transfers of files', TRANSFERS_MAX, 'Unavailable');
   return {
-    Read: handleServerStream((request: ReadArtifactRequest__Output) => readRange(context, request)),
-    Write: handleClientStream((requests: AsyncIterable<WriteArtifactRequest__Output>) => writeFile(context, requests)),
+    Read: handleServerStream(async function* (request: ReadArtifactRequest__Output) {
+      const leave = transfers.enter();
+      try {
+        yield* readRange(context, request);
+      } finally {
+        leave();
+      }
+    }),
+    Write: handleClientStream(async (requests: AsyncIterable<WriteArtifactRequest__Output>) => {
+      const leave = transfers.enter();
+      return writeFile(context, requests).finally(leave);
+    }),
   };
 }
 
@@ -110,6 +125,7 @@ async function writeFile(
       });
     }
     checkCurrent(context, identity);
+    reach('coordinator.upload-received');
     await commitStagingFile(temporary, job.stagingDirectory, name);
   } catch (thrown) {
     await rm(temporary, { force: true });
@@ -135,6 +151,7 @@ async function receive(
       const data = checkChunk(chunk, position, sizeBytes, label);
       digest.update(data);
       await writeFully(handle, data, position);
+      reach('coordinator.upload-received-part');
       position += data.length;
     }
     if (position !== sizeBytes) {
@@ -188,10 +205,10 @@ function checkListed(file: FileRef__Output, job: ArtifactsJob): void {
 
 function checkWritable(file: FileRef__Output): { name: string; sizeBytes: number; sha256: string } {
   const checked = checkStagedRef(file);
-  if (TASK_OUTPUT.test(checked.name) || checked.name === CALIBRATION_FILE_NAME) return checked;
+  if (TASK_OUTPUT.test(checked.name)) return checked;
   throw new SecateurError(
     'ArgumentInvalid',
-    `${refLabel(file)}: a task writes ${CALIBRATION_FILE_NAME}, layers/… and snapshots/…, nothing else`,
+    `${refLabel(file)}: a task writes calibration/…, layers/… and snapshots/…, nothing else`,
   );
 }
 

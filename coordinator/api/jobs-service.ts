@@ -7,38 +7,56 @@ import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import type { Job } from '../../shared/rpc/generated/secateur/v1/Job.ts';
 import type { JobRequest__Output } from '../../shared/rpc/generated/secateur/v1/JobRequest.ts';
+import type { ListResponse } from '../../shared/rpc/generated/secateur/v1/ListResponse.ts';
 import type { LogsRequest__Output } from '../../shared/rpc/generated/secateur/v1/LogsRequest.ts';
 import type { LogsResponse } from '../../shared/rpc/generated/secateur/v1/LogsResponse.ts';
 import type { PlanResponse } from '../../shared/rpc/generated/secateur/v1/PlanResponse.ts';
 import type { WatchRequest__Output } from '../../shared/rpc/generated/secateur/v1/WatchRequest.ts';
 import type { WatchResponse } from '../../shared/rpc/generated/secateur/v1/WatchResponse.ts';
 import type { WorkerStatus } from '../../shared/rpc/generated/secateur/v1/WorkerStatus.ts';
+import type { Timers } from '../../shared/timers.ts';
+import { describeVersionDrift } from '../core/drift.ts';
+import { explainWorker } from '../core/explain.ts';
 import { findTwin } from '../core/lifecycle.ts';
 import { hasEnded, type JobState, jobOf } from '../core/state.ts';
 import { checkOutputIsFree } from '../effects/claim-output.ts';
 import { outputPaths } from '../effects/job-paths.ts';
 import { previewPlan } from '../effects/preview-plan.ts';
 import { readIntake } from '../effects/read-intake.ts';
+import type { JobLogs } from '../logs/job-logs.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import type { EventLog } from '../outbox/event-log.ts';
-import type { JobLogs } from './job-logs.ts';
+import { CallLimit } from './call-limit.ts';
+import { describeJob, findJob } from './describe-job.ts';
 import type { ProgressTracker } from './progress.ts';
+import { StatusChanges } from './status-changes.ts';
 import type { WorkersService } from './workers-service.ts';
 
 /** Events and progress are looked at this often while nothing wakes the watcher. */
 const PROGRESS_INTERVAL_MS = 500;
 const WATCH_BATCH = 256;
+/** People and dashboards, over all connections. Each holds at most a batch of events or a follower's lines. */
+const READERS_MAX = 256;
+/** Jobs in one answer: with a hundred stages each, a quarter of the largest message. */
+const LISTED_MAX = 200;
+/** Jobs that have not ended: each is looked at with every event, and more than this is a loop that submits. */
+const UNENDED_MAX = 1_000;
+/** Checkpoints whose headers are read at a time, for plans and submissions: up to 8 files and 100 MB each. */
+const INSPECTIONS_MAX = 8;
 
 export interface JobsContext {
   readonly loop: CoordinatorLoop;
   readonly events: EventLog;
-  readonly logs: JobLogs;
+  readonly logs: Pick<JobLogs, 'read' | 'follow'>;
   readonly progress: ProgressTracker;
-  readonly workers: WorkersService;
+  readonly workers: Pick<WorkersService, 'memoryOf'>;
+  readonly timers: Timers;
 }
 
 export class JobsService {
   private readonly context: JobsContext;
+  private readonly inspections = new CallLimit('checks of a checkpoint', INSPECTIONS_MAX);
+  private readonly readers = new CallLimit('readers of events and logs', READERS_MAX);
 
   constructor(context: JobsContext) {
     this.context = context;
@@ -49,7 +67,8 @@ export class JobsService {
     const { name, namespace } = manifest.metadata;
     const { loop } = this.context;
     this.refuseTwin(findTwin(loop.state, { namespace, name, manifest }), name);
-    await refuseMistakes(manifest);
+    this.refuseTooMany();
+    await this.inspecting(() => refuseMistakes(manifest));
     await checkOutputIsFree(outputPaths(locationToPath(manifest.spec.output.destination)), null);
     // A job's id is unique for ever: events of an earlier job of the same name stay told apart.
     const job = `${name}-${randomBytes(3).toString('hex')}`;
@@ -58,6 +77,22 @@ export class JobsService {
     // Another was submitted in the same moment: the core takes only the first.
     if (taken === undefined) this.refuseTwin(findTwin(loop.state, { namespace, name, manifest }), name);
     return this.describe(taken as JobState);
+  }
+
+  private async inspecting<T>(inspect: () => Promise<T>): Promise<T> {
+    const leave = this.inspections.enter();
+    return inspect().finally(leave);
+  }
+
+  private refuseTooMany(): void {
+    const { jobs } = this.context.loop.state;
+    const unended = Object.values(jobs).filter((job) => !hasEnded(job)).length;
+    if (unended < UNENDED_MAX) return;
+    throw new SecateurError(
+      'LimitExceeded',
+      `${unended} jobs have not ended, and no more are taken. Wait for some, or cancel them.`,
+      { details: { limit: UNENDED_MAX } },
+    );
   }
 
   private refuseTwin(twin: JobState | undefined, name: string): void {
@@ -76,33 +111,29 @@ export class JobsService {
 
   async plan(manifestJson: string): Promise<PlanResponse> {
     const manifest = parseSubmitted(manifestJson);
-    const workers = Object.values(this.context.loop.state.workers).filter(
-      (worker) => worker.attached && !worker.draining,
-    );
-    return {
-      planJson: JSON.stringify(
-        await previewPlan(
-          manifest,
-          workers.map(({ id, capabilities }) => ({ name: id, capabilities })),
-        ),
-      ),
-    };
+    const workers = Object.values(this.context.loop.state.workers)
+      .filter((worker) => worker.attached && !worker.draining)
+      .map(({ id, capabilities }) => ({ name: id, capabilities }));
+    return { planJson: JSON.stringify(await this.inspecting(() => previewPlan(manifest, workers))) };
   }
 
   get(request: JobRequest__Output): Job {
-    return this.describe(this.find(request.job, request.namespace));
+    return this.describe(this.find(request));
   }
 
-  list(namespace: string): Job[] {
+  list(namespace: string): ListResponse {
     const { jobs, queue } = this.context.loop.state;
-    return queue
+    const found = queue
       .map((id) => jobs[id] as JobState)
-      .filter((job) => namespace === '' || job.namespace === namespace)
-      .map((job) => this.describe(job));
+      .filter((job) => namespace === '' || job.namespace === namespace);
+    return {
+      jobs: found.slice(-LISTED_MAX).map((job) => ({ ...this.describe(job), manifestJson: '', planJson: '' })),
+      leftOut: Math.max(0, found.length - LISTED_MAX),
+    };
   }
 
   async cancel(request: JobRequest__Output): Promise<Job> {
-    const job = this.find(request.job, request.namespace);
+    const job = this.find(request);
     if (hasEnded(job)) throw jobState(job, 'cancel', 'a job that has not ended');
     await this.context.loop.submit({ type: 'cancelRequested', job: job.id });
     const after = jobOf(this.context.loop.state, job.id) as JobState;
@@ -111,24 +142,40 @@ export class JobsService {
   }
 
   async resume(request: JobRequest__Output): Promise<Job> {
-    const job = this.find(request.job, request.namespace);
+    const job = this.find(request);
     if (job.phase !== 'Failed' && job.phase !== 'Cancelled') throw jobState(job, 'resume', 'a failed or cancelled job');
+    this.checkVersions(job.id);
     await this.context.loop.submit({ type: 'resumeRequested', job: job.id });
     return this.describe(jobOf(this.context.loop.state, job.id) as JobState);
+  }
+
+  /** @throws JobState where all workers that are there have other versions than those that computed what is committed */
+  checkVersions(id: string): void {
+    const { state } = this.context.loop;
+    const job = jobOf(state, id);
+    const drift = job === undefined ? [] : describeVersionDrift(job, Object.values(state.workers));
+    if (drift.length === 0) return;
+    throw new SecateurError(
+      'JobState',
+      `job ${id} cannot go on: ${drift.join('; ')}. Layers of one version do not mix with layers of another: start workers of the version that the job began with, or submit a new job with another destination.`,
+      { details: { job: id, drift } },
+    );
   }
 
   /** Every event after a cursor, in order and without gaps, then the new ones; progress between them. */
   async *watch(request: WatchRequest__Output, signal: AbortSignal): AsyncGenerator<WatchResponse> {
     const { events, loop } = this.context;
-    const id = this.find(request.job, request.namespace).id;
+    const id = this.find(request).id;
+    const leave = this.readers.enter();
     let cursor = request.afterSequence;
+    const statuses = new StatusChanges();
     let wake = Promise.withResolvers<void>();
     const unsubscribe = events.subscribe((event) => {
       if (event.job === id) wake.resolve();
     });
     try {
       while (!signal.aborted) {
-        const batch = events.read(id, cursor, WATCH_BATCH);
+        const batch = await events.read(id, cursor, WATCH_BATCH);
         for (const event of batch) {
           yield { eventJson: JSON.stringify(toCloudEvent(event)) };
           cursor = event.sequence;
@@ -136,33 +183,46 @@ export class JobsService {
         const job = jobOf(loop.state, id) as JobState;
         if (hasEnded(job) && cursor >= job.eventSequence) return;
         if (batch.length === WATCH_BATCH) continue;
-        yield { progress: this.context.progress.of(job, Date.now()) };
-        await Promise.race([wake.promise, pause(PROGRESS_INTERVAL_MS, signal)]);
+        const nowMs = this.context.timers.now();
+        const status = statuses.next(job, nowMs);
+        if (status !== null) yield { status };
+        yield { progress: this.context.progress.of(job, nowMs) };
+        await Promise.race([wake.promise, this.pause(PROGRESS_INTERVAL_MS, signal)]);
         wake = Promise.withResolvers<void>();
       }
     } finally {
       unsubscribe();
+      leave();
     }
   }
 
   async *logs(request: LogsRequest__Output, signal: AbortSignal): AsyncGenerator<LogsResponse> {
     const { logs, loop } = this.context;
-    const id = this.find(request.job, request.namespace).id;
-    const fresh: LogsResponse[] = [];
-    const unfollow = logs.follow(id, (line) => {
-      if (request.worker === '' || request.worker === line.worker) fresh.push(line);
-    });
+    const { worker } = request;
+    const id = this.find(request).id;
+    const leave = this.readers.enter();
+    // Followed and read in one turn: what comes later is not in the files that are read, and is not missed.
+    const following = request.follow ? logs.follow(id, worker) : null;
     try {
-      // Followed and read in one turn: what comes later is not in the files that are read, and is not missed.
-      for (const line of await logs.read(id, request.worker)) yield line;
-      while (request.follow && !signal.aborted) {
-        while (fresh.length > 0) yield fresh.shift() as LogsResponse;
-        if (hasEnded(jobOf(loop.state, id) as JobState)) return;
-        await pause(PROGRESS_INTERVAL_MS, signal);
+      for await (const line of logs.read(id, worker)) yield line;
+      for (let isLast = false; following !== null && !isLast && !signal.aborted; ) {
+        // Once more after the end: the last words of workers come after the job's.
+        isLast = hasEnded(jobOf(loop.state, id) as JobState);
+        await this.pause(PROGRESS_INTERVAL_MS, signal);
+        for (const line of following.follower.take()) yield line;
       }
     } finally {
-      unfollow();
+      following?.end();
+      leave();
     }
+  }
+
+  private find(request: { readonly job: string; readonly namespace: string }): JobState {
+    return findJob(this.context.loop.state, request.job, request.namespace);
+  }
+
+  private describe(job: JobState): Job {
+    return describeJob(job, this.context.progress.of(job, Date.now()));
   }
 
   listWorkers(): WorkerStatus[] {
@@ -171,7 +231,7 @@ export class JobsService {
       const lease = Object.values(state.jobs)
         .flatMap((job) => Object.values(job.leases))
         .find((each) => each.worker === worker.id);
-      const { provider, threads, memoryBytes, host, version } = worker.capabilities;
+      const { provider, threads, memoryBytes, host, version, engineVersion } = worker.capabilities;
       const { attached, draining, sinceMs } = worker;
       const memory = this.context.workers.memoryOf(worker.id);
       return {
@@ -183,6 +243,8 @@ export class JobsService {
         memoryBytes,
         host,
         version,
+        engineVersion,
+        message: explainWorker(state, worker),
         sinceMs,
         task: lease?.task ?? '',
         ...memory,
@@ -190,55 +252,16 @@ export class JobsService {
     });
   }
 
-  /** By id, or by name: then the job of that name that was submitted last. */
-  private find(name: string, namespace: string): JobState {
-    const { jobs, queue } = this.context.loop.state;
-    const known = queue
-      .map((id) => jobs[id] as JobState)
-      .filter((job) => namespace === '' || job.namespace === namespace);
-    const found = known.find((job) => job.id === name) ?? known.findLast((job) => job.name === name);
-    if (found !== undefined) return found;
-    const latest = known.slice(-5).map((job) => job.id);
-    const there = latest.length === 0 ? 'there are no jobs' : `the latest jobs are ${latest.join(', ')}`;
-    throw new SecateurError(
-      'JobNotFound',
-      `job "${name}"${namespace === '' ? '' : ` in namespace ${namespace}`}: not known; ${there}`,
-      { details: { job: name } },
-    );
-  }
-
-  private describe(job: JobState): Job {
-    return {
-      id: job.id,
-      namespace: job.namespace,
-      name: job.name,
-      phase: job.phase,
-      reason: job.reason,
-      message: job.message,
-      sinceMs: job.sinceMs,
-      submittedMs: job.submittedMs,
-      endedMs: job.endedMs ?? 0,
-      destination: job.manifest.spec.output.destination,
-      manifestJson: JSON.stringify(job.manifest),
-      planJson: job.plan === null ? '' : JSON.stringify(job.plan),
-      progress: this.context.progress.of(job, Date.now()),
-      failure:
-        job.failure === null
-          ? null
-          : { code: job.failure.code, message: job.failure.message, detailsJson: JSON.stringify(job.failure.details) },
-      lastSequence: job.eventSequence,
-      stages: job.stages.map((stage, index) => ({
-        stage: index,
-        firstLayer: stage.firstLayer,
-        layerCount: stage.layerCount,
-        committed: job.layers
-          .slice(stage.firstLayer, stage.firstLayer + stage.layerCount)
-          .filter((layer) => layer.status === 'committed').length,
-        worker: stage.worker ?? '',
-        activity:
-          Object.values(job.leases).find((lease) => 'stage' in lease.spec && lease.spec.stage === index)?.task ?? '',
-      })),
-    };
+  private pause(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        timer.clear();
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = this.context.timers.setTimeout(done, ms);
+      signal.addEventListener('abort', done, { once: true });
+    });
   }
 }
 
@@ -282,16 +305,4 @@ function jobState(job: JobState, verb: string, expected: string): SecateurError 
     `cannot ${verb} job ${job.id}: expected ${expected}; it is ${job.phase} (${job.reason})`,
     { details: { job: job.id, phase: job.phase } },
   );
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done, { once: true });
-  });
 }

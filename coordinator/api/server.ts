@@ -7,12 +7,13 @@ import { SERVICES } from '../../shared/rpc/load-protos.ts';
 import { handleServerStream } from '../../shared/rpc/server-stream.ts';
 import { handleUnary } from '../../shared/rpc/unary.ts';
 import type { TaskIdentity } from '../core/events.ts';
-import { currentLease, jobOf } from '../core/state.ts';
-import type { Effects } from '../effects/command-runner.ts';
+import { currentLease, type JobState, jobOf } from '../core/state.ts';
+import type { JobPaths } from '../effects/job-paths.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import { createArtifactsService } from './artifacts-service.ts';
 import type { JobsService } from './jobs-service.ts';
-import type { WorkerStream, WorkersService } from './workers-service.ts';
+import { fromGrpc } from './worker-stream.ts';
+import type { WorkersService } from './workers-service.ts';
 
 /** What is under way may end for this long when the coordinator stops. */
 const CLOSE_GRACE_MS = 2_000;
@@ -22,7 +23,7 @@ export interface ApiParts {
   readonly loop: CoordinatorLoop;
   readonly jobs: JobsService;
   readonly workers: WorkersService;
-  readonly effects: Effects;
+  readonly pathsOf: (job: JobState) => JobPaths;
 }
 
 export interface Api {
@@ -34,7 +35,7 @@ export async function createApi(parts: ApiParts): Promise<Api> {
   const server = createServer();
   server.addService(SERVICES.Jobs.service, jobsHandlers(parts.jobs));
   server.addService(SERVICES.Workers.service, {
-    Attach: (stream: WorkerStream) => parts.workers.attach(stream),
+    Attach: (stream) => parts.workers.attach(fromGrpc(stream)),
   } satisfies WorkersHandlers);
   server.addService(SERVICES.Artifacts.service, artifactsHandlers(parts));
   addHealthAndReflection(server);
@@ -47,7 +48,7 @@ function jobsHandlers(jobs: JobsService): JobsHandlers {
     Submit: handleUnary((request) => jobs.submit(request.manifestJson)),
     Plan: handleUnary((request) => jobs.plan(request.manifestJson)),
     Get: handleUnary((request) => jobs.get(request)),
-    List: handleUnary((request) => ({ jobs: jobs.list(request.namespace) })),
+    List: handleUnary((request) => jobs.list(request.namespace)),
     Watch: handleServerStream((request, signal) => jobs.watch(request, signal)),
     Logs: handleServerStream((request, signal) => jobs.logs(request, signal)),
     Cancel: handleUnary((request) => jobs.cancel(request)),
@@ -57,7 +58,7 @@ function jobsHandlers(jobs: JobsService): JobsHandlers {
 }
 
 /** Workers reach exactly the files of a job's inputs and its staging folder, and write only while they hold a lease. */
-function artifactsHandlers({ loop, effects }: ApiParts): ReturnType<typeof createArtifactsService> {
+function artifactsHandlers({ loop, pathsOf }: ApiParts): ReturnType<typeof createArtifactsService> {
   return createArtifactsService({
     resolveJob: (id) => {
       const job = jobOf(loop.state, id);
@@ -65,7 +66,7 @@ function artifactsHandlers({ loop, effects }: ApiParts): ReturnType<typeof creat
       const { sourceDirectory, shards, auxiliaryFiles, calibrationFiles } = job.intake;
       return {
         sourceDirectory,
-        stagingDirectory: effects.pathsOf(job).staging,
+        stagingDirectory: pathsOf(job).staging,
         calibrationFiles: calibrationFiles.map(({ file }) => file),
         sourceFiles: new Set([...shards, ...auxiliaryFiles].map(({ file }) => file)),
       };

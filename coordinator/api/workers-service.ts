@@ -6,40 +6,62 @@
  *  2. A result is acknowledged after the journal has it, and not before.
  *  3. One live stream a worker name: a second process under a name in use is refused.
  */
-
-import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { ERROR_TABLE, type ErrorCode, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { reach } from '../../shared/failpoint.ts';
 import type { Log } from '../../shared/log.ts';
+import { isEmpty, type MicrobatchSet, microbatchSet } from '../../shared/microbatch-set.ts';
 import type { CoordinatorMessage } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
 import type { FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { Heartbeat__Output } from '../../shared/rpc/generated/secateur/v1/Heartbeat.ts';
+import type { Holding__Output } from '../../shared/rpc/generated/secateur/v1/Holding.ts';
 import type { LogBatch__Output } from '../../shared/rpc/generated/secateur/v1/LogBatch.ts';
+import type { MicrobatchRange__Output } from '../../shared/rpc/generated/secateur/v1/MicrobatchRange.ts';
 import type { Register__Output } from '../../shared/rpc/generated/secateur/v1/Register.ts';
 import type { SampleStatistics__Output } from '../../shared/rpc/generated/secateur/v1/SampleStatistics.ts';
+import type { SnapshotFile__Output } from '../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
+import type { SnapshotWritten__Output } from '../../shared/rpc/generated/secateur/v1/SnapshotWritten.ts';
 import type { TaskError__Output } from '../../shared/rpc/generated/secateur/v1/TaskError.ts';
 import type { TaskResult__Output } from '../../shared/rpc/generated/secateur/v1/TaskResult.ts';
 import type { WorkerMessage__Output } from '../../shared/rpc/generated/secateur/v1/WorkerMessage.ts';
-import { toServiceError } from '../../shared/rpc/status.ts';
+import type { Timer, Timers } from '../../shared/timers.ts';
 import { VERSION } from '../../shared/version.ts';
-import type { Command, CoreEvent, TaskFailure, TaskIdentity, TaskOutcome } from '../core/events.ts';
-import { currentLease, jobOf, type StagedFile } from '../core/state.ts';
-import { storeSamples } from '../effects/statistics.ts';
+import type {
+  Command,
+  CoreEvent,
+  Holding,
+  TaskFailure,
+  TaskIdentity,
+  TaskOutcome,
+  WrittenSnapshot,
+} from '../core/events.ts';
+import { samplesOf } from '../core/lineage.ts';
+import { currentLease, type JobState, jobOf, type StagedFile } from '../core/state.ts';
+import type { StatisticsSink, StatisticsStore } from '../effects/statistics-store.ts';
+import type { JobLogs } from '../logs/job-logs.ts';
 import type { CoordinatorLoop } from '../loop.ts';
-import type { JobLogs } from './job-logs.ts';
+import { CallLimit } from './call-limit.ts';
+import { MessageTurns } from './message-turns.ts';
 import type { ProgressTracker } from './progress.ts';
+import type { WorkerStream } from './worker-stream.ts';
 
 const HEARTBEAT_INTERVAL_MS = 1_000;
 /** Without a word for this long a stream counts as broken: with the grace period, a dead worker is replaced within 20 s. */
 const SILENCE_MAX_MS = 8_000;
-
-export type WorkerStream = ServerDuplexStream<WorkerMessage__Output, CoordinatorMessage>;
+/** A stream that has not said who it is after this long is nobody's. */
+const REGISTER_TIMEOUT_MS = 10_000;
+/** Messages that wait for a worker to read them. A worker has one task at a time: more than a few means that it does not read. */
+const UNREAD_MAX = 64;
+/** Twice the largest cluster that has been measured; each costs a socket and about 100 KB. */
+const STREAMS_MAX = 2_048;
 
 export interface WorkersContext {
   readonly loop: CoordinatorLoop;
-  readonly logs: JobLogs;
+  readonly logs: Pick<JobLogs, 'append'>;
   readonly progress: ProgressTracker;
-  /** The job's folder in the state directory. */
-  readonly stateFolderOf: (job: string) => string;
+  readonly statistics: StatisticsStore;
+  /** Of the journal: tells whether a worker has seen a later epoch of this coordinator. */
+  readonly coordinatorId: string;
+  readonly timers: Timers;
   readonly log: Log;
 }
 
@@ -52,8 +74,9 @@ interface Session {
   readonly worker: string;
   readonly incarnation: string;
   readonly stream: WorkerStream;
-  /** Statistics of tasks whose result has not come yet, by task, then by sample. */
-  readonly statistics: Map<string, Map<number, Uint8Array>>;
+  readonly turns: MessageTurns<WorkerMessage__Output>;
+  /** Statistics of tasks whose result has not come yet. */
+  readonly statistics: Map<string, StatisticsSink>;
   memory: WorkerMemory;
   heardMs: number;
   leaving: boolean;
@@ -62,15 +85,16 @@ interface Session {
 export class WorkersService {
   private readonly context: WorkersContext;
   private readonly sessions = new Map<string, Session>();
-  private readonly watchdog: NodeJS.Timeout;
+  private readonly streams = new CallLimit('worker streams', STREAMS_MAX);
+  private readonly watchdog: Timer;
 
   constructor(context: WorkersContext) {
     this.context = context;
-    this.watchdog = setInterval(() => this.endSilentSessions(), HEARTBEAT_INTERVAL_MS);
+    this.watchdog = context.timers.setInterval(() => this.endSilentSessions(), HEARTBEAT_INTERVAL_MS);
   }
 
   close(): void {
-    clearInterval(this.watchdog);
+    this.watchdog.clear();
     for (const session of this.sessions.values()) session.stream.end();
   }
 
@@ -79,34 +103,61 @@ export class WorkersService {
   }
 
   /** Sends a core command to its worker; one that is not attached gets it by the core's own means when it returns. */
-  deliver(command: Extract<Command, { kind: 'abort' | 'releaseJob' }>): void {
-    const session = this.sessions.get(command.worker);
-    if (command.kind === 'abort') session?.statistics.delete(keyOf(command.identity));
-    const message: CoordinatorMessage =
-      command.kind === 'abort' ? { abort: command.identity } : { release: { job: command.job } };
-    session?.stream.write(message);
+  deliver(command: Extract<Command, { kind: 'abort' | 'releaseJob' | 'dismiss' }>): void {
+    switch (command.kind) {
+      case 'abort':
+        this.discardStatistics(this.sessions.get(command.worker), command.identity);
+        return this.send(command.worker, { abort: command.identity });
+      case 'releaseJob':
+        return this.send(command.worker, { release: { job: command.job } });
+      case 'dismiss':
+        return this.send(command.worker, { dismiss: {} });
+    }
   }
 
   /** A worker that has no stream now is not told: its next registration shows that it never got the task. */
   assign(worker: string, task: NonNullable<CoordinatorMessage['assign']>): void {
-    this.sessions.get(worker)?.stream.write({ assign: task });
+    this.send(worker, { assign: task });
+  }
+
+  /** One that does not read is ended before what waits for it fills the memory; it comes back, and is told what counts. */
+  private send(worker: string, message: CoordinatorMessage): void {
+    const session = this.sessions.get(worker);
+    if (session === undefined) return;
+    const { stream } = session;
+    if (stream.writableLength < UNREAD_MAX) {
+      stream.write({ ...message, epoch: this.context.loop.state.epoch });
+      return;
+    }
+    const what = `worker ${worker}: ${UNREAD_MAX} messages wait for it and it reads none`;
+    this.refuse(stream, session, new SecateurError('LimitExceeded', what, { retryable: true }));
+    this.detach(session).catch(this.logError);
   }
 
   attach(stream: WorkerStream): void {
+    let leave: () => void;
+    try {
+      leave = this.streams.enter();
+    } catch (thrown) {
+      return this.refuse(stream, null, thrown);
+    }
     let session: Session | null = null;
-    // Messages of one worker are taken one after the other: a result waits for the statistics before it.
-    let turn: Promise<void> = Promise.resolve();
+    const take = async (message: WorkerMessage__Output): Promise<void> => {
+      if (session === null) session = await this.register(stream, turns, message);
+      else await this.take(session, message);
+    };
+    const turns = new MessageTurns(stream, take, (thrown) => this.refuse(stream, session, thrown));
+    const { timers } = this.context;
+    const deadline = timers.setTimeout(() => this.refuse(stream, null, notRegistered()), REGISTER_TIMEOUT_MS);
     stream.on('data', (message: WorkerMessage__Output) => {
-      if (session !== null) session.heardMs = Date.now();
-      turn = turn
-        .then(async () => {
-          if (session === null) session = await this.register(stream, message);
-          else await this.take(session, message);
-        })
-        .catch((thrown: unknown) => this.refuse(stream, session, thrown));
+      deadline.clear();
+      if (session !== null) session.heardMs = this.context.timers.monotonicMs();
+      turns.add(message);
     });
     const gone = (): void => {
-      turn = turn.then(() => (session === null ? undefined : this.detach(session))).catch(this.logError);
+      deadline.clear();
+      leave();
+      turns.after(async () => (session === null ? undefined : this.detach(session).catch(this.logError)));
     };
     stream.on('end', () => {
       gone();
@@ -116,10 +167,15 @@ export class WorkersService {
     stream.on('cancelled', gone);
   }
 
-  private async register(stream: WorkerStream, message: WorkerMessage__Output): Promise<Session> {
+  private async register(
+    stream: WorkerStream,
+    turns: MessageTurns<WorkerMessage__Output>,
+    message: WorkerMessage__Output,
+  ): Promise<Session> {
     const register = message.register;
     if (!register) throw new SecateurError('ArgumentInvalid', 'the first message of Workers.Attach must be Register');
     checkRegister(register);
+    this.checkNotOvertaken(register);
     const { worker, incarnation } = register;
     const before = this.sessions.get(worker);
     if (before !== undefined && before.incarnation !== incarnation) {
@@ -134,14 +190,22 @@ export class WorkersService {
       worker,
       incarnation,
       stream,
+      turns,
       statistics: new Map(),
       memory: { residentBytes: 0, engineResidentBytes: 0 },
-      heardMs: Date.now(),
+      heardMs: this.context.timers.monotonicMs(),
       leaving: false,
     };
     this.sessions.set(worker, session);
     const { epoch } = this.context.loop.state;
-    stream.write({ registered: { epoch, heartbeatIntervalMs: HEARTBEAT_INTERVAL_MS, coordinatorVersion: VERSION } });
+    const { coordinatorId } = this.context;
+    const registered = {
+      epoch,
+      heartbeatIntervalMs: HEARTBEAT_INTERVAL_MS,
+      coordinatorVersion: VERSION,
+      coordinatorId,
+    };
+    stream.write({ epoch, registered });
     await this.context.loop.submit({
       type: 'workerAttached',
       worker,
@@ -160,7 +224,7 @@ export class WorkersService {
         deviceMemoryBytes: register.deviceMemoryBytes,
       },
       tasks: register.tasks.map(identityOf),
-      holdings: register.holdings.map(({ job, stage, boundary }) => ({ job, stage, boundary })),
+      holdings: register.holdings.map(holdingOf),
     });
     this.context.log('info', `worker ${worker} attached`, { worker, host: register.host, provider: register.provider });
     return session;
@@ -169,14 +233,28 @@ export class WorkersService {
   private async take(session: Session, message: WorkerMessage__Output): Promise<void> {
     const { loop } = this.context;
     const { worker } = session;
+    if (message.epoch !== loop.state.epoch) throw staleMessage(worker, message.epoch, loop.state.epoch);
     if (message.heartbeat) this.takeHeartbeat(session, message.heartbeat);
-    else if (message.statistics) this.takeStatistics(session, message.statistics);
+    else if (message.statistics) await this.takeStatistics(session, message.statistics);
+    else if (message.snapshot) await this.takeSnapshot(session, message.snapshot);
     else if (message.result) await this.takeResult(session, message.result);
     else if (message.logs) this.takeLogs(session, message.logs);
-    else if (message.holdingsLost)
-      await loop.submit({ type: 'holdingsLost', worker, job: message.holdingsLost.job, why: message.holdingsLost.why });
-    else if (message.draining?.leaving) session.leaving = true;
+    else if (message.holdings) {
+      const { job, why, holdings } = message.holdings;
+      await loop.submit({ type: 'holdingsChanged', worker, job, why, holdings: holdings.map(holdingOf) });
+    } else if (message.draining?.leaving) session.leaving = true;
     else if (message.draining) await loop.submit({ type: 'workerDraining', worker });
+  }
+
+  /** A worker that has served a later epoch of this very journal proves that somebody else goes on with it. */
+  private checkNotOvertaken({ worker, lastEpoch, lastCoordinatorId }: Register__Output): void {
+    const { epoch } = this.context.loop.state;
+    if (lastCoordinatorId !== this.context.coordinatorId || lastEpoch <= epoch) return;
+    throw new SecateurError(
+      'StaleEpoch',
+      `worker ${worker} has seen epoch ${lastEpoch} of this coordinator, which is at epoch ${epoch}: another process goes on with a copy of its state folder. Stop this one.`,
+      { details: { worker, lastEpoch, epoch } },
+    );
   }
 
   private takeHeartbeat(session: Session, heartbeat: Heartbeat__Output): void {
@@ -188,13 +266,35 @@ export class WorkersService {
   }
 
   /** Kept until their result comes; those of a task that is no longer leased to this worker are dropped at once. */
-  private takeStatistics(session: Session, message: SampleStatistics__Output): void {
+  private async takeStatistics(session: Session, message: SampleStatistics__Output): Promise<void> {
     if (!message.identity) throw new SecateurError('ArgumentInvalid', 'SampleStatistics must carry its identity');
     const identity = identityOf(message.identity);
-    if (currentLease(this.context.loop.state, identity)?.worker !== session.worker) return;
-    const samples = session.statistics.get(keyOf(identity)) ?? new Map<number, Uint8Array>();
-    samples.set(message.sample, message.float32);
-    session.statistics.set(keyOf(identity), samples);
+    const lease = currentLease(this.context.loop.state, identity);
+    const job = jobOf(this.context.loop.state, identity.job);
+    if (lease?.worker !== session.worker || lease.spec.kind !== 'pass' || job === undefined) return;
+    const row = rowOf(job, lease.spec.microbatches, message.sample);
+    if (row === null) {
+      throw new SecateurError(
+        'ArgumentInvalid',
+        `task ${identity.task}: expected statistics of its own samples; found sample ${message.sample}`,
+      );
+    }
+    const sink = session.statistics.get(keyOf(identity)) ?? this.context.statistics.begin(identity, lease.spec.layer);
+    session.statistics.set(keyOf(identity), sink);
+    await sink.add(row, message.float32);
+  }
+
+  private async takeSnapshot(session: Session, message: SnapshotWritten__Output): Promise<void> {
+    if (!message.identity) throw new SecateurError('ArgumentInvalid', 'SnapshotWritten must carry its identity');
+    const identity = identityOf(message.identity);
+    const snapshot = snapshotOf(message.snapshot);
+    await this.context.loop.submit({ type: 'snapshotWritten', worker: session.worker, identity, snapshot });
+  }
+
+  private discardStatistics(session: Session | undefined, identity: TaskIdentity): void {
+    const sink = session?.statistics.get(keyOf(identity));
+    session?.statistics.delete(keyOf(identity));
+    sink?.discard().catch(this.logError);
   }
 
   private takeLogs(session: Session, logs: LogBatch__Output): void {
@@ -213,27 +313,32 @@ export class WorkersService {
     progress.forget(identity.job, identity.task);
     if (result.error) {
       const failure = failureOf(result.error);
-      await loop.submit({ type: 'taskFailed', worker, identity, failure, holdingsLost: result.holdingsLost });
+      const holdings = result.holdings.map(holdingOf);
+      this.discardStatistics(session, identity);
+      await loop.submit({ type: 'taskFailed', worker, identity, failure, holdings });
     } else {
       await loop.submit(await this.successOf(session, result, identity));
     }
     session.statistics.delete(keyOf(identity));
-    session.stream.write({ acknowledge: identity });
+    reach('coordinator.result-journaled');
+    this.send(session.worker, { acknowledge: identity });
   }
 
   /** A result that cannot be kept (the state folder is full, say) is a failure of the attempt, with the reason. */
   private async successOf(session: Session, result: TaskResult__Output, identity: TaskIdentity): Promise<CoreEvent> {
     const { worker } = session;
     try {
-      return { type: 'taskSucceeded', worker, identity, outcome: await this.outcomeOf(session, result, identity) };
+      const outcome = await this.outcomeOf(session, result, identity);
+      return { type: 'taskSucceeded', worker, identity, outcome, holdings: result.holdings.map(holdingOf) };
     } catch (thrown) {
       const { code, message, details } = toSecateurError(thrown);
+      if (code === 'ArgumentInvalid') throw thrown;
       return {
         type: 'taskFailed',
         worker,
         identity,
         failure: { code, message, details, retryable: true },
-        holdingsLost: false,
+        holdings: result.holdings.map(holdingOf),
       };
     }
   }
@@ -242,8 +347,8 @@ export class WorkersService {
     if (result.prepareCalibration) {
       const { samples, sequenceLength, file, inputs } = result.prepareCalibration;
       const inputDigests = inputs.map((input) => input.sha256);
-      const { sha256, sizeBytes } = staged(file);
-      return { kind: 'prepareCalibration', calibration: { inputDigests, samples, sequenceLength, sha256, sizeBytes } };
+      const calibration = { inputDigests, samples, sequenceLength, file: staged(file) };
+      return { kind: 'prepareCalibration', calibration };
     }
     if (result.digestSource) return { kind: 'digestSource', sha256: staged(result.digestSource.file).sha256 };
     if (result.prune) {
@@ -252,32 +357,40 @@ export class WorkersService {
       return { kind: 'prune', file: staged(file), tensors: counted, pruneMs, commitMs };
     }
     if (result.pass) {
-      const { tokens, computeMs, snapshots } = result.pass;
-      const statistics = await this.storeStatistics(session, identity);
-      return { kind: 'pass', tokens, computeMs, snapshots: snapshots.map(staged), statistics };
+      const { tokens, computeMs, loadMs, snapshots } = result.pass;
+      const done = setOf(result.pass.done);
+      const statistics = await this.storeStatistics(session, identity, done);
+      return { kind: 'pass', tokens, computeMs, loadMs, done, snapshots: snapshots.map(snapshotOf), statistics };
     }
+    if (result.handOver) return { kind: 'handOver', snapshots: result.handOver.snapshots.map(snapshotOf) };
     throw new SecateurError(
       'ArgumentInvalid',
       `task ${identity.task}: its result has an outcome that this version does not know`,
     );
   }
 
-  /** Makes the statistics of a pass durable before its result counts. Null where the pass had none, or no longer matters. */
-  private async storeStatistics(session: Session, identity: TaskIdentity): Promise<StagedFile | null> {
+  /**
+   * Makes the statistics of a pass durable before its result counts. Null where the pass had none, or no longer matters.
+   *
+   * @throws ArgumentInvalid where some did not come before the result: the stream ends, and the worker sends all again
+   */
+  private async storeStatistics(
+    session: Session,
+    identity: TaskIdentity,
+    done: MicrobatchSet,
+  ): Promise<StagedFile | null> {
     const job = jobOf(this.context.loop.state, identity.job);
     const lease = currentLease(this.context.loop.state, identity);
-    if (job === undefined || lease?.spec.kind !== 'pass' || !lease.spec.statistics) return null;
-    const bySample = session.statistics.get(keyOf(identity)) ?? new Map<number, Uint8Array>();
-    const count = job.calibration?.samples ?? 0;
-    const samples = Array.from({ length: count }, (_, sample) => bySample.get(sample));
-    const missing = samples.indexOf(undefined);
-    if (missing >= 0) {
-      throw new SecateurError(
-        'Internal',
-        `task ${identity.task}: the statistics of sample ${missing} did not come before its result`,
-      );
-    }
-    return storeSamples(this.context.stateFolderOf(identity.job), lease.spec.layer, samples as Uint8Array[]);
+    const isAwaited = lease?.worker === session.worker && lease.spec.kind === 'pass' && lease.spec.statistics;
+    if (job === undefined || !isAwaited || isEmpty(done)) return null;
+    const sink = session.statistics.get(keyOf(identity));
+    session.statistics.delete(keyOf(identity));
+    const stored = (await sink?.finish(samplesOf(job, done))) ?? null;
+    if (stored !== null) return stored;
+    throw new SecateurError(
+      'ArgumentInvalid',
+      `task ${identity.task}: not all of its statistics came before its result`,
+    );
   }
 
   /** A message that cannot be taken ends the stream with the reason; the worker comes back with all that it has. */
@@ -287,21 +400,24 @@ export class WorkersService {
       worker: session?.worker,
       code: error.code,
     });
-    stream.emit('error', toServiceError(error));
+    stream.fail(error);
   }
 
   private async detach(session: Session): Promise<void> {
     if (this.sessions.get(session.worker) !== session) return;
     this.sessions.delete(session.worker);
     const { worker, incarnation, leaving } = session;
+    for (const sink of session.statistics.values()) sink.discard().catch(this.logError);
+    session.statistics.clear();
     this.context.log('info', `worker ${worker} ${leaving ? 'left' : 'lost its stream'}`, { worker });
     await this.context.loop.submit({ type: 'workerDetached', worker, incarnation, leaving });
   }
 
   private endSilentSessions(): void {
-    const nowMs = Date.now();
+    const nowMs = this.context.timers.monotonicMs();
     for (const session of this.sessions.values()) {
-      if (nowMs - session.heardMs < SILENCE_MAX_MS) continue;
+      // What it said and nobody has taken yet (a slow disk here) is no silence of the worker's.
+      if (nowMs - session.heardMs < SILENCE_MAX_MS || session.turns.waiting > 0) continue;
       const error = new SecateurError(
         'DeadlineExceeded',
         `worker ${session.worker}: not heard of for ${SILENCE_MAX_MS / 1000} s`,
@@ -315,6 +431,14 @@ export class WorkersService {
   private readonly logError = (thrown: unknown): void => {
     this.context.log('error', toSecateurError(thrown).message);
   };
+}
+
+function notRegistered(): SecateurError {
+  return new SecateurError(
+    'DeadlineExceeded',
+    `Workers.Attach: expected Register within ${REGISTER_TIMEOUT_MS / 1000} s; found nothing`,
+    { retryable: true },
+  );
 }
 
 function checkRegister(register: Register__Output): void {
@@ -333,6 +457,39 @@ function checkRegister(register: Register__Output): void {
       `Register.provider: expected cpu or cuda; found ${JSON.stringify(provider)}`,
     );
   }
+}
+
+function staleMessage(worker: string, found: number, expected: number): SecateurError {
+  return new SecateurError(
+    'StaleEpoch',
+    `worker ${worker} speaks to epoch ${found}; this is epoch ${expected}: it attaches again`,
+    { details: { worker, found, expected } },
+  );
+}
+
+/** Which of the task's samples this is, in the order in which it takes them; null for one that it does not have. */
+function rowOf(job: JobState, microbatches: MicrobatchSet, sample: number): number | null {
+  const size = job.plan?.microbatch ?? 1;
+  let row = 0;
+  for (const range of microbatches) {
+    const [first, count] = [range[0] * size, samplesOf(job, [range])];
+    if (sample >= first && sample < first + count) return row + sample - first;
+    row += count;
+  }
+  return null;
+}
+
+function setOf(ranges: readonly MicrobatchRange__Output[]): MicrobatchSet {
+  return microbatchSet(ranges.map(({ first, end }) => [first, end] as const));
+}
+
+function holdingOf({ job, boundary, microbatches }: Holding__Output): Holding {
+  return { job, boundary, microbatches: setOf(microbatches) };
+}
+
+function snapshotOf(snapshot: SnapshotFile__Output | null | undefined): WrittenSnapshot {
+  if (!snapshot) throw new SecateurError('ArgumentInvalid', 'SnapshotWritten must name its file');
+  return { boundary: snapshot.boundary, microbatch: snapshot.microbatch, file: staged(snapshot.file) };
 }
 
 function identityOf({ job, task, attempt, epoch }: TaskIdentity): TaskIdentity {

@@ -2,6 +2,7 @@
 import { type FileHandle, link, mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { invariant } from '../../shared/errors/secateur-error.ts';
+import { reach } from '../../shared/failpoint.ts';
 import { layoutSafetensors } from '../../shared/safetensors/layout.ts';
 import { fsyncDirectory } from '../../shared/storage/atomic-file.ts';
 import type { AssembledShard, JobState, OutputShardPlan, StagedFile, TensorSlot } from '../core/state.ts';
@@ -21,7 +22,9 @@ export async function assembleShard(job: JobState, shardIndex: number, paths: Jo
   await mkdir(paths.publish, { recursive: true });
   const whole = wholeLayer(job, shard);
   const linked = whole === null ? null : await linkLayer(whole, shard.file, paths);
-  return linked ?? (await copyShard(job, shard, paths));
+  const assembled = linked ?? (await copyShard(job, shard, paths));
+  reach('coordinator.shard-assembled');
+  return assembled;
 }
 
 /** The committed layer whose file is, byte for byte, this shard. */
@@ -45,6 +48,7 @@ async function linkLayer(layer: StagedFile, file: string, paths: JobPaths): Prom
     if (code === 'EPERM' || code === 'ENOTSUP' || code === 'ENOSYS' || code === 'EMLINK') return null;
     throw thrown;
   }
+  reach('coordinator.shard-linked');
   await fsyncDirectory(paths.publish);
   return { file, sizeBytes: layer.sizeBytes, sha256: layer.sha256 };
 }
@@ -66,9 +70,12 @@ async function copyShard(job: JobState, shard: OutputShardPlan, paths: JobPaths)
       const source = sources.get(tensor.path) ?? (await open(tensor.path, 'r'));
       sources.set(tensor.path, source);
       await output.copyFrom(source, tensor.path, tensor.offset, tensor.sizeBytes);
+      reach('coordinator.shard-copied-part');
     }
     const written = await output.finish();
+    reach('coordinator.shard-copied');
     await rename(temporary, join(paths.publish, shard.file));
+    reach('coordinator.shard-renamed');
     await fsyncDirectory(paths.publish);
     return { file: shard.file, ...written };
   } catch (thrown) {
@@ -87,7 +94,9 @@ function placedTensors(job: JobState, paths: JobPaths): Map<string, PlacedTensor
   for (const tensor of intake.outside)
     placed.set(tensor.name, { ...tensor, path: join(intake.sourceDirectory, tensor.file) });
   for (const [layer, layerIntake] of intake.layers.entries()) {
-    for (const tensor of committedSlots(layer, layerIntake)) {
+    const file = job.layers[layer]?.file;
+    invariant(file, `layer ${layer} of job ${job.id} is committed`);
+    for (const tensor of committedSlots(file.name, layerIntake)) {
       placed.set(tensor.name, { ...tensor, path: join(paths.staging, tensor.file) });
     }
   }

@@ -30,12 +30,16 @@ export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
     versions: { secateur: parts.version, node: parts.nodeVersion },
     manifest: job.manifest,
     model: job.intake?.model,
-    calibration: job.calibration,
+    calibration: calibrationOf(job),
     plan: job.plan === null ? null : placementOf(job.plan),
     prediction: job.plan?.prediction ?? null,
     measurement: measurementOf(job, parts.publishedMs),
     inputs: {
-      shards: (job.intake?.shards ?? []).map(({ file, sizeBytes }) => ({ file, sizeBytes, sha256: job.digests[file] })),
+      shards: (job.intake?.shards ?? []).map(({ file, sizeBytes }) => ({
+        file,
+        sizeBytes,
+        sha256: job.digests[file]?.sha256,
+      })),
       files: parts.auxiliaryInputs,
       calibration: parts.calibrationInputs,
     },
@@ -77,4 +81,10 @@ function choiceOf(job: JobState, layer: number, tensor: string): object | undefi
 function totals(job: JobState): object {
   const { tensors, weights, zeros } = countPruned(job.layers.flatMap((layer) => layer.tensors));
   return { prunedTensors: tensors, weights, zeros, sparsity: weights === 0 ? 0 : zeros / weights };
+}
+
+function calibrationOf(job: JobState): object | null {
+  if (job.calibration === null) return null;
+  const { inputDigests, samples, sequenceLength, file } = job.calibration;
+  return { inputDigests, samples, sequenceLength, sha256: file.sha256, sizeBytes: file.sizeBytes };
 }

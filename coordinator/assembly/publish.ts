@@ -10,9 +10,9 @@ import { dirname, join } from 'node:path';
 import { PROVENANCE_FILE } from '../../shared/checkpoint/provenance-name.ts';
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import { invariant, SecateurError } from '../../shared/errors/secateur-error.ts';
+import { reach } from '../../shared/failpoint.ts';
 import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
 import { fsyncDirectory, writeFileAtomic } from '../../shared/storage/atomic-file.ts';
-import { CALIBRATION_FILE_NAME } from '../../shared/storage/staging-names.ts';
 import { VERSION } from '../../shared/version.ts';
 import type { AssembledShard, JobState } from '../core/state.ts';
 import type { JobPaths } from '../effects/job-paths.ts';
@@ -44,9 +44,12 @@ export async function publishCheckpoint(
   for (const { file } of list.files) {
     // What makes the checkpoint loadable must not be there, after a power cut, without the rest.
     if (file === last) await fsyncFolders(paths);
+    if (file === last) reach('coordinator.publish-unindexed');
     await moveIntoPlace(file, paths);
+    reach('coordinator.publish-moved');
   }
   await fsyncFolders(paths);
+  reach('coordinator.publish-indexed');
   await removeStaging(paths);
   return list.files;
 }
@@ -59,9 +62,11 @@ export async function publishCheckpoint(
 async function removeStaging(paths: JobPaths): Promise<void> {
   await rm(paths.claim, { force: true });
   await fsyncDirectory(paths.staging);
+  reach('coordinator.publish-unclaimed');
   try {
     await rm(paths.staging, { recursive: true, force: true });
     await fsyncDirectory(paths.output);
+    reach('coordinator.publish-cleared');
   } catch (thrown) {
     process.emitWarning(
       `${paths.staging} could not be removed: ${(thrown as Error).message}. Nothing needs it: remove it by hand.`,
@@ -107,8 +112,8 @@ async function readList(paths: JobPaths): Promise<PublishList | null> {
 }
 
 async function prepare(job: JobState, paths: JobPaths, nowMs: number): Promise<PublishList> {
-  const { intake, plan } = job;
-  invariant(intake !== null && plan !== null, `job ${job.id} was planned`);
+  const { intake, plan, calibration: tokens } = job;
+  invariant(intake !== null && plan !== null && tokens !== null, `job ${job.id} was planned and calibrated`);
   await checkInputsUnchanged(job);
   await mkdir(join(paths.publish, EXTRAS_FOLDER), { recursive: true });
   const index = plan.outputShards.length > 1 ? [await writeIndex(job, paths)] : [];
@@ -116,7 +121,7 @@ async function prepare(job: JobState, paths: JobPaths, nowMs: number): Promise<P
   for (const { file } of intake.auxiliaryFiles)
     auxiliary.push(await carryOver(join(intake.sourceDirectory, file), file, paths));
   const calibration = await carryOver(
-    join(paths.staging, CALIBRATION_FILE_NAME),
+    join(paths.staging, tokens.file.name),
     `${EXTRAS_FOLDER}/calibration.safetensors`,
     paths,
   );
@@ -140,7 +145,9 @@ async function prepare(job: JobState, paths: JobPaths, nowMs: number): Promise<P
   const last = index[0] ?? (job.assembled[0] as AssembledShard);
   const files = [...outputs.filter((file) => file !== last), provenanceFile, last];
   const list: PublishList = { job: job.id, files };
+  reach('coordinator.publish-prepared');
   await writeFileAtomic(paths.publishList, [Buffer.from(JSON.stringify(list))]);
+  reach('coordinator.publish-listed');
   return list;
 }
 

@@ -6,10 +6,12 @@
  */
 import type { JobEvent } from '../../shared/events/job-event.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
+import type { MicrobatchSet } from '../../shared/microbatch-set.ts';
 import type {
   AssembledShard,
   Calibration,
   CoordinatorState,
+  HiddenStates,
   JobFailure,
   JobIntake,
   LeaseIdentity,
@@ -21,23 +23,31 @@ import type { TaskSpec } from './task.ts';
 
 export type TaskIdentity = LeaseIdentity;
 
-export interface Holding {
+export interface Holding extends HiddenStates {
   readonly job: string;
-  readonly stage: number;
+}
+
+export interface WrittenSnapshot {
   readonly boundary: number;
+  readonly microbatch: number;
+  readonly file: StagedFile;
 }
 
 export type TaskOutcome =
-  | { readonly kind: 'prepareCalibration'; readonly calibration: Calibration }
+  | { readonly kind: 'prepareCalibration'; readonly calibration: Omit<Calibration, 'atMs'> }
   | { readonly kind: 'digestSource'; readonly sha256: string }
   | {
       readonly kind: 'pass';
       readonly tokens: number;
       readonly computeMs: number;
-      readonly snapshots: readonly StagedFile[];
-      /** Per-sample statistics as stored by the coordinator; null when the pass had none. */
+      readonly loadMs: number;
+      /** Fewer than the task's where the worker was asked to stop. */
+      readonly done: MicrobatchSet;
+      readonly snapshots: readonly WrittenSnapshot[];
+      /** Statistics of the samples of `done`, as stored by the coordinator; null when the pass had none. */
       readonly statistics: StagedFile | null;
     }
+  | { readonly kind: 'handOver'; readonly snapshots: readonly WrittenSnapshot[] }
   | {
       readonly kind: 'prune';
       readonly file: StagedFile;
@@ -77,19 +87,33 @@ export type CoreEvent =
       readonly leaving: boolean;
     }
   | { readonly type: 'workerDraining'; readonly worker: string }
-  | { readonly type: 'holdingsLost'; readonly worker: string; readonly job: string; readonly why: string }
+  | {
+      readonly type: 'holdingsChanged';
+      readonly worker: string;
+      readonly job: string;
+      readonly holdings: readonly HiddenStates[];
+      readonly why: string;
+    }
+  | {
+      readonly type: 'snapshotWritten';
+      readonly worker: string;
+      readonly identity: TaskIdentity;
+      readonly snapshot: WrittenSnapshot;
+    }
   | {
       readonly type: 'taskSucceeded';
       readonly worker: string;
       readonly identity: TaskIdentity;
       readonly outcome: TaskOutcome;
+      readonly holdings: readonly HiddenStates[];
     }
   | {
       readonly type: 'taskFailed';
       readonly worker: string;
       readonly identity: TaskIdentity;
       readonly failure: TaskFailure;
-      readonly holdingsLost: boolean;
+      /** Null: not known to have changed (the coordinator itself could not keep the result, say). */
+      readonly holdings: readonly HiddenStates[] | null;
     }
   | { readonly type: 'statisticsReduced'; readonly job: string; readonly layer: number; readonly file: StagedFile }
   | { readonly type: 'statisticsLost'; readonly job: string; readonly layer: number }
@@ -105,6 +129,9 @@ export type Command =
   | { readonly kind: 'assign'; readonly worker: string; readonly identity: TaskIdentity; readonly spec: TaskSpec }
   | { readonly kind: 'abort'; readonly worker: string; readonly identity: TaskIdentity }
   | { readonly kind: 'releaseJob'; readonly worker: string; readonly job: string }
+  | { readonly kind: 'dismiss'; readonly worker: string }
+  /** Staged files that nobody will ask for again. */
+  | { readonly kind: 'removeStaged'; readonly job: string; readonly names: readonly string[] }
   | { readonly kind: 'reduceStatistics'; readonly job: string; readonly layer: number }
   | { readonly kind: 'assembleShard'; readonly job: string; readonly shard: number }
   | { readonly kind: 'publishCheckpoint'; readonly job: string };

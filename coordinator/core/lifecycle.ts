@@ -1,14 +1,15 @@
 /** A job from submission to its end, and back again: submit, intake, plan, cancel, fail, resume. */
 import { toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { JsonValue } from '../../shared/events/job-event.ts';
+import { describeDrift, knownInputs } from './drift.ts';
 import type { EventOf } from './events.ts';
 import { planJob, totalWork } from './plan.ts';
+import { usableWorkers } from './shares.ts';
 import {
   activeJob,
   type CoordinatorState,
   hasEnded,
   type JobFailure,
-  type JobIntake,
   type JobState,
   jobOf,
   type LayerState,
@@ -36,15 +37,20 @@ export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
     calibration: null,
     stages: [],
     layers: [],
+    held: {},
+    snapshots: [],
+    rates: {},
     digests: {},
     leases: {},
-    attempts: {},
+    leaseCount: 0,
     retries: {},
+    shunnedUntilMs: {},
     assembled: [],
     workersSeen: {},
     workDone: 0,
     workTotal: 0,
     computeMs: 0,
+    workRedone: 0,
     resumes: 0,
     failure: null,
   });
@@ -70,7 +76,7 @@ export function findTwin(
   );
 }
 
-/** Starts the intake of the job whose turn it is; every other waiting job says whom it waits for. */
+/** Starts the intake of the job whose turn it is. */
 export function beginNextJob(t: Transition): void {
   const active = activeJob(t.state);
   if (active === undefined) return;
@@ -80,19 +86,13 @@ export function beginNextJob(t: Transition): void {
     t.explain(active.id, 'Intake', 'ReadingInputs', 'reads the configuration and the headers of the checkpoint');
     t.command({ kind: 'intake', job: active.id });
   }
-  for (const id of t.state.queue) {
-    const job = jobOf(t.state, id);
-    if (job !== undefined && id !== active.id && job.phase === 'Queued') {
-      t.explain(id, 'Queued', 'WaitingForJob', `waits for job ${active.id} to end`);
-    }
-  }
 }
 
 export function intakeSucceeded(t: Transition, event: EventOf<'intakeSucceeded'>): void {
   const current = jobOf(t.state, event.job);
   if (current === undefined || current.phase !== 'Intake') return;
   if (current.intake !== null) {
-    const drift = describeDrift(current.intake, event.intake);
+    const drift = describeDrift(knownInputs({ ...current, intake: current.intake }), event.intake);
     if (drift.length > 0 && committedCount(current) === 0) return beginAnew(t, event);
     if (drift.length > 0) {
       const message = `the inputs are not those that the job began with: ${drift.join('; ')}. Put them back, or submit a new job with another destination.`;
@@ -127,71 +127,39 @@ function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>): void {
     calibration: null,
     stages: [],
     layers: [],
+    held: {},
+    snapshots: [],
     digests: {},
     workDone: 0,
+    workRedone: 0,
   });
   job.resumePhase = null;
   t.explain(event.job, 'Planning', 'WaitingForWorker', 'needs at least one worker; none is attached');
-}
-
-/** Field by field, what is different between the inputs as they were and as they are. */
-function describeDrift(before: JobIntake, now: JobIntake): string[] {
-  const drift: string[] = [];
-  const compare = (field: string, a: unknown, b: unknown): void => {
-    const [was, is] = [JSON.stringify(a), JSON.stringify(b)];
-    if (was !== is) drift.push(`${field} was ${abbreviate(was)}, is ${abbreviate(is)}`);
-  };
-  for (const key of Object.keys(before.model) as (keyof JobIntake['model'])[]) {
-    compare(`config ${String(key)}`, before.model[key], now.model[key]);
-  }
-  for (const list of ['shards', 'calibrationFiles'] as const) {
-    compare(`number of ${list}`, before[list].length, now[list].length);
-    for (const [index, file] of before[list].entries()) {
-      compare(`size of ${file.file}`, file.sizeBytes, now[list][index]?.sizeBytes);
-      compare(`time of the last change of ${file.file}`, file.mtimeMs, now[list][index]?.mtimeMs);
-    }
-  }
-  compare('tensor layout', before.layers, now.layers);
-  compare('tensors outside the layers', before.outside, now.outside);
-  return drift;
-}
-
-function abbreviate(text: string | undefined): string {
-  if (text === undefined) return 'absent';
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
 /** Lays the job out as soon as there is a worker: `stages: auto` counts those that are there then. */
 export function tryPlan(t: Transition): void {
   const job = activeJob(t.state);
   if (job === undefined || job.phase !== 'Planning' || job.intake === null) return;
-  const workers = Object.values(t.state.workers).filter((worker) => worker.attached && !worker.draining);
+  const workers = usableWorkers(t.state, job).map((worker) => worker.capabilities);
   if (workers.length === 0) return;
   let plan: ReturnType<typeof planJob>;
   try {
-    plan = planJob(
-      job.manifest,
-      job.intake,
-      workers.map((worker) => worker.capabilities),
-    );
+    plan = planJob(job.manifest, job.intake, workers);
   } catch (thrown) {
     const { code, message, details } = toSecateurError(thrown);
     return failJob(t, job.id, { code, message, details });
   }
   const edited = t.editJob(job.id);
   edited.plan = plan;
-  edited.stages = plan.stages.map((stage) => ({
-    ...stage,
-    worker: null,
-    servedBy: null,
-    boundary: null,
-    snapshot: null,
-  }));
+  edited.stages = plan.stages.map((stage) => ({ ...stage, shares: {} }));
   edited.layers = job.intake.layers.map((layer) =>
     emptyLayer(layer.linears.every((linear) => linear.choice.kind === 'keepAll')),
   );
   t.tell(job.id, 'job', 'planned', {
     stages: plan.stages as unknown as JsonValue,
+    replicas: plan.replicas,
+    snapshotInterval: plan.snapshotInterval,
     layers: job.intake.layers.length,
     outputShards: plan.outputShards.length,
     workers: workers.length,
@@ -204,7 +172,7 @@ export function tryPlan(t: Transition): void {
 function emptyLayer(keepsAll: boolean): LayerState {
   return {
     status: keepsAll ? 'ready' : 'pending',
-    samplesFile: null,
+    parts: [],
     statisticsFile: null,
     file: null,
     tensors: [],
@@ -212,6 +180,7 @@ function emptyLayer(keepsAll: boolean): LayerState {
     worker: null,
     pruneMs: 0,
     commitMs: 0,
+    forwarded: [],
   };
 }
 
@@ -249,11 +218,13 @@ export function cancelJob(t: Transition, event: EventOf<'cancelRequested'>): voi
 
 function stopJob(t: Transition, jobId: string): JobState {
   const job = t.editJob(jobId);
-  const workers = new Set([...job.stages, ...Object.values(job.leases)].map((each) => each.worker));
+  const workers = new Set([
+    ...job.stages.flatMap((stage) => Object.keys(stage.shares)),
+    ...Object.keys(job.held),
+    ...Object.values(job.leases).map((each) => each.worker),
+  ]);
   endLeases(t, jobId);
-  for (const worker of workers) {
-    if (worker !== null) t.command({ kind: 'releaseJob', worker, job: jobId });
-  }
+  for (const worker of workers) t.command({ kind: 'releaseJob', worker, job: jobId });
   job.endedMs = t.nowMs;
   return job;
 }
@@ -265,7 +236,8 @@ export function endLeases(t: Transition, jobId: string): void {
     t.command({ kind: 'abort', worker, identity: { job: jobId, task, attempt, epoch } });
   }
   job.leases = {};
-  for (const stage of job.stages) Object.assign(stage, { worker: null, boundary: null });
+  job.held = {};
+  for (const stage of job.stages) stage.shares = {};
 }
 
 function resumableFrom(job: JobState): JobState['phase'] | null {
@@ -281,6 +253,7 @@ export function resumeJob(t: Transition, event: EventOf<'resumeRequested'>): voi
   job.failure = null;
   job.endedMs = null;
   job.retries = {};
+  job.shunnedUntilMs = {};
   job.resumes += 1;
   t.tell(event.job, 'job', 'resumed', { from: current.phase, committed: committedCount(job) });
   t.explain(event.job, 'Queued', 'Resumed', 'waits for its turn');

@@ -1,155 +1,252 @@
 /**
  * Which task each idle worker gets now. Derived from the state alone, so that a restart, a lost worker or a late
- * newcomer needs no case of its own: whatever is missing is a candidate again.
+ * newcomer needs no case of its own: whatever is missing is given out again.
  */
-import { hasEnded, isPassLeased, type JobState, type LayerState, type StageState, type WorkerState } from './state.ts';
-import { type PassInput, type TaskSpec, taskName } from './task.ts';
+import {
+  countOf,
+  difference,
+  intersection,
+  isEmpty,
+  lowest,
+  type MicrobatchSet,
+  union,
+} from '../../shared/microbatch-set.ts';
+import {
+  type HiddenSource,
+  isPropagatedPruned,
+  type StageNeed,
+  snapshotAt,
+  sourcesFor,
+  stageNeeds,
+} from './lineage.ts';
+import { surplusOf, usableWorkers } from './shares.ts';
+import {
+  type CoordinatorState,
+  endOf,
+  hasEnded,
+  type JobState,
+  own,
+  type StageState,
+  shareOf,
+  type WorkerState,
+} from './state.ts';
+import { type PassSpec, type TaskSpec, taskKind, taskName } from './task.ts';
 
-export interface Candidate {
+/** Statistics of one task are kept by its worker until they are acknowledged. */
+const TASK_STATISTICS_BYTES_MAX = 64 * 1024 * 1024;
+const FLOAT32_BYTES = 4;
+
+export interface Assignment {
+  readonly worker: string;
   readonly spec: TaskSpec;
-  /** The only worker that can run it as it stands (it holds the hidden states); null: any. */
-  readonly worker: string | null;
 }
 
-/** Tasks that could run now, most urgent first. Leased ones and those that wait for a retry are left out. */
-export function candidates(job: JobState, nowMs: number): Candidate[] {
+/** One task for every worker that is idle and for whom there is something to do. */
+export function assignments(state: CoordinatorState, job: JobState, nowMs: number): Assignment[] {
   if (hasEnded(job) || job.intake === null) return [];
-  const found: Candidate[] = [];
-  if (job.phase === 'Preparing' && job.calibration === null) {
-    found.push({ spec: { kind: 'prepareCalibration' }, worker: null });
+  const busy = new Set(
+    Object.values(state.jobs).flatMap((each) => Object.values(each.leases).map((lease) => lease.worker)),
+  );
+  const round = new Round(job, nowMs);
+  for (const { id, attached, draining } of Object.values(state.workers)) {
+    if (attached && draining && !busy.has(id)) round.give(id, handOverTask(job, id));
   }
-  if (job.phase === 'Pruning') {
-    for (const [index, stage] of job.stages.entries()) found.push(...stageCandidates(job, stage, index));
+  const idle = usableWorkers(state, job)
+    .filter(({ id }) => !busy.has(id))
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
+  if (idle.length === 0) return round.given;
+  for (const { worker, spec } of pruneAssignments(job, idle, nowMs)) round.give(worker, spec);
+  const needs = job.phase === 'Pruning' ? job.stages.map((_, index) => stageNeeds(job, index)) : [];
+  for (const { id } of idle) {
+    if (round.hasWork(id)) continue;
+    const pass = passFor(state, job, id, needs, round);
+    round.give(id, pass ?? unboundTask(job, id, round));
   }
-  if (job.phase === 'Preparing' || job.phase === 'Pruning') {
-    for (const shard of job.intake.shards) {
-      if (job.digests[shard.file] === undefined) {
-        found.push({ spec: { kind: 'digestSource', shard: shard.file }, worker: null });
-      }
-    }
-  }
-  return found.filter(({ spec }) => {
-    const name = taskName(spec);
-    return job.leases[name] === undefined && (job.retries[name]?.notBeforeMs ?? 0) <= nowMs;
-  });
+  return round.given;
 }
 
-function stageCandidates(job: JobState, stage: StageState, index: number): Candidate[] {
-  const found: Candidate[] = [];
-  for (let layer = stage.firstLayer; layer < endOf(stage); layer++) {
-    if (layerAt(job, layer).status === 'ready')
-      found.push({ spec: { kind: 'prune', stage: index, layer }, worker: null });
+/** What is given out in one go: nothing twice, and nothing that waits for its retry. */
+class Round {
+  readonly given: Assignment[] = [];
+  readonly nowMs: number;
+  private readonly job: JobState;
+  private readonly names = new Set<string>();
+
+  constructor(job: JobState, nowMs: number) {
+    this.job = job;
+    this.nowMs = nowMs;
   }
-  const propagatePruned = job.manifest.spec.pruning.propagate === 'pruned';
-  const pass = propagatePruned ? nextPrunedPass(job, stage, index) : nextDensePass(job, stage, index);
-  if (pass !== null && !isPassLeased(job, index)) found.push({ spec: pass, worker: stage.worker });
-  return found;
+
+  isFree(spec: TaskSpec): boolean {
+    const name = taskName(spec);
+    if (this.names.has(name) || own(this.job.leases, name) !== undefined) return false;
+    return (own(this.job.retries, taskKind(spec))?.notBeforeMs ?? 0) <= this.nowMs;
+  }
+
+  give(worker: string, spec: TaskSpec | undefined): void {
+    if (spec === undefined || !this.isFree(spec) || this.hasWork(worker)) return;
+    this.names.add(taskName(spec));
+    this.given.push({ worker, spec });
+  }
+
+  hasWork(worker: string): boolean {
+    return this.given.some((each) => each.worker === worker);
+  }
 }
 
 /**
- * propagate: pruned. The statistics of a layer are taken on activations that went through every pruned layer before
- * it; so the hidden states go up, committed layer by committed layer, to the first layer that still needs them.
+ * Layers whose statistics are complete, each for the replica of its stage that has pruned the fewest: everybody waits
+ * for them where activations are propagated through pruned layers.
  */
-function nextPrunedPass(job: JobState, stage: StageState, index: number): TaskSpec | null {
-  let target = stage.firstLayer;
-  while (target < endOf(stage) && layerAt(job, target).status === 'committed') target++;
-  if (target === endOf(stage)) {
-    if (stage.snapshot !== null || !laterLayersNeed(job, stage)) return null;
-  } else if (layerAt(job, target).status !== 'pending') {
-    return null;
+function pruneAssignments(job: JobState, idle: readonly WorkerState[], nowMs: number): Assignment[] {
+  if (job.phase !== 'Pruning') return [];
+  const found: Assignment[] = [];
+  for (const [layer, { status }] of job.layers.entries()) {
+    if (status !== 'ready' || own(job.leases, taskName({ kind: 'prune', stage: 0, layer })) !== undefined) continue;
+    const stage = job.stages.findIndex((each) => layer >= each.firstLayer && layer < endOf(each));
+    const rank = ({ id }: WorkerState): number =>
+      ((own(job.shunnedUntilMs, id) ?? 0) > nowMs ? 1e6 : 0) +
+      (isEmpty(shareOf(job.stages[stage] as StageState, id)) ? 1e4 : 0) +
+      job.layers.filter((each) => each.worker === id).length;
+    const taken = new Set(found.map(({ worker }) => worker));
+    const [owner] = idle.filter(({ id }) => !taken.has(id)).sort((a, b) => rank(a) - rank(b));
+    if (owner === undefined) break;
+    found.push({ worker: owner.id, spec: { kind: 'prune', stage, layer } });
   }
-  const from = startOf(job, stage, index, target);
-  if (from === null) return null;
-  const { layer, input } = from;
-  if (layer === target) {
-    return {
-      kind: 'pass',
-      stage: index,
-      layer,
-      weights: 'source',
-      input,
-      statistics: true,
-      hidden: false,
-      persist: false,
-    };
-  }
-  const persist = layer + 1 === endOf(stage);
-  return { kind: 'pass', stage: index, layer, weights: 'committed', input, statistics: false, hidden: true, persist };
+  return found;
 }
 
-/** propagate: dense. One pass a layer gives its statistics and the next hidden states; pruning follows when it can. */
-function nextDensePass(job: JobState, stage: StageState, index: number): TaskSpec | null {
-  const isLastStage = index === job.stages.length - 1;
-  let target = stage.firstLayer;
-  while (target < endOf(stage) && layerAt(job, target).status !== 'pending') target++;
-  if (target === endOf(stage) && (stage.snapshot !== null || !laterLayersNeed(job, stage))) return null;
-  const from = startOf(job, stage, index, target);
-  if (from === null) return null;
-  const { layer, input } = from;
-  const isLastLayer = layer + 1 === endOf(stage);
-  const statistics = layerAt(job, layer).status === 'pending';
-  const hidden = !(isLastStage && isLastLayer);
+/** The next pass of a worker: later stages first, so that what is far along makes room. */
+function passFor(
+  state: CoordinatorState,
+  job: JobState,
+  worker: string,
+  needs: readonly (readonly StageNeed[])[],
+  round: Round,
+): PassSpec | undefined {
+  for (let index = needs.length - 1; index >= 0; index--) {
+    const share = shareOf(job.stages[index] as StageState, worker);
+    if (isEmpty(share)) continue;
+    const steps = (needs[index] as readonly StageNeed[]).flatMap((need) =>
+      stepsOf(job, worker, { ...need, microbatches: intersection(need.microbatches, share) }),
+    );
+    // Pruned: what has fallen behind catches up first. Dense: what is far along goes on.
+    steps.sort((a, b) => (isPropagatedPruned(job) ? 1 : -1) * (a.source.boundary - b.source.boundary));
+    for (const step of steps) {
+      const spec = passSpec(state, job, index, worker, step, round.nowMs);
+      if (round.isFree(spec)) return spec;
+    }
+  }
+  return undefined;
+}
+
+interface Step {
+  readonly need: StageNeed;
+  readonly source: HiddenSource;
+  readonly microbatches: MicrobatchSet;
+}
+
+/** Cuts a need by where its hidden states are to be had. */
+function stepsOf(job: JobState, worker: string, need: StageNeed): Step[] {
+  const steps: Step[] = [];
+  let rest = need.microbatches;
+  for (const source of sourcesFor(job, worker, need.layer)) {
+    const found = intersection(rest, source.microbatches);
+    if (isEmpty(found)) continue;
+    // At the stage's end as files already: nothing to do.
+    if (need.kind === 'calibrate' || source.boundary < need.layer) steps.push({ need, source, microbatches: found });
+    rest = difference(rest, found);
+  }
+  return steps;
+}
+
+function passSpec(
+  state: CoordinatorState,
+  job: JobState,
+  index: number,
+  worker: string,
+  { need, source, microbatches }: Step,
+  nowMs: number,
+): PassSpec {
+  const stage = job.stages[index] as StageState;
+  const layer = source.boundary;
+  const isPruned = isPropagatedPruned(job);
+  const statistics = need.kind === 'calibrate' && layer === need.layer;
+  const isLast = layer === job.layers.length - 1;
+  const hidden = !statistics || (!isPruned && !isLast);
+  const set = statistics ? lowest(microbatches, waveOf(job, layer)) : microbatches;
+  const toNextStage = hidden && layer + 1 === endOf(stage) && !isLast && (need.kind === 'reach' || !isPruned);
+  const isInterval = hidden && !isLast && (layer + 1) % (job.plan?.snapshotInterval ?? 1) === 0;
+  const isAtTarget = need.kind === 'calibrate' && layer + 1 >= need.layer;
+  const surplus = hidden && !toNextStage && isAtTarget ? surplusOf(state, job, index, worker, set, nowMs) : [];
   return {
     kind: 'pass',
     stage: index,
     layer,
-    weights: 'source',
-    input,
+    weights: isPruned && !statistics ? 'committed' : 'source',
+    input: source.input,
+    microbatches: set,
     statistics,
     hidden,
-    persist: hidden && isLastLayer,
+    write: toNextStage ? set : isInterval ? difference(set, snapshotAt(job, layer + 1)) : surplus,
+    // Behind the last layer nobody needs them.
+    drop: toNextStage || (statistics && isLast) ? set : surplus,
   };
 }
 
-/** Whether anybody will ask for the hidden states at the stage's end: some later layer has no statistics yet. */
-function laterLayersNeed(job: JobState, stage: StageState): boolean {
-  return job.layers.slice(endOf(stage)).some((layer) => layer.status === 'pending');
+/** Microbatches of one pass: bounded by what their statistics take, and by the wave where stages pipeline. */
+function waveOf(job: JobState, layer: number): number {
+  const widths = new Map(job.intake?.layers[layer]?.linears.map((each) => [each.statistic, each.inFeatures]));
+  const bytes = [...widths.values()].reduce((sum, width) => sum + width, 0) * FLOAT32_BYTES;
+  const byMemory = Math.max(
+    1,
+    Math.floor(TASK_STATISTICS_BYTES_MAX / Math.max(1, bytes * (job.plan?.microbatch ?? 1))),
+  );
+  return Math.min(byMemory, job.plan?.wave ?? byMemory);
 }
 
-/**
- * The layer at which a stage's hidden states are to be had, at or below `target`: where a worker holds them, else the
- * stage's beginning. Null while the stage before has not handed them over.
- */
-function startOf(
-  job: JobState,
-  stage: StageState,
-  index: number,
-  target: number,
-): { layer: number; input: PassInput } | null {
-  if (stage.boundary !== null && stage.boundary <= target) return { layer: stage.boundary, input: 'memory' };
-  if (index === 0) return { layer: stage.firstLayer, input: 'embed' };
-  const handedOver = (job.stages[index - 1]?.snapshot ?? null) !== null;
-  return handedOver ? { layer: stage.firstLayer, input: 'snapshot' } : null;
+/** What a draining worker holds, is to compute with, and no file has. */
+export function handOverTask(job: JobState, worker: string): TaskSpec | undefined {
+  for (const [index, stage] of job.stages.entries()) {
+    const share = shareOf(stage, worker);
+    for (const { boundary, microbatches } of own(job.held, worker) ?? []) {
+      const files = union(
+        ...job.snapshots.filter((each) => each.boundary >= boundary).map((each) => each.microbatches),
+      );
+      const missing = difference(intersection(share, microbatches), files);
+      if (boundary > 0 && !isEmpty(missing) && isWantedAbove(job, boundary, missing)) {
+        return { kind: 'handOver', stage: index, boundary, microbatches: missing };
+      }
+    }
+  }
+  return undefined;
 }
 
-/**
- * The worker for a candidate among the idle ones. A stage without a worker takes the one that serves the fewest
- * stages, so that stages spread out; the same state always gives the same answer.
- */
-export function chooseWorker(
-  job: JobState,
-  candidate: Candidate,
-  idle: readonly WorkerState[],
-): WorkerState | undefined {
-  if (candidate.worker !== null) return idle.find((worker) => worker.id === candidate.worker);
-  const spec = candidate.spec;
-  const preferred = spec.kind === 'prune' ? (job.stages[spec.stage]?.worker ?? null) : null;
-  const failedOn = job.retries[taskName(spec)]?.worker ?? null;
-  const stagesOf = (worker: WorkerState): number =>
-    job.stages.filter((stage) => (stage.worker ?? stage.servedBy) === worker.id).length;
-  return [...idle].sort(
-    (a, b) =>
-      Number(a.id === failedOn) - Number(b.id === failedOn) ||
-      Number(b.id === preferred) - Number(a.id === preferred) ||
-      stagesOf(a) - stagesOf(b) ||
-      (a.id < b.id ? -1 : 1),
-  )[0];
+function isWantedAbove(job: JobState, boundary: number, microbatches: MicrobatchSet): boolean {
+  return job.layers
+    .slice(boundary)
+    .some(
+      (layer) =>
+        layer.status === 'pending' &&
+        countOf(intersection(microbatches, union(...layer.parts.map((part) => part.microbatches)))) <
+          countOf(microbatches),
+    );
 }
 
-function endOf(stage: StageState): number {
-  return stage.firstLayer + stage.layerCount;
+/** Work that any worker can do. Digests wait until passes no longer do: a large shard would hold everybody up. */
+function unboundTask(job: JobState, worker: string, round: Round): TaskSpec | undefined {
+  if (job.phase === 'Preparing' && job.calibration === null) {
+    const spec = { kind: 'prepareCalibration' } as const;
+    if (round.isFree(spec)) return spec;
+  }
+  if (job.phase === 'Pruning' && isAwaited(job, worker)) return undefined;
+  return (job.intake?.shards ?? [])
+    .map(({ file }) => ({ kind: 'digestSource', shard: file }) as const)
+    .find((spec) => own(job.digests, spec.shard) === undefined && round.isFree(spec));
 }
 
-function layerAt(job: JobState, layer: number): LayerState {
-  return job.layers[layer] as LayerState;
+/** Whether this worker has, or may soon be given, microbatches that others wait for at the next layer. */
+function isAwaited(job: JobState, worker: string): boolean {
+  if (!job.layers.some((layer) => layer.status === 'pending')) return false;
+  return job.plan?.replicasMax === null || job.stages.some((stage) => !isEmpty(shareOf(stage, worker)));
 }

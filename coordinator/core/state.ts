@@ -6,11 +6,14 @@
  *  2. A lease exists for a task exactly while one worker may be running it; a worker has at most one lease.
  *  3. A layer that is `committed` never becomes anything else.
  *  4. Only the first job of `queue` that has not ended holds leases.
+ *  5. Within a stage no microbatch belongs to two shares.
+ *  6. `held` is what a worker itself said last, `snapshots` what was said to be durable: neither is ever assumed.
  */
 
 import type { ErrorCode, ErrorDetails } from '../../shared/errors/secateur-error.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import type { LinearChoice } from '../../shared/manifest/select-linears.ts';
+import type { MicrobatchSet } from '../../shared/microbatch-set.ts';
 import type { ModelDescription } from '../../shared/models/family.ts';
 import type { Dtype } from '../../shared/safetensors/dtype.ts';
 import type { TaskSpec } from './task.ts';
@@ -45,8 +48,10 @@ export interface WorkerState {
   readonly incarnation: string;
   readonly capabilities: WorkerCapabilities;
   readonly attached: boolean;
-  /** Takes no new task. */
+  /** Takes no new work: it hands over what it holds, then leaves. */
   readonly draining: boolean;
+  /** It was told that nothing is left for it to hand over. */
+  readonly dismissed: boolean;
   /** When `attached` last changed. */
   readonly sinceMs: number;
 }
@@ -97,6 +102,12 @@ export interface FileIntake {
   readonly sizeBytes: number;
   /** Of the last change, as the file system says. */
   readonly mtimeMs: number;
+  /** Of the last change of anything about it: nobody can set it back. Absent in older journals. */
+  readonly ctimeMs?: number;
+  /** Known from the beginning for small files (configuration, tokenizer). */
+  readonly sha256?: string;
+  /** When `sha256` was known, where the job found it later. */
+  readonly digestedMs?: number;
 }
 
 /** What reading the inputs found: everything that the plan and the tasks need, and no tensor. */
@@ -144,13 +155,13 @@ export interface Prediction {
 
 export interface Plan {
   readonly stages: readonly StagePlan[];
-  /** Workers that share a stage's microbatches, of those that were there when the job was planned. */
+  /** Workers that a stage is expected to have. */
   readonly replicas: number;
-  /** As the manifest has it; null: every worker that comes. */
+  /** Workers that a stage may have; null: as many as there are. */
   readonly replicasMax: number | null;
-  /** Microbatches that a dense pipeline of several stages passes on together; null where there is none. */
+  /** Microbatches that go through a stage together where stages pipeline; null: all that a worker has. */
   readonly wave: number | null;
-  /** Layers between two snapshots of the hidden states. */
+  /** Hidden states are written to files at every boundary that this divides. */
   readonly snapshotInterval: number;
   /** Samples in one forward run. */
   readonly microbatch: number;
@@ -167,8 +178,9 @@ export interface Calibration {
   readonly inputDigests: readonly string[];
   readonly samples: number;
   readonly sequenceLength: number;
-  readonly sha256: string;
-  readonly sizeBytes: number;
+  readonly file: StagedFile;
+  /** When it was known. */
+  readonly atMs: number;
 }
 
 export interface StagedFile {
@@ -177,15 +189,27 @@ export interface StagedFile {
   readonly sha256: string;
 }
 
+/** A contiguous range of layers. Its replicas, the workers of `shares`, split its microbatches among them. */
 export interface StageState extends StagePlan {
-  /** The worker that holds, or is to hold, this stage's hidden states. */
-  worker: string | null;
-  /** The worker that ran this stage's passes last: the next stage goes to another where there is one. */
-  servedBy: string | null;
-  /** The layer boundary at which that worker holds every sample; null when it holds none. */
-  boundary: number | null;
-  /** Hidden states at the stage's end, for the next stage; null until written, [] for the last stage. */
-  snapshot: readonly StagedFile[] | null;
+  /** Who is to compute which microbatches; what nobody has yet, or nobody needs any more, is in no share. */
+  shares: { [worker: string]: MicrobatchSet };
+}
+
+/** Hidden states at one layer boundary. */
+export interface HiddenStates {
+  readonly boundary: number;
+  readonly microbatches: MicrobatchSet;
+}
+
+/** Hidden states as files, by microbatch. */
+export interface Snapshot extends HiddenStates {
+  readonly files: { readonly [microbatch: string]: StagedFile };
+}
+
+/** SHA-256 of a source file, and when it was known: it says nothing about what the file was before it was read. */
+interface SourceDigest {
+  readonly sha256: string;
+  readonly atMs: number;
 }
 
 export interface PrunedTensor {
@@ -195,14 +219,23 @@ export interface PrunedTensor {
   readonly pruned: boolean;
 }
 
+/** Statistics of some microbatches' samples, as one task brought them. */
+export interface StatisticsPart {
+  readonly microbatches: MicrobatchSet;
+  readonly file: StagedFile;
+  readonly worker: string;
+  readonly tokens: number;
+  readonly computeMs: number;
+}
+
 export interface LayerState {
   /**
    * pending: its statistics are not complete. reducing: the coordinator adds them up. ready: it can be pruned.
    * committed: its file is durable.
    */
   status: 'pending' | 'reducing' | 'ready' | 'committed';
-  /** Statistics of its samples as a worker sent them. */
-  samplesFile: StagedFile | null;
+  /** Statistics that are there so far. */
+  parts: readonly StatisticsPart[];
   /** The sums over all samples. */
   statisticsFile: StagedFile | null;
   file: StagedFile | null;
@@ -212,9 +245,11 @@ export interface LayerState {
   pruneMs: number;
   /** Its fsync, digest and rename. */
   commitMs: number;
+  /** Microbatches whose next hidden states were computed at least once: the rest of such passes is work done again. */
+  forwarded: MicrobatchSet;
 }
 
-/** Which attempt of which task, as every message about it says. */
+/** Which lease of which task, as every message about it says. `attempt` numbers the leases of the job. */
 export interface LeaseIdentity {
   readonly job: string;
   readonly task: string;
@@ -231,12 +266,15 @@ export interface Lease {
   readonly leasedMs: number;
 }
 
+/** What went wrong with tasks of one kind at one layer, whichever microbatches they had. */
 export interface RetryState {
   failures: number;
   lost: number;
   notBeforeMs: number;
-  /** Where it failed last: another worker is tried first. */
-  worker: string | null;
+  /** Where it failed last. Absent where it has not. */
+  worker?: string;
+  /** Its last failure. */
+  why?: string;
 }
 
 export interface AssembledShard {
@@ -265,18 +303,26 @@ export interface JobState {
   calibration: Calibration | null;
   stages: StageState[];
   layers: LayerState[];
-  digests: { [shard: string]: string };
+  held: { [worker: string]: readonly HiddenStates[] };
+  /** By boundary, the lowest first. */
+  snapshots: readonly Snapshot[];
+  /** Tokens through a layer per second, as measured in the passes of each worker. */
+  rates: { [worker: string]: number };
+  digests: { [shard: string]: SourceDigest };
   leases: { [task: string]: Lease };
-  attempts: { [task: string]: number };
-  retries: { [task: string]: RetryState };
+  leaseCount: number;
+  retries: { [kind: string]: RetryState };
+  /** Workers on which a task failed, and until when others are preferred to them. */
+  shunnedUntilMs: { [worker: string]: number };
   assembled: AssembledShard[];
   /** Who was given tasks, and what it ran them with. */
   workersSeen: { [worker: string]: WorkerCapabilities };
-  /** Tokens through layers in finished passes, and what all passes of an undisturbed run make. */
+  /** Tokens through layers: what has been computed of what an undisturbed run computes, and what was computed again. */
   workDone: number;
   workTotal: number;
   /** Of all finished passes, whatever came of them: added up over the workers. */
   computeMs: number;
+  workRedone: number;
   resumes: number;
   failure: JobFailure | null;
 }
@@ -296,18 +342,26 @@ export function activeJob(state: CoordinatorState): JobState | undefined {
   return undefined;
 }
 
-/** Ids come from outside: "constructor" must be an unknown job, not something that every object has. */
+/** Names come from outside: "constructor" must be unknown, not something that every object has. */
+export function own<Value>(record: { readonly [key: string]: Value }, key: string): Value | undefined {
+  return Object.hasOwn(record, key) ? record[key] : undefined;
+}
+
 export function jobOf(state: CoordinatorState, job: string): JobState | undefined {
-  return Object.hasOwn(state.jobs, job) ? state.jobs[job] : undefined;
+  return own(state.jobs, job);
 }
 
 export function workerOf(state: CoordinatorState, worker: string): WorkerState | undefined {
-  return Object.hasOwn(state.workers, worker) ? state.workers[worker] : undefined;
+  return own(state.workers, worker);
+}
+
+export function shareOf(stage: StageState, worker: string): MicrobatchSet {
+  return own(stage.shares, worker) ?? [];
 }
 
 /** A task's lease, whoever has it. */
 export function leaseOf(job: JobState | undefined, task: string): Lease | undefined {
-  return job !== undefined && Object.hasOwn(job.leases, task) ? job.leases[task] : undefined;
+  return job === undefined ? undefined : own(job.leases, task);
 }
 
 /** The lease that a message is about; undefined for another attempt's or epoch's, of an ended job, and where there is none. */
@@ -318,9 +372,8 @@ export function currentLease(state: CoordinatorState, identity: LeaseIdentity): 
   return lease?.attempt === identity.attempt && lease.epoch === identity.epoch ? lease : undefined;
 }
 
-/** A stage runs one pass at a time: its hidden states are at one boundary. */
-export function isPassLeased(job: JobState, stage: number): boolean {
-  return Object.values(job.leases).some((lease) => lease.spec.kind === 'pass' && lease.spec.stage === stage);
+export function endOf(stage: StagePlan): number {
+  return stage.firstLayer + stage.layerCount;
 }
 
 /** Weights and zeros of the tensors that were pruned; what was only copied does not count. */

@@ -4,23 +4,27 @@
  */
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import type { CoreEvent, StepResult } from './events.ts';
+import { explainQueue, explainWaiting } from './explain.ts';
 import { beginNextJob, cancelJob, effectFailed, intakeSucceeded, resumeJob, submitJob, tryPlan } from './lifecycle.ts';
 import {
   checkpointPublished,
   shardAssembled,
+  snapshotWritten,
   statisticsLost,
   statisticsReduced,
   taskFailed,
   taskSucceeded,
 } from './results.ts';
-import { candidates, chooseWorker } from './schedule.ts';
-import { activeJob, type CoordinatorState, hasEnded, type JobState, jobOf, workerOf } from './state.ts';
-import { taskName } from './task.ts';
+import { assignments } from './schedule.ts';
+import { giveShares } from './shares.ts';
+import { activeJob, type CoordinatorState, jobOf, workerOf } from './state.ts';
+import { type TaskSpec, taskName } from './task.ts';
 import { Transition } from './transition.ts';
 import {
   coordinatorStarted,
+  dismissDrained,
   expireWorkers,
-  holdingsLost,
+  holdingsChanged,
   workerAttached,
   workerDetached,
   workerDraining,
@@ -54,8 +58,10 @@ function apply(t: Transition, event: CoreEvent): void {
       return workerDetached(t, event);
     case 'workerDraining':
       return workerDraining(t, event);
-    case 'holdingsLost':
-      return holdingsLost(t, event);
+    case 'holdingsChanged':
+      return holdingsChanged(t, event);
+    case 'snapshotWritten':
+      return snapshotWritten(t, event);
     case 'taskSucceeded':
       return taskSucceeded(t, event);
     case 'taskFailed':
@@ -77,93 +83,28 @@ function apply(t: Transition, event: CoreEvent): void {
   throw new SecateurError('JournalCorrupt', `unknown event in the journal: ${JSON.stringify(unknown)}`);
 }
 
-/** Leases candidates of the active job to idle workers until either runs out; then says what the job waits for. */
+/** Gives out shares, then a task to every idle worker for whom there is one; lets go who has nothing left to hand over. */
 function assignTasks(t: Transition): void {
   const active = activeJob(t.state);
-  if (active === undefined) return;
-  for (;;) {
-    const job = jobOf(t.state, active.id) as JobState;
-    const idle = idleWorkers(t.state);
-    const pick = candidates(job, t.nowMs)
-      .map((candidate) => ({ candidate, worker: chooseWorker(job, candidate, idle) }))
-      .find(({ worker }) => worker !== undefined);
-    if (pick?.worker === undefined) break;
-    lease(t, job.id, pick.candidate.spec, pick.worker.id);
+  if (active !== undefined && active.phase === 'Pruning') giveShares(t, active.id);
+  const job = active === undefined ? undefined : jobOf(t.state, active.id);
+  if (job !== undefined) {
+    for (const { worker, spec } of assignments(t.state, job, t.nowMs)) lease(t, job.id, spec, worker);
   }
+  dismissDrained(t);
+  if (active === undefined) return;
   explainWaiting(t, active.id);
+  explainQueue(t);
 }
 
-function idleWorkers(state: CoordinatorState) {
-  const busy = new Set(
-    Object.values(state.jobs).flatMap((job) => Object.values(job.leases).map((lease) => lease.worker)),
-  );
-  return Object.values(state.workers).filter((worker) => worker.attached && !worker.draining && !busy.has(worker.id));
-}
-
-function lease(t: Transition, jobId: string, spec: Parameters<typeof taskName>[0], worker: string): void {
+function lease(t: Transition, jobId: string, spec: TaskSpec, worker: string): void {
   const job = t.editJob(jobId);
   const task = taskName(spec);
-  const attempt = (job.attempts[task] ?? 0) + 1;
-  job.attempts[task] = attempt;
+  job.leaseCount += 1;
+  const attempt = job.leaseCount;
   const epoch = t.state.epoch;
   const capabilities = workerOf(t.state, worker)?.capabilities;
   if (capabilities !== undefined) job.workersSeen[worker] = capabilities;
   job.leases[task] = { task, attempt, epoch, worker, spec, leasedMs: t.nowMs };
-  if (spec.kind === 'pass') {
-    const stage = job.stages[spec.stage];
-    if (stage !== undefined && stage.worker !== worker) {
-      stage.worker = worker;
-      stage.servedBy = worker;
-      t.tell(jobId, 'stage', 'assigned', {
-        stage: spec.stage,
-        worker,
-        firstLayer: stage.firstLayer,
-        layerCount: stage.layerCount,
-      });
-    }
-  }
   t.command({ kind: 'assign', worker, identity: { job: jobId, task, attempt, epoch }, spec });
-}
-
-/** Phase, reason and message say at any time what the job does, or what it waits for and what there is. */
-function explainWaiting(t: Transition, jobId: string): void {
-  const job = jobOf(t.state, jobId);
-  if (job === undefined || hasEnded(job) || (job.phase !== 'Preparing' && job.phase !== 'Pruning')) return;
-  const leases = Object.values(job.leases);
-  if (leases.length > 0) {
-    const doing = leases.map((lease) => `${lease.task} on ${lease.worker}`).sort();
-    return t.explain(jobId, job.phase, 'Running', doing.join(', '));
-  }
-  if (job.layers.some((layer) => layer.status === 'reducing')) {
-    return t.explain(jobId, job.phase, 'ReducingStatistics', 'the coordinator adds up the statistics of a layer');
-  }
-  const workers = Object.values(t.state.workers);
-  const usable = workers.filter((worker) => worker.attached && !worker.draining).length;
-  const retry = Object.entries(job.retries).find(([, state]) => state.notBeforeMs > t.nowMs);
-  if (retry !== undefined) {
-    const [task, state] = retry;
-    return t.explain(
-      jobId,
-      job.phase,
-      'WaitingToRetry',
-      `${task} failed ${state.failures + state.lost} times and is tried again shortly`,
-    );
-  }
-  const bound = job.stages.find(
-    (stage) => stage.worker !== null && workerOf(t.state, stage.worker)?.attached === false,
-  );
-  if (bound !== undefined) {
-    return t.explain(
-      jobId,
-      job.phase,
-      'WorkerAway',
-      `worker ${bound.worker} is disconnected; its work is given to another when it does not come back`,
-    );
-  }
-  t.explain(
-    jobId,
-    job.phase,
-    'WaitingForWorker',
-    `needs one worker that can take a task; ${workers.length} known, ${usable} attached and taking tasks`,
-  );
 }

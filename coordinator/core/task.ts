@@ -1,8 +1,11 @@
 /** What the coordinator asks of a worker, in the core's own words; effects/task-messages.ts turns it into the wire's. */
 
+import { type MicrobatchSet, showMicrobatches } from '../../shared/microbatch-set.ts';
 import { fiveDigits } from '../../shared/storage/staging-names.ts';
 
 export type PassInput = 'memory' | 'embed' | 'snapshot';
+
+export type PassSpec = Extract<TaskSpec, { kind: 'pass' }>;
 
 export type TaskSpec =
   | { readonly kind: 'prepareCalibration' }
@@ -14,14 +17,31 @@ export type TaskSpec =
       /** The layer's weights: dense from the source, or pruned from its committed file. */
       readonly weights: 'source' | 'committed';
       readonly input: PassInput;
+      readonly microbatches: MicrobatchSet;
       readonly statistics: boolean;
       readonly hidden: boolean;
-      readonly persist: boolean;
+      /** Of the microbatches: those whose next hidden states go to files. */
+      readonly write: MicrobatchSet;
+      /** Of the microbatches: those that the worker gives up afterwards. */
+      readonly drop: MicrobatchSet;
     }
-  | { readonly kind: 'prune'; readonly stage: number; readonly layer: number };
+  | { readonly kind: 'prune'; readonly stage: number; readonly layer: number }
+  /** A worker that leaves writes what it holds to files. */
+  | {
+      readonly kind: 'handOver';
+      readonly stage: number;
+      readonly boundary: number;
+      readonly microbatches: MicrobatchSet;
+    };
 
-/** A task's name: the same work has the same name in every attempt. */
+/** A task's name, unique among the leased ones. */
 export function taskName(spec: TaskSpec): string {
+  const kind = taskKind(spec);
+  return 'microbatches' in spec ? `${kind}-m${showMicrobatches(spec.microbatches)}` : kind;
+}
+
+/** What the retries of a task are counted by: the same work at the same layer, whichever microbatches it has. */
+export function taskKind(spec: TaskSpec): string {
   switch (spec.kind) {
     case 'prepareCalibration':
       return 'prepare-calibration';
@@ -33,5 +53,7 @@ export function taskName(spec: TaskSpec): string {
     }
     case 'prune':
       return `prune-${fiveDigits(spec.layer)}`;
+    case 'handOver':
+      return `hand-over-${fiveDigits(spec.boundary)}`;
   }
 }

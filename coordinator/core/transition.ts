@@ -33,11 +33,13 @@ export class Transition {
     if (this.edited.has(id)) return job;
     const copy: JobState = {
       ...job,
-      stages: job.stages.map((stage) => ({ ...stage })),
+      stages: job.stages.map((stage) => ({ ...stage, shares: { ...stage.shares } })),
       layers: job.layers.map((layer) => ({ ...layer })),
+      held: { ...job.held },
+      rates: { ...job.rates },
       digests: { ...job.digests },
       leases: { ...job.leases },
-      attempts: { ...job.attempts },
+      shunnedUntilMs: { ...job.shunnedUntilMs },
       retries: Object.fromEntries(Object.entries(job.retries).map(([task, retry]) => [task, { ...retry }])),
       assembled: [...job.assembled],
       workersSeen: { ...job.workersSeen },

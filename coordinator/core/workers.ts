@@ -1,21 +1,26 @@
 /** Workers that come, go, come back, and what their going means for the tasks and the hidden states they had. */
+import { layerFileName } from '../../shared/storage/staging-names.ts';
 import type { EventOf } from './events.ts';
 import { failJob, repeatEffects } from './lifecycle.ts';
+import { handOverTask } from './schedule.ts';
+import { dropShares } from './shares.ts';
 import {
   activeJob,
   currentLease,
+  type HiddenStates,
   hasEnded,
-  isPassLeased,
   type JobState,
   jobOf,
   type Lease,
+  own,
   type RetryState,
   workerOf,
 } from './state.ts';
+import { taskKind } from './task.ts';
 import type { Transition } from './transition.ts';
 
 /** How long a worker whose stream broke may take to come back before its work is given to another. */
-export const RECONNECT_GRACE_MS = 10_000;
+export const RECONNECT_GRACE_MS = 6_000;
 /** A task whose worker vanished this often takes its workers down: the job fails rather than loop. */
 export const LOST_MAX = 8;
 
@@ -42,6 +47,7 @@ export function workerAttached(t: Transition, event: EventOf<'workerAttached'>):
     capabilities: event.capabilities,
     attached: true,
     draining: isSameProcess && before.draining,
+    dismissed: false,
     sinceMs: t.nowMs,
   });
   for (const job of Object.values(t.state.jobs)) reconcile(t, job, event);
@@ -54,21 +60,15 @@ export function workerAttached(t: Transition, event: EventOf<'workerAttached'>):
     });
 }
 
-/** Sets leases and boundaries of one job to what the worker says that it has. */
+/** Sets leases and held states of one job to what the worker says that it has. */
 function reconcile(t: Transition, job: JobState, event: EventOf<'workerAttached'>): void {
   for (const lease of leasesOf(job, event.worker)) {
     if (!event.tasks.some((task) => currentLease(t.state, task) === lease)) {
       delete t.editJob(job.id).leases[lease.task];
     }
   }
-  for (const [index, stage] of job.stages.entries()) {
-    if (stage.worker !== event.worker) continue;
-    const held = event.holdings.find((holding) => holding.job === job.id && holding.stage === index);
-    const boundary = held?.boundary ?? null;
-    if (boundary !== stage.boundary && !isPassLeased(jobOf(t.state, job.id) ?? job, index)) {
-      (t.editJob(job.id).stages[index] as { boundary: number | null }).boundary = boundary;
-    }
-  }
+  const held = event.holdings.filter((holding) => holding.job === job.id);
+  setHeld(t, job.id, event.worker, held);
 }
 
 function abortUnknownTasks(t: Transition, event: EventOf<'workerAttached'>): void {
@@ -80,9 +80,26 @@ function abortUnknownTasks(t: Transition, event: EventOf<'workerAttached'>): voi
   const jobs = new Set(event.holdings.map((holding) => holding.job));
   for (const id of jobs) {
     const job = jobOf(t.state, id);
-    const isNeeded = job !== undefined && !hasEnded(job) && job.stages.some((stage) => stage.worker === event.worker);
-    if (!isNeeded) t.command({ kind: 'releaseJob', worker: event.worker, job: id });
+    const isNeeded =
+      job !== undefined &&
+      !hasEnded(job) &&
+      (job.stages.some((stage) => own(stage.shares, event.worker) !== undefined) ||
+        leasesOf(job, event.worker).length > 0);
+    if (isNeeded) continue;
+    t.command({ kind: 'releaseJob', worker: event.worker, job: id });
+    if (job !== undefined) setHeld(t, id, event.worker, []);
   }
+}
+
+/** What a worker said that it holds of a job. */
+export function setHeld(t: Transition, jobId: string, worker: string, held: readonly HiddenStates[]): void {
+  const job = jobOf(t.state, jobId);
+  if (job === undefined) return;
+  const states = held.map(({ boundary, microbatches }) => ({ boundary, microbatches }));
+  const before = own(job.held, worker) ?? [];
+  if (JSON.stringify(before) === JSON.stringify(states)) return;
+  if (states.length === 0) delete t.editJob(jobId).held[worker];
+  else t.editJob(jobId).held[worker] = states;
 }
 
 export function workerDetached(t: Transition, event: EventOf<'workerDetached'>): void {
@@ -100,10 +117,22 @@ export function workerDraining(t: Transition, event: EventOf<'workerDraining'>):
   t.setWorker({ ...worker, draining: true });
 }
 
-/** The engine is gone and with it the hidden states; the worker itself goes on. */
-export function holdingsLost(t: Transition, event: EventOf<'holdingsLost'>): void {
-  const job = jobOf(t.state, event.job);
-  if (job !== undefined) dropBoundaries(t, job, event.worker);
+/** The engine ended, say, and with it the hidden states; the worker itself goes on. */
+export function holdingsChanged(t: Transition, event: EventOf<'holdingsChanged'>): void {
+  setHeld(t, event.job, event.worker, event.holdings);
+}
+
+/** Lets draining workers go that have nothing left that anybody needs. */
+export function dismissDrained(t: Transition): void {
+  const job = activeJob(t.state);
+  for (const worker of Object.values(t.state.workers)) {
+    if (!worker.attached || !worker.draining || worker.dismissed) continue;
+    const isBusy = Object.values(t.state.jobs).some((each) => leasesOf(each, worker.id).length > 0);
+    if (isBusy || (job !== undefined && handOverTask(job, worker.id) !== undefined)) continue;
+    if (job !== undefined) dropShares(t, job.id, worker.id);
+    t.setWorker({ ...worker, dismissed: true });
+    t.command({ kind: 'dismiss', worker: worker.id });
+  }
 }
 
 /** Gives up on workers that have been away for longer than the grace period. */
@@ -124,36 +153,37 @@ function forget(t: Transition, worker: string, why: string): void {
 function loseWorker(t: Transition, worker: string, why: string): void {
   for (const job of Object.values(t.state.jobs)) {
     for (const lease of leasesOf(job, worker)) loseLease(t, job.id, lease, why);
-    dropBoundaries(t, job, worker);
+    dropShares(t, job.id, worker);
+    setHeld(t, job.id, worker, []);
+    if (own(job.rates, worker) !== undefined) delete t.editJob(job.id).rates[worker];
+    if (own(job.shunnedUntilMs, worker) !== undefined) delete t.editJob(job.id).shunnedUntilMs[worker];
   }
 }
 
 function loseLease(t: Transition, jobId: string, lease: Lease, why: string): void {
   const job = t.editJob(jobId);
   delete job.leases[lease.task];
-  const retry = retryOf(job, lease.task);
+  const retry = retryOf(job, taskKind(lease.spec));
   retry.lost += 1;
   t.tell(jobId, 'task', 'lost', { task: lease.task, attempt: lease.attempt, worker: lease.worker, why });
+  removeUnfinished(t, jobId, lease);
   if (retry.lost >= LOST_MAX) {
     const message = `task ${lease.task} was lost with its worker ${retry.lost} times, last on ${lease.worker} (${why}). See the workers' logs for what ended them (memory, most often), then resume the job.`;
     failJob(t, jobId, { code: 'EngineCrashed', message, details: { task: lease.task, lost: retry.lost } });
   }
 }
 
-/** What went wrong with a task so far; free to be written to where the job is. */
-export function retryOf(job: JobState, task: string): RetryState {
-  const retry = job.retries[task] ?? { failures: 0, lost: 0, notBeforeMs: 0, worker: null };
-  job.retries[task] = retry;
-  return retry;
+/** What a lease that came to nothing may have left: nobody will ever name that file. */
+export function removeUnfinished(t: Transition, jobId: string, lease: Lease): void {
+  if (lease.spec.kind !== 'prune') return;
+  t.command({ kind: 'removeStaged', job: jobId, names: [layerFileName(lease.spec.layer, lease)] });
 }
 
-/** Called also where hidden states are missing at the worker that should hold them. */
-export function dropBoundaries(t: Transition, job: JobState, worker: string): void {
-  for (const [index, stage] of job.stages.entries()) {
-    if (stage.worker !== worker) continue;
-    const edited = t.editJob(job.id).stages[index];
-    if (edited !== undefined) Object.assign(edited, { worker: null, boundary: null });
-  }
+/** What went wrong with tasks of a kind so far; free to be written to where the job is. */
+export function retryOf(job: JobState, kind: string): RetryState {
+  const retry = own(job.retries, kind) ?? { failures: 0, lost: 0, notBeforeMs: 0 };
+  job.retries[kind] = retry;
+  return retry;
 }
 
 function leasesOf(job: JobState, worker: string): Lease[] {

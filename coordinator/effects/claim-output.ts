@@ -7,6 +7,7 @@ import { link, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PROVENANCE_FILE } from '../../shared/checkpoint/provenance-name.ts';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { reach } from '../../shared/failpoint.ts';
 import { fsyncDirectory } from '../../shared/storage/atomic-file.ts';
 import { makeDirectory } from '../../shared/storage/make-directory.ts';
 import { type OutputPaths, PROBE_FILE_NAME, STAGING_FOLDER } from './job-paths.ts';
@@ -29,10 +30,12 @@ export async function claimOutput(paths: OutputPaths, job: string, isResumed = f
     );
   }
   await makeDirectory(join(paths.staging, 'layers'), 'spec.output.destination');
+  reach('coordinator.output-unclaimed');
   await takeClaim(paths, job);
   await writeFile(join(paths.staging, PROBE_FILE_NAME), job, { flush: true });
   await fsyncDirectory(paths.staging);
   await fsyncDirectory(paths.output);
+  reach('coordinator.output-claimed');
 }
 
 /** Written whole under another name, then linked: the claim appears complete, and for one job only. */

@@ -4,41 +4,28 @@
  */
 
 import { invariant, toSecateurError } from '../../shared/errors/secateur-error.ts';
-import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
-import { assembleShard } from '../assembly/assemble-shard.ts';
-import { publishCheckpoint } from '../assembly/publish.ts';
 import type { Command, CoreEvent } from '../core/events.ts';
 import { currentLease, type JobState, jobOf } from '../core/state.ts';
 import type { CommandRunner, CoordinatorLoop } from '../loop.ts';
-import { claimOutput } from './claim-output.ts';
-import { type JobPaths, jobPaths } from './job-paths.ts';
-import { readIntake } from './read-intake.ts';
-import { forgiveTouched } from './source-drift.ts';
-import { dropSamples, reduceStatistics } from './statistics.ts';
-import { taskMessage } from './task-messages.ts';
+import type { JobWork } from './job-work.ts';
 
 export interface WorkerDelivery {
   assign(worker: string, task: Task): void;
-  deliver(command: Extract<Command, { kind: 'abort' | 'releaseJob' }>): void;
+  deliver(command: Extract<Command, { kind: 'abort' | 'releaseJob' | 'dismiss' }>): void;
 }
 
 export class Effects implements CommandRunner {
   private readonly loop: CoordinatorLoop;
-  private readonly stateDirectory: string;
+  private readonly work: JobWork;
   private readonly workers: WorkerDelivery;
   private readonly onError: (thrown: unknown) => void;
   /** The last effect of each kind and job: the next waits for it, so that one runs at a time. */
   private readonly underWay = new Map<string, Promise<void>>();
 
-  constructor(
-    loop: CoordinatorLoop,
-    stateDirectory: string,
-    workers: WorkerDelivery,
-    onError: (thrown: unknown) => void,
-  ) {
+  constructor(loop: CoordinatorLoop, work: JobWork, workers: WorkerDelivery, onError: (thrown: unknown) => void) {
     this.loop = loop;
-    this.stateDirectory = stateDirectory;
+    this.work = work;
     this.workers = workers;
     this.onError = onError;
   }
@@ -47,48 +34,51 @@ export class Effects implements CommandRunner {
     switch (command.kind) {
       case 'abort':
       case 'releaseJob':
+      case 'dismiss':
         return this.workers.deliver(command);
       case 'assign':
         return this.assign(command);
       case 'intake':
-        return this.effect(command.job, 'intake', async (job, paths) => {
+        return this.effect(command.job, 'intake', async (job) => {
           if (job.phase !== 'Intake') return null;
-          const intake = await forgiveTouched(job, await readIntake(job.manifest));
-          await claimOutput(paths, job.id, job.calibration !== null);
-          return { type: 'intakeSucceeded', job: job.id, intake };
+          return { type: 'intakeSucceeded', job: job.id, intake: await this.work.intake(job) };
         });
       case 'reduceStatistics':
-        return this.effect(command.job, `reduce-${command.layer}`, (job, paths) =>
-          reduceLayer(job, command.layer, paths),
-        );
+        return this.effect(command.job, `reduce-${command.layer}`, (job) => this.reduce(job, command.layer));
+      case 'removeStaged':
+        return this.remove(command);
       case 'assembleShard':
-        return this.effect(command.job, 'assembly', async (job, paths) => {
-          if (job.phase !== 'Assembling' || job.assembled.length !== command.shard) return null;
-          const file = await assembleShard(job, command.shard, paths);
-          return { type: 'shardAssembled', job: job.id, shard: command.shard, file };
+        return this.effect(command.job, 'assembly', async (job) => {
+          const { shard } = command;
+          if (job.phase !== 'Assembling' || job.assembled.length !== shard) return null;
+          return { type: 'shardAssembled', job: job.id, shard, file: await this.work.assembleShard(job, shard) };
         });
       case 'publishCheckpoint':
-        return this.effect(command.job, 'publish', async (job, paths) => {
+        return this.effect(command.job, 'publish', async (job) => {
           if (job.phase !== 'Assembling') return null;
-          const files = await publishCheckpoint(job, paths, Date.now());
-          return { type: 'checkpointPublished', job: job.id, files };
+          return { type: 'checkpointPublished', job: job.id, files: await this.work.publish(job) };
         });
     }
   }
 
-  pathsOf(job: JobState): JobPaths {
-    return jobPaths(this.stateDirectory, job.id, locationToPath(job.manifest.spec.output.destination));
+  /** Files that stay behind take space until the job is published, and nothing else. */
+  private remove({ job: id, names }: Extract<Command, { kind: 'removeStaged' }>): void {
+    const job = jobOf(this.loop.state, id);
+    if (job !== undefined) this.work.removeStaged(job, names).catch(this.onError);
+  }
+
+  private async reduce(job: JobState, layer: number): Promise<CoreEvent | null> {
+    if (job.layers[layer]?.status !== 'reducing') return null;
+    const file = await this.work.reduce(job, layer);
+    if (file === null) return { type: 'statisticsLost', job: job.id, layer };
+    return { type: 'statisticsReduced', job: job.id, layer, file };
   }
 
   /**
    * Runs `work` on the job as it is when its turn comes, and submits the event that says what came of it; null where
    * there was nothing left to do (the same command came twice).
    */
-  private effect(
-    jobId: string,
-    name: string,
-    work: (job: JobState, paths: JobPaths) => Promise<CoreEvent | null>,
-  ): void {
+  private effect(jobId: string, name: string, work: (job: JobState) => Promise<CoreEvent | null>): void {
     const key = `${jobId}/${name}`;
     const turn = (this.underWay.get(key) ?? Promise.resolve())
       .then(() => this.outcomeOf(jobId, name, work))
@@ -105,18 +95,18 @@ export class Effects implements CommandRunner {
     if (event.type !== 'statisticsReduced') return;
     const job = jobOf(this.loop.state, event.job);
     // The sums are in the journal: nobody will ask for the samples again.
-    if (job !== undefined) await dropSamples(this.pathsOf(job).state, event.layer);
+    if (job !== undefined) await this.work.dropSamples(job, event.layer);
   }
 
   private async outcomeOf(
     jobId: string,
     effect: string,
-    work: (job: JobState, paths: JobPaths) => Promise<CoreEvent | null>,
+    work: (job: JobState) => Promise<CoreEvent | null>,
   ): Promise<CoreEvent | null> {
     try {
       const job = jobOf(this.loop.state, jobId);
       invariant(job !== undefined, `job ${jobId} is known`);
-      return await work(job, this.pathsOf(job));
+      return await work(job);
     } catch (thrown) {
       const { code, message, details, stack } = toSecateurError(thrown);
       if (code === 'Internal') this.onError(stack);
@@ -129,7 +119,8 @@ export class Effects implements CommandRunner {
     const { identity, spec, worker } = command;
     const job = jobOf(this.loop.state, identity.job);
     invariant(job !== undefined, `job ${identity.job} is known`);
-    taskMessage(job, spec, identity, this.pathsOf(job))
+    this.work
+      .describeTask(job, spec, identity)
       .then((task) => {
         // Described while the job was cancelled, say: then there is nothing to run.
         if (currentLease(this.loop.state, identity) === undefined) return;
@@ -139,20 +130,10 @@ export class Effects implements CommandRunner {
       .catch(async (thrown: unknown) => {
         const { code, message, details } = toSecateurError(thrown);
         const failure = { code, message, details, retryable: spec.kind === 'prune' };
-        await this.loop.submit({ type: 'taskFailed', worker, identity, failure, holdingsLost: false });
+        await this.loop.submit({ type: 'taskFailed', worker, identity, failure, holdings: null });
         if (spec.kind === 'prune')
           await this.loop.submit({ type: 'statisticsLost', job: identity.job, layer: spec.layer });
       })
       .catch(this.onError);
   }
-}
-
-async function reduceLayer(job: JobState, layer: number, { state }: JobPaths): Promise<CoreEvent | null> {
-  const intake = job.intake?.layers[layer];
-  const { status, samplesFile } = job.layers[layer] ?? {};
-  if (status !== 'reducing') return null;
-  invariant(intake !== undefined && samplesFile, `layer ${layer} of job ${job.id} has its samples`);
-  const file = await reduceStatistics(state, layer, intake, samplesFile);
-  if (file === null) return { type: 'statisticsLost', job: job.id, layer };
-  return { type: 'statisticsReduced', job: job.id, layer, file };
 }

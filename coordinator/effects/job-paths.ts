@@ -1,6 +1,6 @@
 /** Where a job's files stand: the only place that knows the folder layout under the output and the state folder. */
 import { join } from 'node:path';
-import { fiveDigits } from '../../shared/storage/staging-names.ts';
+import { fiveDigits, type LeaseNumbers, leaseSuffix } from '../../shared/storage/staging-names.ts';
 
 export const STAGING_FOLDER = '.secateur';
 
@@ -39,16 +39,16 @@ export function jobPaths(stateDirectory: string, job: string, outputDirectory: s
   return { ...outputPaths(outputDirectory), state, logs: join(state, 'logs') };
 }
 
-/** Relative to the staging folder. */
-export function layerFileName(layer: number): string {
-  return `layers/${fiveDigits(layer)}.safetensors`;
-}
-
 export const PROBE_FILE_NAME = 'probe.txt';
 
-/** Relative to the job's state folder: [samples, D] float32, as the workers sent it. */
-export function samplesFileName(layer: number): string {
-  return `statistics/${fiveDigits(layer)}.samples.f32`;
+/** Relative to the job's state folder: [samples, D] float32 of one lease, as its worker sent them. */
+export function samplesFileName(layer: number, lease: LeaseNumbers, count: number): string {
+  return `${samplesPrefix(layer)}${leaseSuffix(lease)}-${count}.samples.f32`;
+}
+
+/** What every samples file of a layer begins with. */
+export function samplesPrefix(layer: number): string {
+  return `statistics/${fiveDigits(layer)}-`;
 }
 
 /** Relative to the job's state folder: one float64 tensor a statistic. */

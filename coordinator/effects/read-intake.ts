@@ -1,6 +1,8 @@
 /** Reads a job's inputs: configuration and headers, never a tensor. */
 import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type Checkpoint, openCheckpoint } from '../../shared/checkpoint/open-checkpoint.ts';
+import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import type { TensorLocation } from '../../shared/checkpoint/tensor-location.ts';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
@@ -10,6 +12,9 @@ import { checkTensors, layerTensors, type ModelDescription } from '../../shared/
 import { describeModel } from '../../shared/models/registry.ts';
 import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
 import type { FileIntake, JobIntake, LayerIntake, TensorSlot } from '../core/state.ts';
+
+/** The largest tokenizers have some tens of megabytes: a tenth of a second. */
+const DIGESTED_BYTES_MAX = 128 * 1024 * 1024;
 
 /**
  * @throws CheckpointInvalid, SafetensorsInvalid, ModelUnsupported, ManifestInvalid (patterns that match nothing),
@@ -61,7 +66,10 @@ export async function readIntake(manifest: Manifest): Promise<JobIntake> {
       checkpoint.shards.map(({ file }) => file),
       (file) => `${sourceDirectory}/${file}`,
     ),
-    auxiliaryFiles: await fileSizes(checkpoint.auxiliaryFiles, (file) => `${sourceDirectory}/${file}`),
+    auxiliaryFiles: await digestSmall(
+      await fileSizes(checkpoint.auxiliaryFiles, (file) => `${sourceDirectory}/${file}`),
+      sourceDirectory,
+    ),
     calibrationFiles: calibration.value,
     givenTokens: await givenTokens(manifest),
     layers,
@@ -149,13 +157,23 @@ async function givenTokens(manifest: Manifest): Promise<JobIntake['givenTokens']
   return { samples: Math.min(samples, calibration.samples ?? samples), sequenceLength };
 }
 
+/** Another tokenizer is another calibration, another configuration another model, whatever the file's time says. */
+async function digestSmall(files: readonly FileIntake[], directory: string): Promise<FileIntake[]> {
+  const digested: FileIntake[] = [];
+  for (const file of files) {
+    const isSmall = file.sizeBytes <= DIGESTED_BYTES_MAX;
+    digested.push(isSmall ? { ...file, sha256: (await digestFile(join(directory, file.file))).sha256 } : file);
+  }
+  return digested;
+}
+
 async function fileSizes(files: readonly string[], pathOf: (file: string) => string): Promise<FileIntake[]> {
   return Promise.all(
     files.map(async (file) => {
       const path = pathOf(file);
       try {
         const found = await stat(path);
-        if (found.isFile()) return { file, sizeBytes: found.size, mtimeMs: found.mtimeMs };
+        if (found.isFile()) return { file, sizeBytes: found.size, mtimeMs: found.mtimeMs, ctimeMs: found.ctimeMs };
       } catch (cause) {
         throw new SecateurError(
           'SourceMissing',

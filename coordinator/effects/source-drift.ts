@@ -1,53 +1,65 @@
 /**
- * Inputs that change under a job would mix two models into one output. Size and time of the last change tell at once;
- * a file that was only touched, or restored, is forgiven when its digest is the one that the job knows.
+ * Inputs that change under a job would mix two models into one output. Size and times tell at once that somebody
+ * was there; whether a file is another one is then decided by its digest, where the job knows it from before.
  */
+import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { knownInputs } from '../core/drift.ts';
 import type { FileIntake, JobIntake, JobState } from '../core/state.ts';
 
 interface KnownFile extends FileIntake {
   readonly path: string;
-  /** Null where it has not been read yet. */
-  readonly sha256: string | null;
 }
 
-function knownFiles(job: JobState, intake: JobIntake): KnownFile[] {
-  const shards = intake.shards.map((shard) => ({
-    ...shard,
-    path: join(intake.sourceDirectory, shard.file),
-    sha256: job.digests[shard.file] ?? null,
-  }));
-  const calibration = intake.calibrationFiles.map((file, index) => ({
-    ...file,
-    path: file.file,
-    sha256: job.calibration?.inputDigests[index] ?? null,
-  }));
-  return [...shards, ...calibration];
+function knownFiles(job: JobState & { readonly intake: JobIntake }): KnownFile[] {
+  const { sourceDirectory, shards, auxiliaryFiles, calibrationFiles } = knownInputs(job);
+  return [
+    ...[...shards, ...auxiliaryFiles].map((file) => ({ ...file, path: join(sourceDirectory, file.file) })),
+    ...calibrationFiles.map((file) => ({ ...file, path: file.file })),
+  ];
 }
 
-/** The new intake of a resumed job, with the earlier times where the bytes are still those that the job knows. */
-export async function forgiveTouched(job: JobState, now: JobIntake): Promise<JobIntake> {
-  const before = job.intake;
-  if (before === null) return now;
-  const unchanged = new Map<string, FileIntake>();
-  for (const known of knownFiles(job, before)) {
-    if (known.sha256 !== null && (await digestOf(known)) === known.sha256) unchanged.set(known.file, known);
-  }
-  const forgive = (file: FileIntake): FileIntake => {
-    const known = unchanged.get(file.file);
-    return known === undefined ? file : { file: file.file, sizeBytes: known.sizeBytes, mtimeMs: known.mtimeMs };
+/** The new intake of a resumed job, with the digests of those files that were touched and whose earlier digest is known. */
+export async function digestTouched(job: JobState, now: JobIntake): Promise<JobIntake> {
+  if (job.intake === null) return now;
+  const known = new Map(knownFiles({ ...job, intake: job.intake }).map((file) => [file.path, file]));
+  const digested = async (file: FileIntake, path: string): Promise<FileIntake> => {
+    const before = known.get(path);
+    if (before?.sha256 === undefined || file.sizeBytes !== before.sizeBytes) return file;
+    if (isUntouched(before, file) || !vouches(before, file)) return file;
+    return { ...file, sha256: (await digestFile(path)).sha256 };
   };
-  return { ...now, shards: now.shards.map(forgive), calibrationFiles: now.calibrationFiles.map(forgive) };
+  const [shards, calibrationFiles] = await Promise.all([
+    Promise.all(now.shards.map((file) => digested(file, join(now.sourceDirectory, file.file)))),
+    Promise.all(now.calibrationFiles.map((file) => digested(file, file.file))),
+  ]);
+  return { ...now, shards, calibrationFiles };
 }
 
-/** Null when nothing says that the file was touched: then nobody needs to read it. */
-async function digestOf(known: KnownFile): Promise<string | null> {
-  const found = await stat(known.path);
-  if (found.size !== known.sizeBytes || found.mtimeMs === known.mtimeMs) return null;
-  return (await digestFile(known.path)).sha256;
+/** Whether nothing says that the file was written to, or put back: then nobody needs to read it. */
+function isUntouched(before: FileIntake, found: Pick<FileIntake, 'mtimeMs' | 'ctimeMs'>): boolean {
+  return found.mtimeMs === before.mtimeMs && (before.ctimeMs === undefined || found.ctimeMs === before.ctimeMs);
+}
+
+/**
+ * Whether the known digest is of the file as it was before somebody touched it: one that was taken afterwards says what
+ * the file is now, not what the layers before were computed with.
+ */
+function vouches(before: FileIntake, found: Pick<FileIntake, 'ctimeMs'>): boolean {
+  return before.digestedMs === undefined || (found.ctimeMs ?? 0) > before.digestedMs;
+}
+
+/** @throws SourceChanged where a file of the source is not as it was listed: a digest of it would vouch for nothing */
+export async function checkShardUntouched(intake: JobIntake, shard: string): Promise<void> {
+  const known = intake.shards.find(({ file }) => file === shard);
+  if (known === undefined) return;
+  const path = join(intake.sourceDirectory, shard);
+  const found = await stat(path).catch(() => null);
+  if (found?.size === known.sizeBytes && isUntouched(known, found)) return;
+  throw inputsChanged([describeChange(path, known, found)]);
 }
 
 /**
@@ -57,17 +69,23 @@ async function digestOf(known: KnownFile): Promise<string | null> {
  */
 export async function checkInputsUnchanged(job: JobState): Promise<void> {
   const changed: string[] = [];
-  for (const known of job.intake === null ? [] : knownFiles(job, job.intake)) {
+  for (const known of job.intake === null ? [] : knownFiles({ ...job, intake: job.intake })) {
     const found = await stat(known.path).catch(() => null);
-    if (found?.size === known.sizeBytes && found.mtimeMs === known.mtimeMs) continue;
-    const isSame = found?.size === known.sizeBytes && (await digestFile(known.path)).sha256 === known.sha256;
-    if (!isSame)
-      changed.push(
-        `${known.path} (expected ${known.sizeBytes} bytes last changed ${new Date(known.mtimeMs).toISOString()}; found ${found === null ? 'nothing' : `${found.size} bytes last changed ${found.mtime.toISOString()}`})`,
-      );
+    if (found?.size === known.sizeBytes && isUntouched(known, found)) continue;
+    const isVouchedFor = found?.size === known.sizeBytes && vouches(known, found);
+    const isSame = isVouchedFor && (await digestFile(known.path)).sha256 === known.sha256;
+    if (!isSame) changed.push(describeChange(known.path, known, found));
   }
-  if (changed.length === 0) return;
-  throw new SecateurError(
+  if (changed.length > 0) throw inputsChanged(changed);
+}
+
+function describeChange(path: string, known: FileIntake, found: Stats | null): string {
+  const is = found === null ? 'nothing' : `${found.size} bytes last changed ${found.mtime.toISOString()}`;
+  return `${path} (expected ${known.sizeBytes} bytes last changed ${new Date(known.mtimeMs).toISOString()}; found ${is})`;
+}
+
+function inputsChanged(changed: readonly string[]): SecateurError {
+  return new SecateurError(
     'SourceChanged',
     `inputs changed while the job ran: ${changed.join('; ')}. Layers before and after the change would not fit: put the files back and resume, or submit a new job with another destination.`,
     { details: { changed } },

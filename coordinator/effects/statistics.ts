@@ -2,42 +2,31 @@
  * The statistics of a layer: kept per sample as the workers sent them, then added up over the samples, in float64 and
  * in the order of the samples, so that neither the microbatch nor who computed what can move a bit of the sum.
  */
-import { createHash } from 'node:crypto';
-import { mkdir, open, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { open, readdir, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
-import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { invariant, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { reach } from '../../shared/failpoint.ts';
 import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
 import { readTensorBytes } from '../../shared/safetensors/read-tensor.ts';
 import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
-import { writeFileAtomic } from '../../shared/storage/atomic-file.ts';
-import type { LayerIntake, StagedFile } from '../core/state.ts';
-import { samplesFileName, sumsFileName } from './job-paths.ts';
+import type { LayerIntake, StagedFile, StatisticsPart } from '../core/state.ts';
+import { samplesPrefix, sumsFileName } from './job-paths.ts';
+
+/** Where the statistics of all samples of a layer are. */
+export interface SampleParts {
+  readonly parts: readonly Pick<StatisticsPart, 'microbatches' | 'file'>[];
+  /** Samples in a microbatch; the last one may have fewer. */
+  readonly microbatch: number;
+  /** Samples in all. */
+  readonly count: number;
+}
 
 /** A statistic's name and the width of the linears that read it, in the order of the model's linears. */
 function statisticWidths(layer: LayerIntake): { statistic: string; width: number }[] {
   const widths = new Map<string, number>();
   for (const linear of layer.linears) widths.set(linear.statistic, linear.inFeatures);
   return [...widths].map(([statistic, width]) => ({ statistic, width }));
-}
-
-/** Stores [samples, D] float32, durably. `samples` holds one buffer a sample, in order. */
-export async function storeSamples(
-  stateDirectory: string,
-  layer: number,
-  samples: readonly Uint8Array[],
-): Promise<StagedFile> {
-  const name = samplesFileName(layer);
-  const file = join(stateDirectory, name);
-  await mkdir(dirname(file), { recursive: true });
-  await writeFileAtomic(file, samples);
-  const hash = createHash('sha256');
-  let sizeBytes = 0;
-  for (const sample of samples) {
-    hash.update(sample);
-    sizeBytes += sample.byteLength;
-  }
-  return { name, sizeBytes, sha256: hash.digest('hex') };
 }
 
 /**
@@ -50,11 +39,11 @@ export async function reduceStatistics(
   stateDirectory: string,
   layer: number,
   intake: LayerIntake,
-  samplesFile: StagedFile,
+  samples: SampleParts,
 ): Promise<StagedFile | null> {
   const widths = statisticWidths(intake);
   const width = widths.reduce((sum, each) => sum + each.width, 0);
-  const sums = await addSamples(join(stateDirectory, samplesFile.name), width, samplesFile);
+  const sums = await addSamples(stateDirectory, width, samples);
   if (sums === null) return null;
   const tensors = [];
   let first = 0;
@@ -72,39 +61,81 @@ export async function reduceStatistics(
   const name = sumsFileName(layer);
   const file = join(stateDirectory, name);
   await writeSafetensorsFile(file, tensors);
+  reach('coordinator.sums-reduced');
   return { name, ...(await digestFile(file)) };
 }
 
 /** Once the sums are in the journal, nobody needs the samples any more. */
 export async function dropSamples(stateDirectory: string, layer: number): Promise<void> {
-  await rm(join(stateDirectory, samplesFileName(layer)), { force: true });
+  const prefix = samplesPrefix(layer);
+  const folder = join(stateDirectory, dirname(prefix));
+  const names = await readdir(folder).catch(() => [] as string[]); // A job whose layers keep every weight has none.
+  for (const name of names) {
+    if (name.startsWith(basename(prefix))) await rm(join(folder, name), { force: true });
+  }
+  reach('coordinator.samples-dropped');
 }
 
-async function addSamples(file: string, width: number, expected: StagedFile): Promise<Float64Array | null> {
+/** The samples of one part, or of a piece of it, in the order in which they are added up. */
+interface Segment {
+  readonly firstSample: number;
+  readonly count: number;
+  readonly file: StagedFile;
+  readonly firstRow: number;
+}
+
+/** Every sample once, in order: parts are cut where others come between. */
+function segmentsOf({ parts, microbatch, count }: SampleParts): Segment[] {
+  const segments = parts.flatMap(({ microbatches, file }) => {
+    let firstRow = 0;
+    return microbatches.map(([first, end]) => {
+      const firstSample = first * microbatch;
+      const segment = { firstSample, count: Math.min(end * microbatch, count) - firstSample, file, firstRow };
+      firstRow += segment.count;
+      return segment;
+    });
+  });
+  segments.sort((a, b) => a.firstSample - b.firstSample);
+  let next = 0;
+  for (const segment of segments) {
+    invariant(segment.firstSample === next, `the statistics of sample ${next} are there once`);
+    next += segment.count;
+  }
+  invariant(next === count, `the statistics of all ${count} samples are there`);
+  return segments;
+}
+
+async function addSamples(stateDirectory: string, width: number, samples: SampleParts): Promise<Float64Array | null> {
+  for (const { file } of samples.parts) {
+    if (!(await isAsStored(join(stateDirectory, file.name), file))) return null;
+  }
   const sums = new Float64Array(width);
   const row = new Float32Array(width);
   const bytes = new Uint8Array(row.buffer);
-  const hash = createHash('sha256');
-  let handle: Awaited<ReturnType<typeof open>>;
+  for (const { file, firstRow, count } of segmentsOf(samples)) {
+    const handle = await open(join(stateDirectory, file.name), 'r');
+    try {
+      for (let index = 0; index < count; index++) {
+        const { bytesRead } = await handle.read(bytes, 0, bytes.length, (firstRow + index) * bytes.length);
+        if (bytesRead !== bytes.length) return null;
+        for (let column = 0; column < width; column++) {
+          sums[column] = (sums[column] as number) + (row[column] as number);
+        }
+      }
+    } finally {
+      await handle.close();
+    }
+  }
+  return sums;
+}
+
+async function isAsStored(path: string, expected: StagedFile): Promise<boolean> {
   try {
-    handle = await open(file, 'r');
+    return (await digestFile(path)).sha256 === expected.sha256;
   } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    if (toSecateurError(thrown).code === 'SourceMissing') return false;
     throw thrown;
   }
-  try {
-    for (let position = 0; position < expected.sizeBytes; position += bytes.length) {
-      const { bytesRead } = await handle.read(bytes, 0, bytes.length, position);
-      if (bytesRead !== bytes.length) return null;
-      hash.update(bytes);
-      for (let column = 0; column < width; column++) {
-        sums[column] = (sums[column] as number) + (row[column] as number);
-      }
-    }
-  } finally {
-    await handle.close();
-  }
-  return hash.digest('hex') === expected.sha256 ? sums : null;
 }
 
 function checkFinite(values: Float64Array, layer: number, statistic: string, intake: LayerIntake): void {

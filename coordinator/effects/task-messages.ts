@@ -2,18 +2,20 @@
 
 import { invariant } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import { type MicrobatchSet, membersOf } from '../../shared/microbatch-set.ts';
 import type { FileRef } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { JobContext } from '../../shared/rpc/generated/secateur/v1/JobContext.ts';
 import type { LinearSelection } from '../../shared/rpc/generated/secateur/v1/LinearSelection.ts';
+import type { MicrobatchRange } from '../../shared/rpc/generated/secateur/v1/MicrobatchRange.ts';
 import type { PassInput } from '../../shared/rpc/generated/secateur/v1/PassInput.ts';
 import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import type { TensorRef } from '../../shared/rpc/generated/secateur/v1/TensorRef.ts';
-import { CALIBRATION_FILE_NAME } from '../../shared/storage/staging-names.ts';
+import { calibrationFileName, layerFileName, leaseSuffix } from '../../shared/storage/staging-names.ts';
 import { committedSlots } from '../assembly/committed-layer.ts';
 import type { TaskIdentity } from '../core/events.ts';
 import type { JobIntake, JobState, LinearIntake, StagedFile, TensorSlot } from '../core/state.ts';
-import type { TaskSpec } from '../core/task.ts';
-import { type JobPaths, layerFileName, PROBE_FILE_NAME } from './job-paths.ts';
+import type { PassSpec, TaskSpec } from '../core/task.ts';
+import { type JobPaths, PROBE_FILE_NAME } from './job-paths.ts';
 import { loadSums } from './statistics.ts';
 
 export async function taskMessage(
@@ -27,15 +29,19 @@ export async function taskMessage(
   const head = { identity, context: contextMessage(job, intake, paths) };
   switch (spec.kind) {
     case 'prepareCalibration':
-      return { ...head, prepareCalibration: calibrationMessage(job, intake) };
+      return { ...head, prepareCalibration: calibrationMessage(job, intake, identity) };
     case 'digestSource': {
       const shard = intake.shards.find((each) => each.file === spec.shard);
       return { ...head, digestSource: { file: sourceFile(spec.shard, shard?.sizeBytes ?? 0) } };
     }
     case 'pass':
-      return { ...head, pass: passMessage(job, intake, spec) };
+      return { ...head, pass: passMessage(job, intake, spec, identity) };
     case 'prune':
-      return { ...head, prune: await pruneMessage(job, intake, spec.layer, paths) };
+      return { ...head, prune: await pruneMessage(job, intake, spec.layer, identity, paths) };
+    case 'handOver': {
+      const microbatches = rangesOf(spec.microbatches);
+      return { ...head, handOver: { boundary: spec.boundary, microbatches, suffix: leaseSuffix(identity) } };
+    }
   }
 }
 
@@ -54,55 +60,76 @@ function contextMessage(job: JobState, intake: JobIntake, paths: JobPaths): JobC
   };
 }
 
-function calibrationMessage(job: JobState, intake: JobIntake): NonNullable<Task['prepareCalibration']> {
+function calibrationMessage(
+  job: JobState,
+  intake: JobIntake,
+  identity: TaskIdentity,
+): NonNullable<Task['prepareCalibration']> {
   const calibration = job.manifest.spec.calibration;
   const vocabularySize = intake.model.vocabularySize;
   const files = intake.calibrationFiles.map(({ sizeBytes }, index) => calibrationFile(index, sizeBytes));
+  const output: FileRef = { root: 'FILE_ROOT_STAGING', name: calibrationFileName(identity) };
   if ('text' in calibration) {
     const { samples, sequenceLength, seed } = calibration;
-    return { text: true, samples, sequenceLength, seed, vocabularySize, files };
+    return { text: true, samples, sequenceLength, seed, vocabularySize, files, output };
   }
   invariant(
     locationToPath(calibration.tokens) === intake.calibrationFiles[0]?.file,
     'the token ids were read at intake',
   );
-  return { text: false, samples: calibration.samples ?? 0, sequenceLength: 0, seed: 0, vocabularySize, files };
+  return { text: false, samples: calibration.samples ?? 0, sequenceLength: 0, seed: 0, vocabularySize, files, output };
 }
 
 function passMessage(
   job: JobState,
   intake: JobIntake,
-  spec: Extract<TaskSpec, { kind: 'pass' }>,
+  spec: PassSpec,
+  identity: TaskIdentity,
 ): NonNullable<Task['pass']> {
   const layer = intake.layers[spec.layer];
   invariant(layer !== undefined, `job ${job.id} has layer ${spec.layer}`);
-  const committed = spec.weights === 'committed';
-  const slots = committed ? committedSlots(spec.layer, layer) : layer.tensors;
-  const file = committed ? job.layers[spec.layer]?.file : null;
+  const committed = spec.weights === 'committed' ? job.layers[spec.layer]?.file : null;
   return {
     stage: spec.stage,
     layer: spec.layer,
-    tensors: slots.map((slot) => (file ? tensorRef(slot, stagedFile(file)) : sourceTensor(slot, intake))),
-    firstSample: 0,
-    sampleCount: job.calibration?.samples ?? 0,
+    tensors: committed
+      ? committedSlots(committed.name, layer).map((slot) => tensorRef(slot, stagedFile(committed)))
+      : layer.tensors.map((slot) => sourceTensor(slot, intake)),
+    microbatches: rangesOf(spec.microbatches),
     input: passInput(job, intake, spec),
     statistics: spec.statistics,
     hidden: spec.hidden,
-    persist: spec.persist,
+    write: rangesOf(spec.write),
+    drop: rangesOf(spec.drop),
+    suffix: leaseSuffix(identity),
   };
 }
 
-function passInput(job: JobState, intake: JobIntake, spec: Extract<TaskSpec, { kind: 'pass' }>): PassInput {
+function rangesOf(microbatches: MicrobatchSet): MicrobatchRange[] {
+  return microbatches.map(([first, end]) => ({ first, end }));
+}
+
+function passInput(job: JobState, intake: JobIntake, spec: PassSpec): PassInput {
   switch (spec.input) {
     case 'memory':
       return { memory: true };
-    case 'snapshot':
-      return { snapshot: { files: (job.stages[spec.stage - 1]?.snapshot ?? []).map(stagedFile) } };
+    case 'snapshot': {
+      const boundary = spec.layer;
+      const files = job.snapshots.find((snapshot) => snapshot.boundary === boundary)?.files ?? {};
+      return {
+        snapshot: {
+          files: [...membersOf(spec.microbatches)].map((microbatch) => {
+            const file = files[microbatch];
+            return { boundary, microbatch, ...(file === undefined ? {} : { file: stagedFile(file) }) };
+          }),
+        },
+      };
+    }
     case 'embed': {
-      const { sizeBytes = 0, sha256 = '' } = job.calibration ?? {};
+      invariant(job.calibration !== null, `job ${job.id} has its token ids`);
       return {
         embed: {
-          calibration: stagedFile({ name: CALIBRATION_FILE_NAME, sizeBytes, sha256 }),
+          calibration: stagedFile(job.calibration.file),
           embedding: sourceTensor(intake.embedding, intake),
         },
       };
@@ -114,6 +141,7 @@ async function pruneMessage(
   job: JobState,
   intake: JobIntake,
   layer: number,
+  identity: TaskIdentity,
   paths: JobPaths,
 ): Promise<NonNullable<Task['prune']>> {
   const layerIntake = intake.layers[layer];
@@ -127,7 +155,7 @@ async function pruneMessage(
     linears: layerIntake.linears.map(linearMessage),
     statistics: [...statistics].map(([statistic, float64]) => ({ statistic, float64: Buffer.from(float64) })),
     samples: job.calibration?.samples ?? 0,
-    output: { root: 'FILE_ROOT_STAGING', name: layerFileName(layer) },
+    output: { root: 'FILE_ROOT_STAGING', name: layerFileName(layer, identity) },
   };
 }
 

@@ -1,169 +1,280 @@
 /**
- * The coordinator's only truth: an append-only file of core events, a batch a line, each line with its checksum.
+ * The coordinator's only truth: an append-only file of core events, a batch a line, each line with its checksum. It
+ * begins with a header and, once it was compacted, a checkpoint: the state instead of what led to it.
  *
  * Invariants:
  *  1. `append` returns only after its records are on the disk (fdatasync): commands are carried out after that.
- *  2. Line numbers run 1, 2, 3, … without gaps. What is written at once is one line, so a write that was torn, by the
+ *  2. Line numbers run 0, 1, 2, … without gaps. What is written at once is one line, so a write that was torn, by the
  *     death of the process or of the machine, is always the last line.
- *  3. A damaged last line is cut off at the next start: nothing had been done about it. A bad line anywhere else is
- *     corruption, and refused.
+ *  3. A damaged last line is cut off at the next start: nothing had been done about it. A bad line anywhere else, and
+ *     any bad line of a checkpoint, is corruption, and refused.
+ *  4. `journal.jsonl` is at any moment a whole journal: a compacted one is written beside it, made durable, renamed,
+ *     and appended to only after the rename is durable. What `journal.jsonl.next` holds means nothing.
+ *  5. What an earlier process wrote is believed only after it was made durable: that process may have died in between.
+ *  6. The id is given at creation and kept by every compaction.
  */
-import { constants, type FileHandle, open } from 'node:fs/promises';
-import { join } from 'node:path';
-import { crc32 } from 'node:zlib';
-import { SecateurError } from '../../shared/errors/secateur-error.ts';
-import { fsyncDirectory } from '../../shared/storage/atomic-file.ts';
-import { writeFully } from '../../shared/storage/write-fully.ts';
-import type { CoreEvent } from '../core/events.ts';
 
-/** Raised when records get another meaning: a coordinator refuses a journal that it does not understand. */
-const JOURNAL_FORMAT = 1;
+import { randomUUID } from 'node:crypto';
+import { dirname, join } from 'node:path';
+import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { reach } from '../../shared/failpoint.ts';
+import { encodeLine } from './checked-lines.ts';
+import { type Checkpoint, checkpointParts, countParts } from './checkpoint.ts';
+import { type Disk, type DiskFile, diskError } from './disk.ts';
+import { JOURNAL_FORMAT, type JournalHeader, type JournalRecord, type ParsedJournal, parseJournal } from './parse.ts';
+
 const FILE_NAME = 'journal.jsonl';
 
-export interface JournalRecord {
-  readonly atMs: number;
-  readonly event: CoreEvent;
+export interface CompactionBounds {
+  /** Of records since the checkpoint: what a start has to read and parse, in well under a second. */
+  readonly bytes: number;
+  /** Of records since the checkpoint: what a start has to step through, each some 0.1 ms: a few seconds at most. */
+  readonly records: number;
 }
 
-interface JournalLine {
-  readonly n: number;
+const COMPACTION_BOUNDS: CompactionBounds = { bytes: 16 * 1024 * 1024, records: 20_000 };
+
+export interface JournalOptions {
+  readonly disk: Disk;
+  /** The caller holds its lock. */
+  readonly directory: string;
+  readonly nowMs: number;
+  readonly newId?: () => string;
+  readonly bounds?: CompactionBounds;
+}
+
+/** A record as it will stand in its line: made into text once, and its size known before it is appended. */
+export interface EncodedRecord {
+  readonly json: string;
+  readonly sizeBytes: number;
+}
+
+export function encodeRecord(record: JournalRecord): EncodedRecord {
+  const json = JSON.stringify(record);
+  return { json, sizeBytes: Buffer.byteLength(json) };
+}
+
+/** What a coordinator starts from. */
+export interface Replay {
+  readonly checkpoint: Checkpoint | null;
+  /** After the checkpoint, in order. */
   readonly records: readonly JournalRecord[];
 }
 
-interface JournalHeader {
-  readonly n: 0;
-  readonly format: number;
-  readonly createdMs: number;
-}
+const NOTHING: Replay = { checkpoint: null, records: [] };
 
 export class Journal {
-  readonly file: string;
-  private records: readonly JournalRecord[];
-  private readonly handle: FileHandle;
+  readonly path: string;
+  private readonly disk: Disk;
+  private readonly bounds: CompactionBounds;
+  private readonly header: JournalHeader;
+  private file: DiskFile;
+  private replay: Replay;
   private lastNumber: number;
   private sizeBytes: number;
+  /** Where the records begin. */
+  private headBytes: number;
+  private tailRecords: number;
+  /** After a compaction that found no space: the next attempt waits for this size. */
+  private postponedToBytes = 0;
 
-  private constructor(
-    file: string,
-    handle: FileHandle,
-    records: readonly JournalRecord[],
-    lastNumber: number,
-    sizeBytes: number,
-  ) {
+  private constructor(options: JournalOptions, path: string, file: DiskFile, parsed: ParsedJournal) {
+    const { header, checkpoint, records } = parsed;
+    this.path = path;
+    this.disk = options.disk;
+    this.bounds = options.bounds ?? COMPACTION_BOUNDS;
     this.file = file;
-    this.handle = handle;
-    this.records = records;
-    this.lastNumber = lastNumber;
-    this.sizeBytes = sizeBytes;
+    this.header = header ?? {
+      n: 0,
+      format: JOURNAL_FORMAT,
+      id: (options.newId ?? randomUUID)(),
+      createdMs: options.nowMs,
+      checkpointLines: 0,
+    };
+    this.replay = { checkpoint, records };
+    this.lastNumber = parsed.lastNumber;
+    this.sizeBytes = parsed.goodBytes;
+    this.headBytes = parsed.headBytes;
+    this.tailRecords = records.length;
   }
 
-  /** Opens the journal of a state folder, or begins one. The caller holds the folder's lock. */
-  static async open(stateDirectory: string, nowMs: number): Promise<Journal> {
-    const file = join(stateDirectory, FILE_NAME);
-    const handle = await open(file, constants.O_RDWR | constants.O_CREAT, 0o600);
+  /** Opens the journal of a state folder, or begins one. */
+  static async open(options: JournalOptions): Promise<Journal> {
+    const { disk, directory } = options;
+    const path = join(directory, FILE_NAME);
+    let file: DiskFile | null = null;
     try {
-      const bytes = await handle.readFile();
-      const { records, lastNumber, goodBytes, hasHeader } = parse(bytes, file);
-      if (goodBytes < bytes.length) await handle.truncate(goodBytes);
-      const journal = new Journal(file, handle, records, lastNumber, goodBytes);
-      if (!hasHeader) {
-        await journal.write(encode({ n: 0, format: JOURNAL_FORMAT, createdMs: nowMs }));
-        await fsyncDirectory(stateDirectory);
-      }
+      file = await disk.open(path, 'readWrite');
+      const parsed = await parseJournal(file, path);
+      const journal = new Journal(options, path, file, parsed);
+      await journal.settle(parsed);
       return journal;
     } catch (thrown) {
-      await handle.close();
-      throw thrown;
+      await file?.close();
+      throw diskError(path, 'open the journal', thrown);
     }
   }
 
-  /** Of the file as it was opened, in order. Given once: nobody keeps them for the coordinator's whole life. */
-  takeRecords(): readonly JournalRecord[] {
-    const records = this.records;
-    this.records = [];
-    return records;
+  /**
+   * What a state folder holds, for a process that is not its coordinator: no lock is taken and nothing is written, so a
+   * line that is being written at this moment counts as not there yet.
+   *
+   * @throws SourceMissing where the folder has no journal
+   */
+  static async read(disk: Disk, directory: string): Promise<Replay> {
+    const path = join(directory, FILE_NAME);
+    let file: DiskFile;
+    try {
+      file = await disk.open(path, 'read');
+    } catch (thrown) {
+      if (toSecateurError(thrown).code !== 'SourceMissing') throw diskError(path, 'read the journal', thrown);
+      throw new SecateurError(
+        'SourceMissing',
+        `${directory}: expected the state folder of a coordinator or of "secateur run"; found no ${FILE_NAME} in it. Check the path.`,
+        { cause: thrown, details: { stateDirectory: directory } },
+      );
+    }
+    try {
+      const { checkpoint, records } = await parseJournal(file, path);
+      return { checkpoint, records };
+    } finally {
+      await file.close();
+    }
   }
 
-  async append(records: readonly JournalRecord[]): Promise<void> {
-    await this.write(encode({ n: this.lastNumber + 1, records }));
+  /** Random, of this journal for ever: another state folder has another. */
+  get id(): string {
+    return this.header.id;
+  }
+
+  /** What the file held when it was opened. Given once: nobody keeps it for the coordinator's whole life. */
+  takeReplay(): Replay {
+    const replay = this.replay;
+    this.replay = NOTHING;
+    return replay;
+  }
+
+  /** After a failure the journal must not be appended to again: a part of the line may be there. */
+  async append(records: readonly EncodedRecord[]): Promise<void> {
+    const json = `{"n":${this.lastNumber + 1},"records":[${records.map((record) => record.json).join(',')}]}`;
+    await this.write(encodeLine(json));
     this.lastNumber += 1;
+    this.tailRecords += records.length;
+  }
+
+  /**
+   * Whether enough records have come since the checkpoint to be worth a new one. They must also outweigh the checkpoint,
+   * so at least half of the file is superseded and compaction writes, over time, at most as much as appending did.
+   */
+  get isCompactionDue(): boolean {
+    const tailBytes = this.sizeBytes - this.headBytes;
+    const isLong = tailBytes >= this.bounds.bytes || this.tailRecords >= this.bounds.records;
+    return isLong && tailBytes >= this.headBytes && this.sizeBytes >= this.postponedToBytes;
+  }
+
+  /**
+   * Puts a journal in the place of this one that begins with `checkpoint`, which must be what this one amounts to.
+   *
+   * @throws StorageFull where there is no room for the new file: then the old one is as it was and can be appended to.
+   *   After any other error nobody knows which of the two a start would find: the coordinator must end.
+   */
+  async compact(checkpoint: Checkpoint): Promise<void> {
+    const next = `${this.path}.next`;
+    const { file, sizeBytes, lastNumber } = await this.writeNext(next, checkpoint);
+    try {
+      await this.disk.rename(next, this.path);
+      await this.disk.syncDirectory(dirname(this.path));
+      await this.file.close();
+    } catch (thrown) {
+      await file.close();
+      const { message, details } = diskError(this.path, 'replace the journal by its compacted form', thrown);
+      throw new SecateurError('StorageFailed', message, { details, cause: thrown });
+    }
+    this.file = file;
+    this.lastNumber = lastNumber;
+    this.sizeBytes = sizeBytes;
+    this.headBytes = sizeBytes;
+    this.tailRecords = 0;
+    this.postponedToBytes = 0;
+  }
+
+  /** Not before the journal has grown by half a bound: a full disk is not written to at every batch. */
+  postponeCompaction(): void {
+    this.postponedToBytes = this.sizeBytes + this.bounds.bytes / 2;
   }
 
   async close(): Promise<void> {
-    await this.handle.close();
+    await this.file.close();
   }
 
-  /** Writes at the known end, so that a failed write that is tried again leaves no half a line in the middle. */
+  /** Makes what was found (or the header of a new journal) durable before anybody relies on it: invariant 5. */
+  private async settle({ lastAppendPosition }: ParsedJournal): Promise<void> {
+    if ((await this.file.sizeBytes()) > this.sizeBytes) await this.file.truncate(this.sizeBytes);
+    if (this.sizeBytes === 0) {
+      const line = encodeLine(JSON.stringify(this.header));
+      await this.file.write(line, 0);
+      this.sizeBytes = line.length;
+      this.headBytes = line.length;
+    } else if (lastAppendPosition !== null) {
+      await this.writeAgain(lastAppendPosition);
+    }
+    await this.file.datasync();
+    await this.disk.syncDirectory(dirname(this.path));
+    await this.disk.remove(`${this.path}.next`);
+  }
+
+  /**
+   * A process whose fdatasync failed dies and leaves a line that can be read and is on no disk: the system has forgotten
+   * that it owes it. Written again, the same bytes at the same place, the next fdatasync tells the truth.
+   */
+  private async writeAgain(position: number): Promise<void> {
+    await this.file.write(await this.file.read(position, this.sizeBytes - position), position);
+  }
+
+  private async writeNext(
+    path: string,
+    checkpoint: Checkpoint,
+  ): Promise<{ file: DiskFile; sizeBytes: number; lastNumber: number }> {
+    let file: DiskFile | null = null;
+    let sizeBytes = 0;
+    let lastNumber = 0;
+    try {
+      file = await this.disk.open(path, 'readWrite');
+      await file.truncate(0);
+      for (const json of compactedLines(this.header, checkpoint)) {
+        const line = encodeLine(json);
+        await file.write(line, sizeBytes);
+        sizeBytes += line.length;
+      }
+      lastNumber = countParts(checkpoint);
+      await file.datasync();
+      return { file, sizeBytes, lastNumber };
+    } catch (thrown) {
+      await file?.close();
+      await this.disk.remove(path).catch(() => undefined); // It means nothing; the next start tries again.
+      throw diskError(path, `write the compacted journal (${sizeBytes} bytes so far)`, thrown);
+    }
+  }
+
   private async write(bytes: Buffer): Promise<void> {
-    await writeFully(this.handle, bytes, this.sizeBytes);
-    await this.handle.datasync();
+    try {
+      reach('coordinator.journal-unwritten');
+      await this.file.write(bytes, this.sizeBytes);
+      reach('coordinator.journal-unsynced');
+      await this.file.datasync();
+      reach('coordinator.journal-synced');
+    } catch (thrown) {
+      throw diskError(this.path, `append ${bytes.length} bytes to the journal`, thrown);
+    }
     this.sizeBytes += bytes.length;
   }
 }
 
-function encode(record: JournalLine | JournalHeader): Buffer {
-  const json = JSON.stringify(record);
-  return Buffer.from(`${checksum(json)} ${json}\n`);
-}
-
-function checksum(json: string): string {
-  return crc32(json).toString(16).padStart(8, '0');
-}
-
-interface Parsed {
-  readonly records: JournalRecord[];
-  readonly lastNumber: number;
-  readonly goodBytes: number;
-  readonly hasHeader: boolean;
-}
-
-function parse(bytes: Buffer, file: string): Parsed {
-  const records: JournalRecord[] = [];
-  let position = 0;
-  let line = 0;
-  let complete = 0;
-  while (position < bytes.length) {
-    const end = bytes.indexOf(0x0a, position);
-    if (end < 0) break;
-    line += 1;
-    const record = decode(bytes.toString('utf8', position, end), line, end + 1 === bytes.length, file);
-    if (record === null) break;
-    if (line === 1) checkHeader(record, file);
-    else records.push(...checkNumber(record as JournalLine, line, file).records);
-    position = end + 1;
-    complete = line;
+function* compactedLines(header: JournalHeader, checkpoint: Checkpoint): Generator<string> {
+  yield JSON.stringify({ ...header, checkpointLines: countParts(checkpoint) });
+  let n = 0;
+  for (const part of checkpointParts(checkpoint)) {
+    n += 1;
+    yield JSON.stringify({ n, ...part });
   }
-  return { records, lastNumber: Math.max(0, complete - 1), goodBytes: position, hasHeader: position > 0 };
-}
-
-/** Null for a damaged last line: a write that was cut short. */
-function decode(text: string, line: number, isLast: boolean, file: string): JournalLine | JournalHeader | null {
-  const json = text.slice(9);
-  if (text.slice(0, 8) === checksum(json) && text[8] === ' ') return JSON.parse(json) as JournalLine | JournalHeader;
-  if (isLast) return null;
-  throw corrupt(file, line, 'its checksum does not fit');
-}
-
-function checkHeader(record: JournalLine | JournalHeader, file: string): void {
-  if (!('format' in record)) throw corrupt(file, 1, 'it is no journal header');
-  if (record.format !== JOURNAL_FORMAT) {
-    throw new SecateurError(
-      'JournalCorrupt',
-      `${file}: written in journal format ${record.format}; this version reads format ${JOURNAL_FORMAT}. Use the version that wrote it, or another state folder.`,
-      { details: { file, found: record.format, expected: JOURNAL_FORMAT } },
-    );
-  }
-}
-
-function checkNumber(record: JournalLine, line: number, file: string): JournalLine {
-  if (record.n !== line - 1) throw corrupt(file, line, `expected record ${line - 1}, found ${record.n}`);
-  return record;
-}
-
-function corrupt(file: string, line: number, what: string): SecateurError {
-  return new SecateurError(
-    'JournalCorrupt',
-    `${file}: line ${line} is damaged: ${what}. Restore the file from a backup, or move the state folder away and submit the jobs again.`,
-    { details: { file, line } },
-  );
 }

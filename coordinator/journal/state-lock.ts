@@ -8,6 +8,11 @@ import { DatabaseSync } from 'node:sqlite';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 
 const SQLITE_BUSY = 5;
+const OWNER_FILE = 'owner.json';
+/** How long a standby may be late: trying costs one system call or two. */
+const WAIT_POLL_MS = 250;
+/** A standby says that often whom it waits for. */
+const WAIT_TOLD_MS = 30_000;
 
 export class StateLock {
   private readonly database: DatabaseSync;
@@ -19,7 +24,7 @@ export class StateLock {
   /** @throws StateLocked when another process has it, with that process's id. */
   static acquire(stateDirectory: string): StateLock {
     mkdirSync(stateDirectory, { recursive: true });
-    const ownerFile = join(stateDirectory, 'owner.json');
+    const ownerFile = join(stateDirectory, OWNER_FILE);
     const database = new DatabaseSync(join(stateDirectory, 'lock.sqlite'), { timeout: 0 });
     try {
       database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
@@ -35,6 +40,29 @@ export class StateLock {
     }
     writeFileSync(ownerFile, `${JSON.stringify({ processId: process.pid, since: new Date().toISOString() })}\n`);
     return new StateLock(database);
+  }
+
+  /**
+   * Takes the lock when the one who has it ends, however it ends.
+   *
+   * @param waiting told at once, and then every 30 s, who has it
+   */
+  static async acquireWhenFree(stateDirectory: string, waiting: (what: string) => void): Promise<StateLock> {
+    let toldMs = Number.NEGATIVE_INFINITY;
+    for (;;) {
+      try {
+        return StateLock.acquire(stateDirectory);
+      } catch (thrown) {
+        if (!(thrown instanceof SecateurError) || thrown.code !== 'StateLocked') throw thrown;
+      }
+      if (performance.now() - toldMs >= WAIT_TOLD_MS) {
+        toldMs = performance.now();
+        waiting(
+          `waits for the state folder ${stateDirectory}: another coordinator${readOwner(join(stateDirectory, OWNER_FILE))} has it. Takes over when that one ends.`,
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, WAIT_POLL_MS));
+    }
   }
 
   release(): void {

@@ -15,6 +15,7 @@ import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { reach } from '../../shared/failpoint.ts';
 import type { Cursor, CursorBook } from './job-lane.ts';
 import type { OutboxLogger } from './outbox-logger.ts';
 
@@ -126,7 +127,9 @@ export class CursorFile implements CursorBook {
       } finally {
         await handle.close();
       }
+      reach('coordinator.cursor-unrenamed');
       await rename(beside, this.#path);
+      reach('coordinator.cursor-written');
     } catch (thrown) {
       this.#dirty = true;
       this.#logger?.warn(

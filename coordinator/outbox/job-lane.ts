@@ -12,9 +12,10 @@
  * 4. The cursor moves only after the stream was seen to hold the event.
  */
 
-import { invariant, SecateurError } from '../../shared/errors/secateur-error.ts';
+import { invariant, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { eventId, natsJobFilter, natsSubject } from '../../shared/events/cloud-event.ts';
 import type { JobEvent } from '../../shared/events/job-event.ts';
+import { reach } from '../../shared/failpoint.ts';
 import type { EventLog } from './event-log.ts';
 import { type EventStream, type StreamMessage, type StreamState, subjectsCover } from './event-stream.ts';
 
@@ -60,10 +61,10 @@ export class JobLane {
   readonly #newestOnSubject = new Map<string, number>();
 
   constructor(options: JobLaneOptions) {
-    const first = options.log.read(options.job, 0, 1)[0];
-    invariant(first !== undefined, `job ${options.job} has a lane but no events`);
+    const namespace = options.log.namespaceOf(options.job);
+    invariant(namespace !== undefined, `job ${options.job} has a lane but no events`);
     this.#job = options.job;
-    this.#namespace = first.namespace;
+    this.#namespace = namespace;
     this.#log = options.log;
     this.#stream = options.stream;
     this.#cursors = options.cursors;
@@ -83,7 +84,7 @@ export class JobLane {
     let refusals = 0;
     while (!ended() && !this.settled) {
       this.#position ??= await this.#locate();
-      for (const event of this.#log.read(this.#job, this.#position, READ_LIMIT)) {
+      for (const event of await this.#read(this.#position)) {
         if (ended()) return;
         if (await this.#publish(event)) {
           refusals = 0;
@@ -99,12 +100,26 @@ export class JobLane {
     }
   }
 
+  /** A file of events that cannot be read is this job's trouble: the other jobs are published. */
+  async #read(afterSequence: number): Promise<readonly JobEvent[]> {
+    try {
+      return await this.#log.read(this.#job, afterSequence, READ_LIMIT);
+    } catch (thrown) {
+      const { message } = toSecateurError(thrown);
+      throw new SecateurError('Unavailable', `The events of job ${this.#job} cannot be published: ${message}`, {
+        cause: thrown,
+        details: { job: this.#job, afterSequence },
+      });
+    }
+  }
+
   /** Offers one event. False where the stream has moved and must be asked again. */
   async #publish(event: JobEvent): Promise<boolean> {
     const expected = await this.#newestBefore(event);
     if (expected === undefined) return false;
     const outcome = await this.#stream.append(event, expected);
     if (outcome.kind === 'moved') return false;
+    reach('coordinator.event-published');
     this.#cursors.set(this.#job, { sequence: event.sequence, streamSequence: outcome.streamSequence });
     if (outcome.kind === 'stored') this.#newestOnSubject.set(natsSubject(event), outcome.streamSequence);
     else this.#newestOnSubject.clear();

@@ -2,7 +2,7 @@
  * The outbox: tells NATS JetStream what the coordinator's event log holds, for as long as the coordinator lives.
  *
  * It pulls. Nothing in the coordinator waits for it, calls it or hears of its failures, except through `status()`.
- * While NATS is away it holds cursors and nothing else; the log (and behind it the journal) holds the events.
+ * While NATS is away it holds cursors and nothing else; the log (and behind it the state folder) holds the events.
  *
  * One loop: connect → session → wait → connect → … A session is one connection (outbox-session.ts); delivery is made
  * exact per job (job-lane.ts).

@@ -5,6 +5,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { SecateurError, toSecateurError } from '../errors/secateur-error.ts';
+import { reach } from '../failpoint.ts';
 import type { ServiceClient } from '../rpc/channel.ts';
 import { clientStream } from '../rpc/client-stream.ts';
 import type { ArtifactsClient } from '../rpc/generated/secateur/v1/Artifacts.ts';
@@ -111,6 +112,7 @@ async function* uploadMessages(
   yield { header: { identity, file } };
   for await (const chunk of readChunks(handle, { offset: 0, length: file.sizeBytes }, refLabel(file))) {
     yield { chunk };
+    reach('engine.upload-sent-part');
     sent(chunk.offset ?? 0);
   }
 }

@@ -9,6 +9,7 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { SecateurError, toSecateurError } from '../errors/secateur-error.ts';
+import { reach } from '../failpoint.ts';
 
 /** Of the file's own name, what its temp file repeats: names end at 255 bytes, characters may have 4. */
 const TEMP_NAME_CHARACTERS_MAX = 40;
@@ -56,16 +57,20 @@ export async function writeFileAtomic(
   try {
     try {
       for await (const chunk of chunks) await handle.writeFile(chunk);
+      reach('storage.atomic-unsynced');
       await handle.sync();
     } finally {
       await handle.close();
     }
+    reach('storage.atomic-synced');
     await rename(temporary, path);
+    reach('storage.atomic-renamed');
   } catch (thrown) {
     await rm(temporary, { force: true });
     throw storageError(path, thrown);
   }
   await fsyncDirectory(dirname(path));
+  reach('storage.atomic-durable');
 }
 
 /** System errors of writes name no file: this one does. */

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { SecateurError, toSecateurError } from '../errors/secateur-error.ts';
+import { reach } from '../failpoint.ts';
 import { fsyncDirectory } from './atomic-file.ts';
 import { checkFileName } from './file-ref.ts';
 
@@ -36,14 +37,18 @@ export async function temporaryStagingPath(stagingDirectory: string, name: strin
 export async function commitStagingFile(temporary: string, stagingDirectory: string, name: string): Promise<void> {
   try {
     const { path, folders } = await placeOf(stagingDirectory, name);
+    reach('storage.staged-unsynced');
     const handle = await open(temporary, 'r');
     try {
       await handle.sync();
     } finally {
       await handle.close();
     }
+    reach('storage.staged-synced');
     await rename(temporary, path);
+    reach('storage.staged-renamed');
     for (const folder of folders) await fsyncDirectory(folder);
+    reach('storage.staged-durable');
   } catch (thrown) {
     throw toSecateurError(thrown);
   }

@@ -146,14 +146,14 @@ describe.each(['direct', 'coordinator'] as const)("a job's files, %s", (kind) =>
   it('appear in staging when they are committed, whole, with nothing beside them', async () => {
     expect(await commit(files)).toEqual(stagedRef(NAME, CONTENT));
     expect(readFileSync(join(folder.staging, NAME)).equals(CONTENT)).toBe(true);
-    await commit(files, 'calibration.safetensors');
+    await commit(files, 'calibration/ids-e1-a1.safetensors');
     await commit(files, 'snapshots/00016/m00000.safetensors');
     const names = readdirSync(folder.staging, { recursive: true, withFileTypes: true }).filter((entry) =>
       entry.isFile(),
     );
     expect(names.map((entry) => entry.name).sort()).toEqual([
       '00003.safetensors',
-      'calibration.safetensors',
+      'ids-e1-a1.safetensors',
       'm00000.safetensors',
       'probe.txt',
     ]);

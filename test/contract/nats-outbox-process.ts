@@ -3,15 +3,15 @@
  * publishes `count` events of the job "killed", made the same way in every run, and then idles.
  */
 
-import { EventLog } from '../../coordinator/outbox/event-log.ts';
 import { NatsOutbox } from '../../coordinator/outbox/nats-outbox.ts';
+import { emptyEventLog } from '../support/empty-event-log.ts';
 import { sampleEvent } from './sample-event.ts';
 
 const [servers, cursorFile, count] = process.argv.slice(2);
 if (servers === undefined || cursorFile === undefined || count === undefined) {
   throw new Error('usage: nats-outbox-process.ts <url> <cursorFile> <count>');
 }
-const log = new EventLog();
+const log = emptyEventLog();
 for (let sequence = 1; sequence <= Number(count); sequence += 1) log.append(sampleEvent('killed', sequence));
 await NatsOutbox.start({ servers, cursorFile, log });
 setInterval(() => {}, 60_000);

@@ -14,10 +14,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AckPolicy, jetstream, jetstreamManager, type StreamConfig } from '@nats-io/jetstream';
 import { connect, type NatsConnection, nanos } from '@nats-io/transport-node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { EventLog } from '../../coordinator/outbox/event-log.ts';
+import type { EventLog } from '../../coordinator/outbox/event-log.ts';
 import { NatsOutbox, type NatsOutboxOptions } from '../../coordinator/outbox/nats-outbox.ts';
 import { NatsStream } from '../../coordinator/outbox/nats-stream.ts';
 import { eventId, fromCloudEvent, natsSubject } from '../../shared/events/cloud-event.ts';
+import { emptyEventLog } from '../support/empty-event-log.ts';
 import { findNatsServer, freePort, type NatsServer, startNatsServer } from '../support/nats-server.ts';
 import { sampleEvent } from './sample-event.ts';
 
@@ -91,7 +92,7 @@ describe.skipIf(source.kind === 'none')(`the NATS outbox against a real nats-ser
   });
 
   it('keeps two interleaved jobs each in order, and 5,000 events complete', async () => {
-    const log = new EventLog();
+    const log = emptyEventLog();
     for (let sequence = 1; sequence <= 2500; sequence += 1) {
       log.append(sampleEvent('a', sequence));
       log.append(sampleEvent('b', sequence));
@@ -285,7 +286,7 @@ describe.skipIf(source.kind === 'none')(`the NATS outbox against a real nats-ser
 
   it('costs the coordinator nothing but the log while NATS is away: an append returns at once', async () => {
     await server.kill();
-    const log = new EventLog();
+    const log = emptyEventLog();
     const outbox = await start(log);
     appendTo(log, 'a', 5000);
     expect(outbox.status().pending).toBe(5000);
@@ -346,7 +347,7 @@ describe.skipIf(source.kind === 'none')(`the NATS outbox against a real nats-ser
 });
 
 function logOf(job: string, count: number): EventLog {
-  const log = new EventLog();
+  const log = emptyEventLog();
   appendTo(log, job, count);
   return log;
 }

@@ -3,19 +3,29 @@
  * does what next, who dies, whose message is lost or comes twice. The model of a worker is strict: it runs a pass only
  * on hidden states that it truly has, and counts what it computes.
  */
-import type { Command, CoreEvent, Holding, TaskIdentity, TaskOutcome } from '../../coordinator/core/events.ts';
+import type {
+  Command,
+  CoreEvent,
+  Holding,
+  TaskIdentity,
+  TaskOutcome,
+  WrittenSnapshot,
+} from '../../coordinator/core/events.ts';
 import {
   type CoordinatorState,
+  currentLease,
+  type HiddenStates,
   hasEnded,
   INITIAL_STATE,
   type JobIntake,
   type JobState,
 } from '../../coordinator/core/state.ts';
 import { step } from '../../coordinator/core/step.ts';
-import type { TaskSpec } from '../../coordinator/core/task.ts';
+import type { PassSpec, TaskSpec } from '../../coordinator/core/task.ts';
 import { RECONNECT_GRACE_MS } from '../../coordinator/core/workers.ts';
 import type { JobEvent } from '../../shared/events/job-event.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
+import { contains, membersOf, microbatchSet } from '../../shared/microbatch-set.ts';
 
 export function seededRandom(seed: number): () => number {
   let a = seed >>> 0;
@@ -27,7 +37,14 @@ export function seededRandom(seed: number): () => number {
   };
 }
 
-export function fakeManifest(options: { propagate: 'pruned' | 'dense'; stages: number | 'auto' }): Manifest {
+export function fakeManifest(options: {
+  propagate: 'pruned' | 'dense';
+  stages: number | 'auto';
+  replicas?: number | 'auto';
+  samples?: number;
+  snapshotInterval?: number | 'auto';
+}): Manifest {
+  const { propagate, stages, replicas = 'auto', samples = 4, snapshotInterval = 'auto' } = options;
   return {
     apiVersion: 'secateur/v1',
     kind: 'PruneJob',
@@ -35,9 +52,9 @@ export function fakeManifest(options: { propagate: 'pruned' | 'dense'; stages: n
     spec: {
       model: { source: 'file:///model' },
       output: { destination: 'file:///out', maxShardSize: 1_000 },
-      calibration: { text: ['file:///a.txt'], samples: 4, sequenceLength: 8, seed: 0, microbatch: 'auto' },
-      pruning: { method: 'wanda', sparsity: 0.5, propagate: options.propagate },
-      placement: { stages: options.stages, replicas: 'auto' },
+      calibration: { text: ['file:///a.txt'], samples, sequenceLength: 8, seed: 0, microbatch: 1 },
+      pruning: { method: 'wanda', sparsity: 0.5, propagate },
+      placement: { stages, replicas, snapshotInterval },
     },
   } as unknown as Manifest;
 }
@@ -84,11 +101,18 @@ interface SimulatedWorker {
   readonly id: string;
   incarnation: number;
   attached: boolean;
-  /** What its engine holds: stage → boundary. */
-  readonly held: Map<number, number>;
+  /** What its engine holds: boundary → microbatches. */
+  readonly held: Map<number, Set<number>>;
   task: { identity: TaskIdentity; spec: TaskSpec } | null;
   readonly waiting: { identity: TaskIdentity; spec: TaskSpec }[];
-  readonly unacknowledged: { identity: TaskIdentity; outcome: TaskOutcome }[];
+  readonly unacknowledged: Result[];
+  draining: boolean;
+}
+
+interface Result {
+  readonly identity: TaskIdentity;
+  readonly outcome: TaskOutcome;
+  readonly holdings: readonly HiddenStates[];
 }
 
 const file = (name: string) => ({ name, sizeBytes: 1, sha256: name });
@@ -102,6 +126,10 @@ export class Cluster {
   /** How often each layer's commit was accepted, and how often each was calibrated after it was committed. */
   readonly commits = new Map<number, number>();
   readonly violations: string[] = [];
+  /** Snapshots on the disk. */
+  readonly files = new Set<string>();
+  /** Microbatches through layers, whatever became of them. */
+  computed = 0;
   /** Passes that came to a worker which had lost its hidden states meanwhile: a race, answered and recovered from. */
   inputsMissing = 0;
   private pending: Command[] = [];
@@ -109,7 +137,10 @@ export class Cluster {
   private readonly intake: JobIntake;
   private readonly random: () => number;
 
-  constructor(layerCount: number, random: () => number) {
+  readonly samples: number;
+
+  constructor(layerCount: number, random: () => number, samples = 4) {
+    this.samples = samples;
     this.layerCount = layerCount;
     this.intake = fakeIntake(layerCount);
     this.random = random;
@@ -162,6 +193,7 @@ export class Cluster {
       task: null,
       waiting: [],
       unacknowledged: [],
+      draining: false,
     };
     this.workers.set(id, worker);
     worker.attached = true;
@@ -171,7 +203,7 @@ export class Cluster {
       ...(worker.task === null ? [] : [worker.task.identity]),
       ...worker.waiting.map((task) => task.identity),
     ];
-    const holdings: Holding[] = [...worker.held].map(([stage, boundary]) => ({ job, stage, boundary }));
+    const holdings: Holding[] = holdingsOf(worker).map((states) => ({ job, ...states }));
     const capabilities = {
       host: 'h',
       processId: 1,
@@ -208,6 +240,7 @@ export class Cluster {
     if (worker === undefined) return;
     this.detach(id);
     worker.incarnation += 1;
+    worker.draining = false;
     worker.held.clear();
     worker.task = null;
     worker.waiting.length = 0;
@@ -221,11 +254,20 @@ export class Cluster {
     const task = worker.task;
     worker.task = worker.waiting.shift() ?? null;
     if (task === null) {
-      if (this.job !== undefined) this.take({ type: 'holdingsLost', worker: id, job: this.job.id, why: 'crash' });
+      if (this.job !== undefined)
+        this.take({ type: 'holdingsChanged', worker: id, job: this.job.id, holdings: [], why: 'crash' });
       return;
     }
     const failure = { code: 'EngineCrashed' as const, message: 'crashed', details: {}, retryable: true };
-    this.take({ type: 'taskFailed', worker: id, identity: task.identity, failure, holdingsLost: true });
+    this.take({ type: 'taskFailed', worker: id, identity: task.identity, failure, holdings: [] });
+  }
+
+  /** SIGTERM: it takes no new work, hands over what it holds, and leaves when it is dismissed. */
+  drain(id: string): void {
+    const worker = this.workers.get(id);
+    if (worker === undefined || !worker.attached || worker.draining) return;
+    worker.draining = true;
+    this.take({ type: 'workerDraining', worker: id });
   }
 
   passTime(ms: number): void {
@@ -272,7 +314,8 @@ export class Cluster {
         if (worker.task !== null && sameTask(worker.task.identity, command.identity)) {
           worker.task = worker.waiting.shift() ?? null;
           worker.held.clear();
-          this.take({ type: 'holdingsLost', worker: command.worker, job: command.identity.job, why: 'aborted' });
+          const { job } = command.identity;
+          this.take({ type: 'holdingsChanged', worker: command.worker, job, holdings: [], why: 'aborted' });
         }
         const waiting = worker.waiting.findIndex((task) => sameTask(task.identity, command.identity));
         if (waiting >= 0) worker.waiting.splice(waiting, 1);
@@ -283,38 +326,62 @@ export class Cluster {
       case 'releaseJob':
         this.workers.get(command.worker)?.held.clear();
         return;
+      case 'removeStaged':
+        for (const name of command.names) this.files.delete(name);
+        return;
+      case 'dismiss': {
+        const worker = this.workers.get(command.worker);
+        if (!worker?.attached || !worker.draining) return;
+        if ([worker.task, ...worker.waiting].some((task) => task !== null && this.isLeased(task.identity)))
+          this.violations.push('dismissed while it has a task');
+        worker.attached = false;
+        this.take({
+          type: 'workerDetached',
+          worker: worker.id,
+          incarnation: String(worker.incarnation),
+          leaving: true,
+        });
+        this.kill(worker.id);
+        return;
+      }
     }
+  }
+
+  private isLeased(identity: TaskIdentity): boolean {
+    return currentLease(this.state, identity) !== undefined;
   }
 
   private finishTask(worker: SimulatedWorker): void {
     const { identity, spec } = worker.task as NonNullable<SimulatedWorker['task']>;
     worker.task = worker.waiting.shift() ?? null;
-    const outcome = this.compute(worker, spec);
-    if (outcome === null) {
-      const failure = { code: 'InputsMissing' as const, message: 'missing', details: {}, retryable: true };
+    const outcome = this.compute(worker, spec, identity);
+    if (!('kind' in outcome)) {
+      const failure = { code: 'InputsMissing' as const, message: 'missing', details: { ...outcome }, retryable: true };
       this.inputsMissing += 1;
-      if (worker.attached) this.take({ type: 'taskFailed', worker: worker.id, identity, failure, holdingsLost: true });
+      if (worker.attached)
+        this.take({ type: 'taskFailed', worker: worker.id, identity, failure, holdings: holdingsOf(worker) });
       return;
     }
-    const result = { identity, outcome };
+    const result = { identity, outcome, holdings: holdingsOf(worker) };
     worker.unacknowledged.push(result);
     if (worker.attached) this.deliverResult(worker, result);
   }
 
   /** Messages may come twice: the second must change nothing. */
-  private deliverResult(worker: SimulatedWorker, result: { identity: TaskIdentity; outcome: TaskOutcome }): void {
+  private deliverResult(worker: SimulatedWorker, result: Result): void {
     const times = this.random() < 0.2 ? 2 : 1;
     for (let time = 0; time < times; time++) this.take({ type: 'taskSucceeded', worker: worker.id, ...result });
     const index = worker.unacknowledged.indexOf(result);
     if (index >= 0) worker.unacknowledged.splice(index, 1);
   }
 
-  private compute(worker: SimulatedWorker, spec: TaskSpec): TaskOutcome | null {
+  /** What a task gives; where an input is missing, what the worker says about it. */
+  private compute(worker: SimulatedWorker, spec: TaskSpec, identity: TaskIdentity): TaskOutcome | Missing {
     switch (spec.kind) {
       case 'prepareCalibration':
         return {
           kind: 'prepareCalibration',
-          calibration: { inputDigests: [], samples: 4, sequenceLength: 8, sha256: 'c', sizeBytes: 1 },
+          calibration: { inputDigests: [], samples: this.samples, sequenceLength: 8, file: file('c') },
         };
       case 'digestSource':
         return { kind: 'digestSource', sha256: spec.shard };
@@ -326,23 +393,58 @@ export class Cluster {
           pruneMs: 1,
           commitMs: 1,
         };
-      case 'pass': {
-        if (spec.input === 'memory' && worker.held.get(spec.stage) !== spec.layer) return null;
-        if (spec.weights === 'committed' && this.job.layers[spec.layer]?.status !== 'committed')
-          this.violations.push(`pass through uncommitted layer ${spec.layer}`);
-        if (spec.statistics && this.job.layers[spec.layer]?.status === 'committed')
-          this.violations.push(`committed layer ${spec.layer} calibrated again`);
-        worker.held.set(spec.stage, spec.hidden ? spec.layer + 1 : spec.layer);
-        if (spec.persist) worker.held.delete(spec.stage);
+      case 'handOver': {
+        const members = [...membersOf(spec.microbatches)];
+        if (members.some((microbatch) => !worker.held.get(spec.boundary)?.has(microbatch))) return {};
+        for (const microbatch of members) dropFrom(worker.held, spec.boundary, microbatch);
         return {
-          kind: 'pass',
-          tokens: 32,
-          computeMs: 1,
-          snapshots: spec.persist ? [file('snap')] : [],
-          statistics: spec.statistics ? file('stats') : null,
+          kind: 'handOver',
+          snapshots: members.map((each) => this.writeSnapshot(spec.boundary, each, identity)),
         };
       }
+      case 'pass':
+        return this.computePass(worker, spec, identity);
     }
+  }
+
+  private computePass(worker: SimulatedWorker, spec: PassSpec, identity: TaskIdentity): TaskOutcome | Missing {
+    if (spec.weights === 'committed' && this.job.layers[spec.layer]?.status !== 'committed')
+      this.violations.push(`pass through uncommitted layer ${spec.layer}`);
+    if (spec.statistics && this.job.layers[spec.layer]?.status === 'committed')
+      this.violations.push(`committed layer ${spec.layer} calibrated again`);
+    const members = [...membersOf(spec.microbatches)];
+    // A worker that was asked to leave stops after a microbatch.
+    const done = worker.draining ? members.slice(0, 1) : members;
+    const snapshots: WrittenSnapshot[] = [];
+    for (const microbatch of done) {
+      if (spec.input === 'memory' && !worker.held.get(spec.layer)?.has(microbatch)) return {};
+      const held = this.job.snapshots.find((each) => each.boundary === spec.layer)?.files[microbatch];
+      if (spec.input === 'snapshot' && (held === undefined || !this.files.has(held.name)))
+        return { boundary: spec.layer, microbatch };
+      if (spec.input === 'embed' && spec.layer !== 0) this.violations.push(`embedded at boundary ${spec.layer}`);
+      const boundary = spec.hidden ? spec.layer + 1 : spec.layer;
+      dropFrom(worker.held, spec.layer, microbatch);
+      if (contains(spec.write, microbatch)) snapshots.push(this.writeSnapshot(boundary, microbatch, identity));
+      if (contains(spec.drop, microbatch)) continue;
+      const states = worker.held.get(boundary) ?? new Set<number>();
+      worker.held.set(boundary, states.add(microbatch));
+    }
+    this.computed += done.length;
+    return {
+      kind: 'pass',
+      tokens: done.length * 8,
+      computeMs: done.length,
+      loadMs: 1,
+      done: microbatchSet(done.map((each) => [each, each + 1])),
+      snapshots,
+      statistics: spec.statistics ? file('stats') : null,
+    };
+  }
+
+  private writeSnapshot(boundary: number, microbatch: number, { epoch, attempt }: TaskIdentity): WrittenSnapshot {
+    const written = file(`${boundary}-${microbatch}-e${epoch}-a${attempt}`);
+    this.files.add(written.name);
+    return { boundary, microbatch, file: written };
   }
 
   /** Lets everything run its course without faults; true when the job has ended. */
@@ -357,4 +459,23 @@ export class Cluster {
 
 function sameTask(a: TaskIdentity, b: TaskIdentity): boolean {
   return a.job === b.job && a.task === b.task && a.attempt === b.attempt && a.epoch === b.epoch;
+}
+
+/** Details of an input that is not there; empty where the holdings say it. */
+interface Missing {
+  readonly boundary?: number;
+  readonly microbatch?: number;
+}
+
+function holdingsOf(worker: SimulatedWorker): HiddenStates[] {
+  return [...worker.held].map(([boundary, microbatches]) => ({
+    boundary,
+    microbatches: microbatchSet([...microbatches].map((each) => [each, each + 1] as const)),
+  }));
+}
+
+function dropFrom(held: Map<number, Set<number>>, boundary: number, microbatch: number): void {
+  const states = held.get(boundary);
+  states?.delete(microbatch);
+  if (states?.size === 0) held.delete(boundary);
 }

@@ -5,7 +5,8 @@ import { Cluster, fakeManifest, seededRandom } from './cluster.ts';
 /** One simulated life of a job under seeded faults; the seed in the test's name reproduces it. */
 function live(seed: number): Cluster {
   const random = seededRandom(seed);
-  const cluster = new Cluster(1 + Math.floor(random() * 6), random);
+  const samples = 1 + Math.floor(random() * 9);
+  const cluster = new Cluster(1 + Math.floor(random() * 6), random, samples);
   const propagate = random() < 0.5 ? 'pruned' : 'dense';
   const layerCount = cluster.layerCount;
   const stages = random() < 0.3 ? 'auto' : 1 + Math.floor(random() * Math.min(3, layerCount));
@@ -15,9 +16,15 @@ function live(seed: number): Cluster {
     job: 'fake-1',
     namespace: 'default',
     name: 'fake',
-    manifest: fakeManifest({ propagate, stages }),
+    manifest: fakeManifest({
+      propagate,
+      stages,
+      samples,
+      replicas: random() < 0.5 ? 'auto' : 1 + Math.floor(random() * 3),
+      snapshotInterval: random() < 0.5 ? 'auto' : 1 + Math.floor(random() * 3),
+    }),
   });
-  const names = ['w1', 'w2', 'w3'].slice(0, 1 + Math.floor(random() * 3));
+  const names = ['w1', 'w2', 'w3', 'w4', 'w5'].slice(0, 1 + Math.floor(random() * 5));
   for (const name of names) if (random() < 0.7) cluster.attach(name);
   for (let turn = 0; turn < 150; turn++) {
     const name = names[Math.floor(random() * names.length)] as string;
@@ -25,6 +32,7 @@ function live(seed: number): Cluster {
     if (dice < 0.03) cluster.kill(name);
     else if (dice < 0.06) cluster.detach(name);
     else if (dice < 0.08) cluster.crashEngine(name);
+    else if (dice < 0.09) cluster.drain(name);
     else if (dice < 0.1) cluster.restartCoordinator();
     else if (dice < 0.12) cluster.passTime(random() * 2 * RECONNECT_GRACE_MS);
     else if (dice < 0.25 && !cluster.workers.get(name)?.attached) cluster.attach(name);
@@ -36,7 +44,7 @@ function live(seed: number): Cluster {
 }
 
 describe('hidden states that vanish without a word', () => {
-  it('are missed once, then computed again from the beginning of the stage', () => {
+  it('are missed once, then computed again from the token ids', () => {
     const cluster = new Cluster(4, seededRandom(1));
     cluster.take({ type: 'coordinatorStarted' });
     const manifest = fakeManifest({ propagate: 'pruned', stages: 1 });
@@ -46,6 +54,26 @@ describe('hidden states that vanish without a word', () => {
     cluster.workers.get('w1')?.held.clear();
     expect(cluster.settle(1_000)).toBe(true);
     expect([cluster.job.phase, cluster.inputsMissing, cluster.violations]).toEqual(['Succeeded', 1, []]);
+    expect(cluster.job.workRedone).toBeGreaterThan(0);
+  });
+});
+
+describe('a job that has succeeded', () => {
+  it('keeps in the state what people ask for, not what it was made of', () => {
+    const cluster = new Cluster(40, seededRandom(1));
+    cluster.take({ type: 'coordinatorStarted' });
+    const manifest = fakeManifest({ propagate: 'pruned', stages: 1, snapshotInterval: 2 });
+    cluster.take({ type: 'jobSubmitted', job: 'fake-1', namespace: 'default', name: 'fake', manifest });
+    cluster.attach('w1');
+    while (!cluster.commits.has(39)) cluster.advance();
+    const running = JSON.stringify(cluster.job).length;
+    expect(cluster.settle(1_000)).toBe(true);
+    expect(cluster.job.layers.map((layer) => [layer.status, layer.worker])).toEqual(
+      Array.from({ length: 40 }, () => ['committed', 'w1']),
+    );
+    expect(JSON.stringify(cluster.job).length).toBeLessThan(running / 2);
+    cluster.restartCoordinator();
+    expect(cluster.violations).toEqual([]);
   });
 });
 

@@ -23,8 +23,10 @@ export class SecateurProcess {
   stderr = '';
   private readonly watchers = new Set<() => void>();
 
-  constructor(args: readonly string[], env: Record<string, string> = {}) {
-    this.child = spawn(process.execPath, [LAUNCHER, ...args], {
+  /** @param prefix a command that runs the rest of its line in its own place (ip netns exec …) */
+  constructor(args: readonly string[], env: Record<string, string> = {}, prefix: readonly string[] = []) {
+    const [command, ...rest] = [...prefix, process.execPath, LAUNCHER, ...args] as [string, ...string[]];
+    this.child = spawn(command, rest, {
       cwd: REPOSITORY,
       env: { ...process.env, NO_COLOR: '1', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -87,14 +89,14 @@ export class Bench {
     return join(this.folder, ...parts);
   }
 
-  start(args: readonly string[], env: Record<string, string> = {}): SecateurProcess {
-    const started = new SecateurProcess(args, { XDG_STATE_HOME: this.path('state-home'), ...env });
+  start(args: readonly string[], env: Record<string, string> = {}, prefix: readonly string[] = []): SecateurProcess {
+    const started = new SecateurProcess(args, { XDG_STATE_HOME: this.path('state-home'), ...env }, prefix);
     this.processes.push(started);
     return started;
   }
 
-  run(args: readonly string[], env: Record<string, string> = {}): Promise<Finished> {
-    return this.start(args, env).finished;
+  run(args: readonly string[], env: Record<string, string> = {}, prefix: readonly string[] = []): Promise<Finished> {
+    return this.start(args, env, prefix).finished;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

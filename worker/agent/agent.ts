@@ -6,26 +6,47 @@
  *  2. A result is kept and sent again until it is acknowledged: a coordinator that restarts loses none.
  *  3. The engine's end is a result (`EngineCrashed`), never the agent's end.
  *  4. `holdings` is what the engine last said that it holds; an engine that has ended holds nothing.
+ *  5. A worker that was asked to leave takes no new work: it hands over what it holds, and leaves when the coordinator
+ *     says that nothing is left, or when its time is up.
  */
-import { rm } from 'node:fs/promises';
-import { hostname, totalmem } from 'node:os';
+import { reach } from '../../shared/failpoint.ts';
 import type { Log, LogLevel } from '../../shared/log.ts';
 import type { CoordinatorMessage__Output } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
+import type { MicrobatchRange } from '../../shared/rpc/generated/secateur/v1/MicrobatchRange.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import type { TaskIdentity__Output } from '../../shared/rpc/generated/secateur/v1/TaskIdentity.ts';
 import type { TaskResult } from '../../shared/rpc/generated/secateur/v1/TaskResult.ts';
 import type { WorkerMessage } from '../../shared/rpc/generated/secateur/v1/WorkerMessage.ts';
+import type { Timer, Timers } from '../../shared/timers.ts';
 import { VERSION } from '../../shared/version.ts';
-import type { EngineOptions, EngineReady, FromEngine, StageHolding } from '../engine/messages.ts';
-import { AttachStream } from './attach-stream.ts';
-import { EngineProcess } from './engine-process.ts';
-import { residentBytes } from './resident-bytes.ts';
+import type { HeldStates } from '../engine/hidden-store.ts';
+import type { EngineReady, FromEngine } from '../engine/messages.ts';
+import { AttachStream, type AttachTransport } from './attach-stream.ts';
+import type { Engine, StartEngine } from './engine.ts';
+import { LogBuffer } from './log-buffer.ts';
 import { TaskSlot } from './task-slot.ts';
 
+/** The process and machine that a worker runs on. */
+export interface WorkerHost {
+  readonly name: string;
+  readonly processId: number;
+  readonly memoryBytes: number;
+  /** Of another process; of this one where it is not given. */
+  residentBytes(processId?: number): number;
+}
+
 export interface AgentOptions {
-  readonly engine: Omit<EngineOptions, 'measure'>;
   readonly worker: string;
   readonly incarnation: string;
+  readonly threads: number;
+  readonly host: WorkerHost;
+  readonly startEngine: StartEngine;
+  readonly transport: AttachTransport;
+  /** Removes what the worker kept on its disk; called once, when it leaves. */
+  readonly removeCache: () => Promise<void>;
+  readonly timers: Timers;
+  /** In [0, 1). */
+  readonly random: () => number;
   readonly log: Log;
 }
 
@@ -34,25 +55,30 @@ export interface AgentOptions {
  * very large text. An engine that is silent for longer hangs (a dead network mount, a stuck driver).
  */
 const ENGINE_SILENCE_MAX_MS = 15 * 60_000;
+/** Kubernetes kills after 30 s unless told otherwise: by then everything must be over. */
+const DRAIN_MAX_MS = 20_000;
 
 export class Agent {
   private readonly options: AgentOptions;
   private readonly stream: AttachStream;
-  private engine: EngineProcess | null = null;
+  private engine: Engine | null = null;
   private device: EngineReady | null = null;
   private running: TaskSlot | null = null;
   private readonly finished: TaskSlot[] = [];
   private readonly waiting: TaskSlot[] = [];
-  private readonly holdings = new Map<string, readonly StageHolding[]>();
-  private heartbeat: NodeJS.Timeout | null = null;
+  private readonly logs = new LogBuffer();
+  private readonly holdings = new Map<string, readonly HeldStates[]>();
+  private heartbeat: Timer | null = null;
   private draining = false;
+  private drainTimer: Timer | null = null;
+  private hasLeft = false;
   /** When the engine last said something. */
   private heardMs = 0;
   private readonly ended = Promise.withResolvers<void>();
 
   constructor(options: AgentOptions) {
     this.options = options;
-    this.stream = new AttachStream(options.engine.coordinator, {
+    this.stream = new AttachStream(options, {
       register: () => this.register(),
       registered: (message) => this.registered(message.heartbeatIntervalMs, message.epoch),
       message: (message) => this.receive(message),
@@ -69,13 +95,21 @@ export class Agent {
     await this.ended.promise;
   }
 
-  /** Takes no new task; leaves when the running one has ended and is acknowledged. */
+  /** Takes no new work: a running pass stops after its microbatch, what is held is handed over, then it leaves. */
   drain(): void {
     if (this.draining) return;
     this.draining = true;
-    this.options.log('info', 'draining: leaves after the running task');
-    this.stream.send({ draining: { leaving: false } });
-    this.leaveWhenDone();
+    this.options.log('info', `draining: hands over what it holds and leaves, within ${DRAIN_MAX_MS / 1000} s`);
+    this.engine?.yield();
+    this.drainTimer = this.options.timers.setTimeout(() => {
+      this.options.log(
+        'warn',
+        `draining: leaves after ${DRAIN_MAX_MS / 1000} s; what it still holds is computed again`,
+      );
+      this.leave();
+    }, DRAIN_MAX_MS);
+    // Without a stream there is nobody to hand over to.
+    if (!this.stream.send({ draining: { leaving: false } })) this.leaveWhenIdle();
   }
 
   /** Leaves at once; whatever runs is lost. */
@@ -85,23 +119,23 @@ export class Agent {
     this.leave();
   }
 
-  private leaveWhenDone(): void {
-    if (this.draining && this.running === null && this.finished.length === 0) this.leave();
+  private leaveWhenIdle(): void {
+    if (this.running === null && this.waiting.length === 0 && this.finished.length === 0) this.leave();
   }
 
   private leave(): void {
-    if (this.heartbeat !== null) clearInterval(this.heartbeat);
+    if (this.hasLeft) return;
+    this.hasLeft = true;
+    this.drainTimer?.clear();
+    this.heartbeat?.clear();
+    this.logs.sendTo(this.stream);
     this.stream.close({ draining: { leaving: true } });
     this.endEngine();
-    rm(this.options.engine.cacheDirectory, { recursive: true, force: true }).then(
-      this.ended.resolve,
-      this.ended.reject,
-    );
+    this.options.removeCache().then(this.ended.resolve, this.ended.reject);
   }
 
-  private startEngine(): EngineProcess {
-    const engine = new EngineProcess(
-      { ...this.options.engine, measure: this.device === null },
+  private startEngine(): Engine {
+    const engine = this.options.startEngine(
       {
         message: (message) => {
           if (this.engine === engine) this.engineSaid(message);
@@ -110,6 +144,7 @@ export class Agent {
           if (this.engine === engine) this.engineEnded(why);
         },
       },
+      { measure: this.device === null },
     );
     this.engine = engine;
     return engine;
@@ -121,39 +156,43 @@ export class Agent {
   }
 
   private register(): WorkerMessage {
-    const { worker, incarnation, engine } = this.options;
+    const { worker, incarnation, threads, host } = this.options;
     return {
       register: {
         worker,
         incarnation,
         version: VERSION,
-        host: hostname(),
-        processId: process.pid,
-        provider: this.device?.provider ?? engine.provider,
-        threads: engine.threads,
-        memoryBytes: Math.min(process.constrainedMemory() || Number.POSITIVE_INFINITY, totalmem()),
+        host: host.name,
+        processId: host.processId,
+        provider: this.device?.provider ?? '',
+        threads,
+        memoryBytes: host.memoryBytes,
         engineVersion: this.device?.engineVersion ?? '',
         ...this.device?.figures,
         tasks: this.slots().map((slot) => slot.identity),
-        holdings: [...this.holdings].flatMap(([job, stages]) => stages.map((stage) => ({ job, ...stage }))),
+        holdings: [...this.holdings].flatMap(([job, stages]) =>
+          stages.map((states) => ({ job, ...holdingOf(states) })),
+        ),
       },
     };
   }
 
   /** Attached, or attached again: what the coordinator has not acknowledged is sent once more. */
   private registered(heartbeatIntervalMs: number, epoch: number): void {
-    this.options.log('info', `attached to ${this.options.engine.coordinator}, epoch ${epoch}`);
+    this.options.log('info', `attached to ${this.options.transport.address}, epoch ${epoch}`);
     if (this.draining) this.stream.send({ draining: { leaving: false } });
+    this.logs.sendTo(this.stream);
     for (const slot of this.slots()) {
       for (const statistics of slot.allStatistics()) this.stream.send({ statistics });
       if (slot.result !== null) this.stream.send({ result: slot.result });
     }
-    if (this.heartbeat !== null) clearInterval(this.heartbeat);
-    this.heartbeat = setInterval(() => this.sendHeartbeat(), heartbeatIntervalMs);
+    this.heartbeat?.clear();
+    this.heartbeat = this.options.timers.setInterval(() => this.sendHeartbeat(), heartbeatIntervalMs);
   }
 
   private sendHeartbeat(): void {
-    if (this.running !== null && performance.now() - this.heardMs > ENGINE_SILENCE_MAX_MS) {
+    const { host } = this.options;
+    if (this.running !== null && this.options.timers.monotonicMs() - this.heardMs > ENGINE_SILENCE_MAX_MS) {
       this.log(
         'error',
         `the engine said nothing for ${ENGINE_SILENCE_MAX_MS / 60_000} minutes: it is ended`,
@@ -161,12 +200,13 @@ export class Agent {
       );
       this.engine?.kill();
     }
+    this.logs.sendTo(this.stream);
     const enginePid = this.engine?.processId;
     this.stream.send({
       heartbeat: {
         tasks: this.running === null ? [] : [this.running.report()],
-        residentBytes: process.memoryUsage.rss(),
-        engineResidentBytes: enginePid === undefined ? 0 : residentBytes(enginePid),
+        residentBytes: host.residentBytes(),
+        engineResidentBytes: enginePid === undefined ? 0 : host.residentBytes(enginePid),
       },
     });
   }
@@ -176,9 +216,11 @@ export class Agent {
     else if (message.abort) this.abort(message.abort);
     else if (message.acknowledge) this.acknowledge(message.acknowledge);
     else if (message.release) this.release(message.release.job);
+    else if (message.dismiss && this.draining) this.leave();
   }
 
   private assign(task: Task__Output, identity: TaskIdentity__Output): void {
+    reach('agent.task-received');
     if (this.slots().some((slot) => slot.is(identity))) return;
     this.waiting.push(new TaskSlot(task, identity));
     this.runNext();
@@ -187,7 +229,7 @@ export class Agent {
   private runNext(): void {
     if (this.running !== null) return;
     const slot = this.waiting.shift();
-    if (slot === undefined) return this.leaveWhenDone();
+    if (slot === undefined) return;
     this.running = slot;
     const others = [...this.holdings.keys()].filter((job) => job !== slot.identity.job);
     if (others.length > 0) {
@@ -196,8 +238,9 @@ export class Agent {
     }
     this.log('info', `begins ${slot.identity.task}, attempt ${slot.identity.attempt}`, slot);
     const engine = this.engine ?? this.startEngine();
-    this.heardMs = performance.now();
+    this.heardMs = this.options.timers.monotonicMs();
     engine.run(slot.task);
+    if (this.draining) engine.yield();
   }
 
   private abort(identity: TaskIdentity__Output): void {
@@ -214,9 +257,9 @@ export class Agent {
   }
 
   private acknowledge(identity: TaskIdentity__Output): void {
+    reach('agent.result-acknowledged');
     const position = this.finished.findIndex((slot) => slot.is(identity));
     if (position >= 0) this.finished.splice(position, 1);
-    this.leaveWhenDone();
   }
 
   private release(job: string): void {
@@ -237,7 +280,7 @@ export class Agent {
   }
 
   private engineSaid(message: FromEngine): void {
-    this.heardMs = performance.now();
+    this.heardMs = this.options.timers.monotonicMs();
     const slot = this.running;
     switch (message.type) {
       case 'log':
@@ -250,9 +293,12 @@ export class Agent {
         if (slot !== null)
           this.stream.send({ statistics: slot.addStatistics(message.layer, message.sample, message.float32) });
         break;
+      case 'snapshot':
+        if (slot !== null) this.stream.send({ snapshot: { identity: slot.identity, snapshot: message.snapshot } });
+        break;
       case 'succeeded':
         this.setHoldings(message.job, message.holdings);
-        this.finish({ ...message.outcome, holdingsLost: false });
+        this.finish({ ...message.outcome });
         break;
       case 'failed': {
         const { code, message: text, retryable, details } = message;
@@ -260,7 +306,6 @@ export class Agent {
         this.log('error', text, slot);
         this.finish({
           error: { code, message: text, retryable, detailsJson: JSON.stringify(details) },
-          holdingsLost: !this.stillHolds(slot, message.holdings),
         });
         break;
       }
@@ -269,13 +314,7 @@ export class Agent {
     }
   }
 
-  /** A pass that failed may have taken its stage's hidden states with it; other tasks have none. */
-  private stillHolds(slot: TaskSlot | null, holdings: readonly StageHolding[]): boolean {
-    const stage = slot?.task.pass?.stage;
-    return stage === undefined || holdings.some((holding) => holding.stage === stage);
-  }
-
-  private setHoldings(job: string, stages: readonly StageHolding[]): void {
+  private setHoldings(job: string, stages: readonly HeldStates[]): void {
     if (stages.length === 0) this.holdings.delete(job);
     else this.holdings.set(job, stages);
   }
@@ -289,24 +328,27 @@ export class Agent {
       const message = `the engine of worker ${this.options.worker} ended while it ran ${slot.identity.task}: ${why}`;
       this.finish({
         error: { code: 'EngineCrashed', message, retryable: true, detailsJson: '{}' },
-        holdingsLost: true,
       });
     }
     this.tellHoldingsLost(why);
   }
 
   private tellHoldingsLost(why: string): void {
-    for (const job of this.holdings.keys()) this.stream.send({ holdingsLost: { job, why } });
+    for (const job of this.holdings.keys()) this.stream.send({ holdings: { job, why, holdings: [] } });
     this.holdings.clear();
   }
 
-  private finish(result: Omit<TaskResult, 'identity'>): void {
+  private finish(result: Omit<TaskResult, 'identity' | 'holdings'>): void {
     const slot = this.running;
     if (slot === null) return;
     this.running = null;
-    slot.result = { identity: slot.identity, ...result };
+    const { job } = slot.identity;
+    const holdings = (this.holdings.get(job) ?? []).map((states) => ({ job, ...holdingOf(states) }));
+    slot.result = { identity: slot.identity, holdings, ...result };
     this.finished.push(slot);
+    reach('agent.result-made');
     this.stream.send({ result: slot.result });
+    reach('agent.result-sent');
     this.log('info', `ended ${slot.identity.task}`, slot);
     this.runNext();
   }
@@ -315,6 +357,12 @@ export class Agent {
   private log(level: LogLevel, message: string, slot: TaskSlot | null, source = 'agent'): void {
     const { job = '', task = '', attempt } = slot?.identity ?? {};
     this.options.log(level, message, { source, ...(job === '' ? {} : { job, task, attempt }) });
-    this.stream.send({ logs: { lines: [{ job, task, source, level, atMs: Date.now(), message }] } });
+    // Lines of no job stand in this process's own log only.
+    if (job !== '') this.logs.add({ job, task, source, level, atMs: this.options.timers.now(), message });
+    this.logs.sendTo(this.stream);
   }
+}
+
+function holdingOf({ boundary, microbatches }: HeldStates): { boundary: number; microbatches: MicrobatchRange[] } {
+  return { boundary, microbatches: microbatches.map(([first, end]) => ({ first, end })) };
 }

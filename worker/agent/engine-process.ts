@@ -1,23 +1,18 @@
-/** The engine as the agent sees it: a child process that is started when needed, and whose death is an answer. */
+/** The engine as a child process: started when needed, and its death is an answer. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import { ENGINE_ENVIRONMENT } from '../engine/environment.ts';
 import type { EngineOptions, EngineReady, FromEngine, ToEngine } from '../engine/messages.ts';
+import type { Engine, EngineListener } from './engine.ts';
 
 const ENGINE_MAIN = fileURLToPath(new URL('../engine/main.ts', import.meta.url));
 /** What of the engine's standard error is kept as its last words. */
 const LAST_WORDS_BYTES = 8 * 1024;
 const START_TIMEOUT_MS = 60_000;
 
-export interface EngineListener {
-  message(message: FromEngine): void;
-  /** The process is gone; `why` holds the signal or exit code and its last words. */
-  ended(why: string): void;
-}
-
-export class EngineProcess {
+export class EngineProcess implements Engine {
   readonly ready: Promise<EngineReady>;
   private readonly child: ChildProcess;
   private lastWords = '';
@@ -50,7 +45,10 @@ export class EngineProcess {
     this.send({ type: 'run', task });
   }
 
-  /** Ends the process at once, and whatever it is computing with it. */
+  yield(): void {
+    this.send({ type: 'yield' });
+  }
+
   kill(): void {
     this.child.kill('SIGKILL');
   }

@@ -1,44 +1,50 @@
 /**
- * The hidden states in the engine's memory: for each stage, every microbatch at one layer boundary, float32 [B, S, H].
+ * The hidden states in the engine's memory: by layer boundary, then by microbatch, float32 [B, S, H].
  *
- * Invariant: a stage that is listed has all its microbatches at `boundary`. While a pass replaces them one by one the
- * stage is taken out, so a pass that fails half way leaves nothing that could be mistaken for a boundary.
+ * What is stored under (boundary, microbatch) is a pure function of the job's inputs: it does not matter which stage,
+ * which task or which worker computed it.
  */
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
-import type { StageHolding } from './messages.ts';
+import { type MicrobatchSet, microbatchSet } from '../../shared/microbatch-set.ts';
 
-export interface StageHidden {
-  boundary: number;
-  readonly microbatches: Float32Array[];
+export interface HeldStates {
+  readonly boundary: number;
+  readonly microbatches: MicrobatchSet;
 }
 
 export class HiddenStore {
-  private readonly stages = new Map<number, StageHidden>();
+  private readonly boundaries = new Map<number, Map<number, Float32Array>>();
 
-  /** @throws InputsMissing where the stage is not held at that boundary: the coordinator then has it computed again */
-  take(stage: number, boundary: number): StageHidden {
-    const held = this.stages.get(stage);
-    if (held === undefined || held.boundary !== boundary) {
-      const found = held === undefined ? 'none' : `those of boundary ${held.boundary}`;
-      throw new SecateurError(
-        'InputsMissing',
-        `stage ${stage}: expected the hidden states of boundary ${boundary} in memory; found ${found}`,
-        { retryable: true, details: { stage, boundary } },
-      );
-    }
-    this.stages.delete(stage);
-    return held;
+  /** @throws InputsMissing where they are not held: the coordinator then has them computed again */
+  get(boundary: number, microbatch: number): Float32Array {
+    const states = this.boundaries.get(boundary)?.get(microbatch);
+    if (states !== undefined) return states;
+    throw new SecateurError(
+      'InputsMissing',
+      `expected the hidden states of microbatch ${microbatch} at boundary ${boundary} in memory; they are not there`,
+      { retryable: true },
+    );
   }
 
-  put(stage: number, hidden: StageHidden): void {
-    this.stages.set(stage, hidden);
+  put(boundary: number, microbatch: number, states: Float32Array): void {
+    const held = this.boundaries.get(boundary) ?? new Map<number, Float32Array>();
+    held.set(microbatch, states);
+    this.boundaries.set(boundary, held);
   }
 
-  drop(stage: number): void {
-    this.stages.delete(stage);
+  drop(boundary: number, microbatch: number): void {
+    const held = this.boundaries.get(boundary);
+    held?.delete(microbatch);
+    if (held?.size === 0) this.boundaries.delete(boundary);
   }
 
-  holdings(): StageHolding[] {
-    return [...this.stages].map(([stage, { boundary }]) => ({ stage, boundary }));
+  /** The lowest boundary first. */
+  holdings(): HeldStates[] {
+    return [...this.boundaries]
+      .map(([boundary, held]) => ({
+        boundary,
+        microbatches: microbatchSet([...held.keys()].map((microbatch) => [microbatch, microbatch + 1] as const)),
+      }))
+      .sort((a, b) => a.boundary - b.boundary);
   }
 }

@@ -4,6 +4,7 @@
  */
 import { createRequire } from 'node:module';
 import { toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { reach } from '../../shared/failpoint.ts';
 import type { ModelDescription } from '../../shared/models/family.ts';
 import type { FileRef } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { JobContext__Output } from '../../shared/rpc/generated/secateur/v1/JobContext.ts';
@@ -11,7 +12,6 @@ import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.t
 import { chooseJobFiles } from '../../shared/storage/choose-job-files.ts';
 import type { JobFiles } from '../../shared/storage/job-files.ts';
 import { KernelPool } from '../kernels/kernel-pool.ts';
-import { Failpoints } from './failpoint.ts';
 import { HiddenStore } from './hidden-store.ts';
 import { measureMachine } from './measure-machine.ts';
 import type { EngineOptions, FromEngine, Outcome, ToEngine } from './messages.ts';
@@ -19,6 +19,7 @@ import { probeProvider } from './session.ts';
 import type { TaskContext } from './task-context.ts';
 import { runCalibration } from './tasks/run-calibration.ts';
 import { runDigest } from './tasks/run-digest.ts';
+import { runHandOver } from './tasks/run-hand-over.ts';
 import { runPass } from './tasks/run-pass.ts';
 import { runPrune } from './tasks/run-prune.ts';
 
@@ -28,20 +29,20 @@ const PROGRESS_INTERVAL_MS = 250;
 class Engine {
   private readonly options: EngineOptions;
   private readonly provider: 'cpu' | 'cuda';
-  private readonly failpoints: Failpoints;
   private readonly hidden = new HiddenStore();
   private job: { readonly id: string; readonly files: JobFiles } | null = null;
   private pool: Promise<KernelPool> | null = null;
+  private yielding = false;
 
   constructor(options: EngineOptions, provider: 'cpu' | 'cuda') {
     this.options = options;
     this.provider = provider;
-    this.failpoints = new Failpoints(options.failpoint, options.slowMs);
   }
 
   async run(task: Task__Output): Promise<void> {
     const job = task.identity?.job ?? '';
     try {
+      reach('engine.task-begun');
       const outcome = await this.dispatch(task, await this.context(task));
       send({ type: 'succeeded', outcome, job, holdings: this.hidden.holdings() });
     } catch (thrown) {
@@ -54,6 +55,11 @@ class Engine {
     }
   }
 
+  /** For good: a worker that leaves takes no further pass. */
+  yield(): void {
+    this.yielding = true;
+  }
+
   private dropPool(): void {
     const pool = this.pool;
     this.pool = null;
@@ -63,6 +69,7 @@ class Engine {
   private dispatch(task: Task__Output, context: TaskContext): Promise<Outcome> {
     if (task.pass) return runPass(task.pass, context);
     if (task.prune) return runPrune(task.prune, context);
+    if (task.handOver) return runHandOver(task.handOver, context);
     if (task.prepareCalibration) return runCalibration(task.prepareCalibration, context);
     if (task.digestSource) return runDigest(task.digestSource, context);
     throw new Error(`a task of a kind that this version does not know: ${task.spec}`);
@@ -79,7 +86,6 @@ class Engine {
       provider: this.provider,
       deviceId: this.options.deviceId,
       threads: this.options.threads,
-      failpoints: this.failpoints,
       kernels: () => {
         this.pool ??= KernelPool.create({ threads: this.options.threads });
         return this.pool;
@@ -91,6 +97,8 @@ class Engine {
         send({ type: 'progress', done, total, unit });
       },
       statistics: (layer, sample, float32) => send({ type: 'statistics', layer, sample, float32 }),
+      snapshotWritten: (snapshot) => send({ type: 'snapshot', snapshot }),
+      isYielding: () => this.yielding,
     };
   }
 
@@ -147,6 +155,8 @@ process.on('message', (message: ToEngine) => {
     engine.catch((thrown: unknown) => {
       process.stderr.write(`${toSecateurError(thrown).message}\n`, () => process.exit(1));
     });
+  } else if (message.type === 'yield') {
+    engine?.then((started) => started.yield()).catch(() => undefined); // Told where it was started.
   } else if (engine !== null) {
     const started = engine;
     queue = queue.then(async () => (await started).run(message.task));

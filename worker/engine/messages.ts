@@ -4,8 +4,10 @@
  */
 import type { ErrorCode, ErrorDetails } from '../../shared/errors/secateur-error.ts';
 import type { LogLevel } from '../../shared/log.ts';
+import type { SnapshotFile } from '../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import type { TaskResult } from '../../shared/rpc/generated/secateur/v1/TaskResult.ts';
+import type { HeldStates } from './hidden-store.ts';
 
 export interface EngineOptions {
   readonly provider: 'auto' | 'cpu' | 'cuda';
@@ -14,9 +16,6 @@ export interface EngineOptions {
   readonly coordinator: string;
   readonly storage: 'auto' | 'direct' | 'coordinator';
   readonly cacheDirectory: string;
-  /** For tests: see failpoint.ts. */
-  readonly failpoint: string | null;
-  readonly slowMs: number;
   /** Whether to measure the machine before saying that it is ready: a worker's first engine does. */
   readonly measure: boolean;
 }
@@ -39,24 +38,22 @@ export interface EngineReady {
 
 export type ToEngine =
   | { readonly type: 'start'; readonly options: EngineOptions }
-  | { readonly type: 'run'; readonly task: Task__Output };
+  | { readonly type: 'run'; readonly task: Task__Output }
+  /** The worker is about to leave: a pass stops after the microbatch that it is at. */
+  | { readonly type: 'yield' };
 
-export interface StageHolding {
-  readonly stage: number;
-  readonly boundary: number;
-}
-
-export type Outcome = Omit<TaskResult, 'identity' | 'holdingsLost' | 'error'>;
+export type Outcome = Omit<TaskResult, 'identity' | 'holdings' | 'error'>;
 
 export type FromEngine =
   | ({ readonly type: 'ready' } & EngineReady)
   | { readonly type: 'progress'; readonly done: number; readonly total: number; readonly unit: string }
   | { readonly type: 'statistics'; readonly layer: number; readonly sample: number; readonly float32: Uint8Array }
+  | { readonly type: 'snapshot'; readonly snapshot: SnapshotFile }
   | {
       readonly type: 'succeeded';
       readonly outcome: Outcome;
       readonly job: string;
-      readonly holdings: readonly StageHolding[];
+      readonly holdings: readonly HeldStates[];
     }
   | {
       readonly type: 'failed';
@@ -65,6 +62,6 @@ export type FromEngine =
       readonly retryable: boolean;
       readonly details: ErrorDetails;
       readonly job: string;
-      readonly holdings: readonly StageHolding[];
+      readonly holdings: readonly HeldStates[];
     }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string };

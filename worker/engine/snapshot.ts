@@ -1,24 +1,66 @@
-/** Hidden states of one microbatch as a file that another stage begins from: float32 [B, S, H], bit for bit. */
+/** Hidden states of one microbatch as a file that anybody can go on from: float32 [B, S, H], bit for bit. */
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
-import type { FileRef } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
+import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { reach } from '../../shared/failpoint.ts';
+import type { SnapshotFile } from '../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
+import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
+import { readTensorBytes } from '../../shared/safetensors/read-tensor.ts';
 import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
-import { fiveDigits } from '../../shared/storage/staging-names.ts';
+import { snapshotFileName } from '../../shared/storage/staging-names.ts';
 import { withScratch } from './scratch.ts';
 import type { TaskContext } from './task-context.ts';
 
+const TENSOR = 'hidden';
+
+/** Durable when it resolves; told at once. */
 export async function writeSnapshot(
   context: TaskContext,
   boundary: number,
   microbatch: number,
   states: Float32Array,
-): Promise<FileRef> {
+  suffix: string,
+): Promise<SnapshotFile> {
   const { files, job, model } = context;
-  const name = `snapshots/${fiveDigits(boundary)}/m${fiveDigits(microbatch)}.safetensors`;
+  const name = snapshotFileName(boundary, microbatch, suffix);
   const shape = [states.length / (job.sequenceLength * model.hiddenSize), job.sequenceLength, model.hiddenSize];
   const data = new Uint8Array(states.buffer, states.byteOffset, states.byteLength);
-  return withScratch(files, name, async (scratch) => {
-    await writeSafetensorsFile(scratch, [{ name: 'hidden', dtype: 'F32', shape, data }]);
+  const file = await withScratch(files, name, async (scratch) => {
+    await writeSafetensorsFile(scratch, [{ name: TENSOR, dtype: 'F32', shape, data }]);
     const { sha256, sizeBytes } = await digestFile(scratch);
     return files.commit({ root: 'FILE_ROOT_STAGING', name, sizeBytes, sha256 }, scratch);
   });
+  reach('engine.snapshot-written');
+  const snapshot = { boundary, microbatch, file };
+  context.snapshotWritten(snapshot);
+  return snapshot;
+}
+
+/**
+ * @throws InputsMissing with boundary and microbatch, whatever is wrong with the file: the coordinator forgets it, and
+ * has the states computed again
+ */
+export async function readSnapshot(snapshot: SnapshotFile, context: TaskContext): Promise<Float32Array> {
+  const { file: ref, boundary, microbatch } = snapshot;
+  try {
+    if (!ref) throw new SecateurError('Internal', 'a snapshot names its file');
+    const path = await context.files.localPath(ref);
+    const { sha256 } = await digestFile(path);
+    if (sha256 !== ref.sha256) {
+      throw new SecateurError('ChecksumMismatch', `${path}: expected SHA-256 ${ref.sha256}; found ${sha256}`);
+    }
+    const location = (await readSafetensorsHeader(path)).tensors.get(TENSOR);
+    if (location === undefined) throw new SecateurError('SafetensorsInvalid', `${path}: holds no tensor "${TENSOR}"`);
+    const bytes = await readTensorBytes(location);
+    context.files.release(ref);
+    return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  } catch (thrown) {
+    const cause = toSecateurError(thrown);
+    // A coordinator that is away, or a lease that is over, says nothing about the file.
+    if (cause.code === 'Unavailable' || cause.code === 'StaleEpoch' || cause.code === 'DeadlineExceeded') throw cause;
+    throw new SecateurError(
+      'InputsMissing',
+      `the hidden states of microbatch ${microbatch} at boundary ${boundary} cannot be read: ${cause.message}. They are computed again.`,
+      { retryable: true, cause, details: { boundary: boundary ?? 0, microbatch: microbatch ?? 0 } },
+    );
+  }
 }

@@ -1,9 +1,9 @@
 /** What every task of the engine is given. */
 import type { ModelDescription } from '../../shared/models/family.ts';
 import type { JobContext__Output } from '../../shared/rpc/generated/secateur/v1/JobContext.ts';
+import type { SnapshotFile } from '../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
 import type { JobFiles } from '../../shared/storage/job-files.ts';
 import type { KernelPool } from '../kernels/kernel-pool.ts';
-import type { Failpoints } from './failpoint.ts';
 import type { HiddenStore } from './hidden-store.ts';
 
 export interface TaskContext {
@@ -14,8 +14,10 @@ export interface TaskContext {
   readonly provider: 'cpu' | 'cuda';
   readonly deviceId: number;
   readonly threads: number;
-  readonly failpoints: Failpoints;
   readonly kernels: () => Promise<KernelPool>;
   readonly progress: (done: number, total: number, unit: string) => void;
   readonly statistics: (layer: number, sample: number, float32: Uint8Array) => void;
+  readonly snapshotWritten: (snapshot: SnapshotFile) => void;
+  /** Whether the task is to stop at the next place where nothing is half done: the worker is about to leave. */
+  readonly isYielding: () => boolean;
 }

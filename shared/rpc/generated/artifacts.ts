@@ -10,8 +10,12 @@ import type { DigestSourceTask as _secateur_v1_DigestSourceTask, DigestSourceTas
 import type { EmbedInput as _secateur_v1_EmbedInput, EmbedInput__Output as _secateur_v1_EmbedInput__Output } from './secateur/v1/EmbedInput.ts';
 import type { FileRef as _secateur_v1_FileRef, FileRef__Output as _secateur_v1_FileRef__Output } from './secateur/v1/FileRef.ts';
 import type { GroupPattern as _secateur_v1_GroupPattern, GroupPattern__Output as _secateur_v1_GroupPattern__Output } from './secateur/v1/GroupPattern.ts';
+import type { HandOverResult as _secateur_v1_HandOverResult, HandOverResult__Output as _secateur_v1_HandOverResult__Output } from './secateur/v1/HandOverResult.ts';
+import type { HandOverTask as _secateur_v1_HandOverTask, HandOverTask__Output as _secateur_v1_HandOverTask__Output } from './secateur/v1/HandOverTask.ts';
+import type { Holding as _secateur_v1_Holding, Holding__Output as _secateur_v1_Holding__Output } from './secateur/v1/Holding.ts';
 import type { JobContext as _secateur_v1_JobContext, JobContext__Output as _secateur_v1_JobContext__Output } from './secateur/v1/JobContext.ts';
 import type { LinearSelection as _secateur_v1_LinearSelection, LinearSelection__Output as _secateur_v1_LinearSelection__Output } from './secateur/v1/LinearSelection.ts';
+import type { MicrobatchRange as _secateur_v1_MicrobatchRange, MicrobatchRange__Output as _secateur_v1_MicrobatchRange__Output } from './secateur/v1/MicrobatchRange.ts';
 import type { PassInput as _secateur_v1_PassInput, PassInput__Output as _secateur_v1_PassInput__Output } from './secateur/v1/PassInput.ts';
 import type { PassResult as _secateur_v1_PassResult, PassResult__Output as _secateur_v1_PassResult__Output } from './secateur/v1/PassResult.ts';
 import type { PassTask as _secateur_v1_PassTask, PassTask__Output as _secateur_v1_PassTask__Output } from './secateur/v1/PassTask.ts';
@@ -21,6 +25,7 @@ import type { PruneResult as _secateur_v1_PruneResult, PruneResult__Output as _s
 import type { PruneTask as _secateur_v1_PruneTask, PruneTask__Output as _secateur_v1_PruneTask__Output } from './secateur/v1/PruneTask.ts';
 import type { PrunedTensor as _secateur_v1_PrunedTensor, PrunedTensor__Output as _secateur_v1_PrunedTensor__Output } from './secateur/v1/PrunedTensor.ts';
 import type { ReadArtifactRequest as _secateur_v1_ReadArtifactRequest, ReadArtifactRequest__Output as _secateur_v1_ReadArtifactRequest__Output } from './secateur/v1/ReadArtifactRequest.ts';
+import type { SnapshotFile as _secateur_v1_SnapshotFile, SnapshotFile__Output as _secateur_v1_SnapshotFile__Output } from './secateur/v1/SnapshotFile.ts';
 import type { SnapshotInput as _secateur_v1_SnapshotInput, SnapshotInput__Output as _secateur_v1_SnapshotInput__Output } from './secateur/v1/SnapshotInput.ts';
 import type { StatisticSum as _secateur_v1_StatisticSum, StatisticSum__Output as _secateur_v1_StatisticSum__Output } from './secateur/v1/StatisticSum.ts';
 import type { Task as _secateur_v1_Task, Task__Output as _secateur_v1_Task__Output } from './secateur/v1/Task.ts';
@@ -50,8 +55,12 @@ export interface ProtoGrpcType {
       FileRef: MessageTypeDefinition<_secateur_v1_FileRef, _secateur_v1_FileRef__Output>
       FileRoot: EnumTypeDefinition
       GroupPattern: MessageTypeDefinition<_secateur_v1_GroupPattern, _secateur_v1_GroupPattern__Output>
+      HandOverResult: MessageTypeDefinition<_secateur_v1_HandOverResult, _secateur_v1_HandOverResult__Output>
+      HandOverTask: MessageTypeDefinition<_secateur_v1_HandOverTask, _secateur_v1_HandOverTask__Output>
+      Holding: MessageTypeDefinition<_secateur_v1_Holding, _secateur_v1_Holding__Output>
       JobContext: MessageTypeDefinition<_secateur_v1_JobContext, _secateur_v1_JobContext__Output>
       LinearSelection: MessageTypeDefinition<_secateur_v1_LinearSelection, _secateur_v1_LinearSelection__Output>
+      MicrobatchRange: MessageTypeDefinition<_secateur_v1_MicrobatchRange, _secateur_v1_MicrobatchRange__Output>
       PassInput: MessageTypeDefinition<_secateur_v1_PassInput, _secateur_v1_PassInput__Output>
       PassResult: MessageTypeDefinition<_secateur_v1_PassResult, _secateur_v1_PassResult__Output>
       PassTask: MessageTypeDefinition<_secateur_v1_PassTask, _secateur_v1_PassTask__Output>
@@ -61,6 +70,7 @@ export interface ProtoGrpcType {
       PruneTask: MessageTypeDefinition<_secateur_v1_PruneTask, _secateur_v1_PruneTask__Output>
       PrunedTensor: MessageTypeDefinition<_secateur_v1_PrunedTensor, _secateur_v1_PrunedTensor__Output>
       ReadArtifactRequest: MessageTypeDefinition<_secateur_v1_ReadArtifactRequest, _secateur_v1_ReadArtifactRequest__Output>
+      SnapshotFile: MessageTypeDefinition<_secateur_v1_SnapshotFile, _secateur_v1_SnapshotFile__Output>
       SnapshotInput: MessageTypeDefinition<_secateur_v1_SnapshotInput, _secateur_v1_SnapshotInput__Output>
       StatisticSum: MessageTypeDefinition<_secateur_v1_StatisticSum, _secateur_v1_StatisticSum__Output>
       Task: MessageTypeDefinition<_secateur_v1_Task, _secateur_v1_Task__Output>

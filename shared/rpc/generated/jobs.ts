@@ -6,6 +6,7 @@ import type { MessageTypeDefinition } from '@grpc/proto-loader';
 import type { Job as _secateur_v1_Job, Job__Output as _secateur_v1_Job__Output } from './secateur/v1/Job.ts';
 import type { JobFailure as _secateur_v1_JobFailure, JobFailure__Output as _secateur_v1_JobFailure__Output } from './secateur/v1/JobFailure.ts';
 import type { JobRequest as _secateur_v1_JobRequest, JobRequest__Output as _secateur_v1_JobRequest__Output } from './secateur/v1/JobRequest.ts';
+import type { JobStatus as _secateur_v1_JobStatus, JobStatus__Output as _secateur_v1_JobStatus__Output } from './secateur/v1/JobStatus.ts';
 import type { JobsClient as _secateur_v1_JobsClient, JobsDefinition as _secateur_v1_JobsDefinition } from './secateur/v1/Jobs.ts';
 import type { ListRequest as _secateur_v1_ListRequest, ListRequest__Output as _secateur_v1_ListRequest__Output } from './secateur/v1/ListRequest.ts';
 import type { ListResponse as _secateur_v1_ListResponse, ListResponse__Output as _secateur_v1_ListResponse__Output } from './secateur/v1/ListResponse.ts';
@@ -16,6 +17,7 @@ import type { LogsResponse as _secateur_v1_LogsResponse, LogsResponse__Output as
 import type { PlanRequest as _secateur_v1_PlanRequest, PlanRequest__Output as _secateur_v1_PlanRequest__Output } from './secateur/v1/PlanRequest.ts';
 import type { PlanResponse as _secateur_v1_PlanResponse, PlanResponse__Output as _secateur_v1_PlanResponse__Output } from './secateur/v1/PlanResponse.ts';
 import type { Progress as _secateur_v1_Progress, Progress__Output as _secateur_v1_Progress__Output } from './secateur/v1/Progress.ts';
+import type { ReplicaStatus as _secateur_v1_ReplicaStatus, ReplicaStatus__Output as _secateur_v1_ReplicaStatus__Output } from './secateur/v1/ReplicaStatus.ts';
 import type { StageStatus as _secateur_v1_StageStatus, StageStatus__Output as _secateur_v1_StageStatus__Output } from './secateur/v1/StageStatus.ts';
 import type { SubmitRequest as _secateur_v1_SubmitRequest, SubmitRequest__Output as _secateur_v1_SubmitRequest__Output } from './secateur/v1/SubmitRequest.ts';
 import type { WatchRequest as _secateur_v1_WatchRequest, WatchRequest__Output as _secateur_v1_WatchRequest__Output } from './secateur/v1/WatchRequest.ts';
@@ -32,6 +34,7 @@ export interface ProtoGrpcType {
       Job: MessageTypeDefinition<_secateur_v1_Job, _secateur_v1_Job__Output>
       JobFailure: MessageTypeDefinition<_secateur_v1_JobFailure, _secateur_v1_JobFailure__Output>
       JobRequest: MessageTypeDefinition<_secateur_v1_JobRequest, _secateur_v1_JobRequest__Output>
+      JobStatus: MessageTypeDefinition<_secateur_v1_JobStatus, _secateur_v1_JobStatus__Output>
       Jobs: SubtypeConstructor<typeof grpc.Client, _secateur_v1_JobsClient> & { service: _secateur_v1_JobsDefinition }
       ListRequest: MessageTypeDefinition<_secateur_v1_ListRequest, _secateur_v1_ListRequest__Output>
       ListResponse: MessageTypeDefinition<_secateur_v1_ListResponse, _secateur_v1_ListResponse__Output>
@@ -42,6 +45,7 @@ export interface ProtoGrpcType {
       PlanRequest: MessageTypeDefinition<_secateur_v1_PlanRequest, _secateur_v1_PlanRequest__Output>
       PlanResponse: MessageTypeDefinition<_secateur_v1_PlanResponse, _secateur_v1_PlanResponse__Output>
       Progress: MessageTypeDefinition<_secateur_v1_Progress, _secateur_v1_Progress__Output>
+      ReplicaStatus: MessageTypeDefinition<_secateur_v1_ReplicaStatus, _secateur_v1_ReplicaStatus__Output>
       StageStatus: MessageTypeDefinition<_secateur_v1_StageStatus, _secateur_v1_StageStatus__Output>
       SubmitRequest: MessageTypeDefinition<_secateur_v1_SubmitRequest, _secateur_v1_SubmitRequest__Output>
       WatchRequest: MessageTypeDefinition<_secateur_v1_WatchRequest, _secateur_v1_WatchRequest__Output>

@@ -6,17 +6,21 @@ import type { EnumTypeDefinition, MessageTypeDefinition } from '@grpc/proto-load
 import type { CoordinatorMessage as _secateur_v1_CoordinatorMessage, CoordinatorMessage__Output as _secateur_v1_CoordinatorMessage__Output } from './secateur/v1/CoordinatorMessage.ts';
 import type { DigestSourceResult as _secateur_v1_DigestSourceResult, DigestSourceResult__Output as _secateur_v1_DigestSourceResult__Output } from './secateur/v1/DigestSourceResult.ts';
 import type { DigestSourceTask as _secateur_v1_DigestSourceTask, DigestSourceTask__Output as _secateur_v1_DigestSourceTask__Output } from './secateur/v1/DigestSourceTask.ts';
+import type { Dismiss as _secateur_v1_Dismiss, Dismiss__Output as _secateur_v1_Dismiss__Output } from './secateur/v1/Dismiss.ts';
 import type { Draining as _secateur_v1_Draining, Draining__Output as _secateur_v1_Draining__Output } from './secateur/v1/Draining.ts';
 import type { EmbedInput as _secateur_v1_EmbedInput, EmbedInput__Output as _secateur_v1_EmbedInput__Output } from './secateur/v1/EmbedInput.ts';
 import type { FileRef as _secateur_v1_FileRef, FileRef__Output as _secateur_v1_FileRef__Output } from './secateur/v1/FileRef.ts';
 import type { GroupPattern as _secateur_v1_GroupPattern, GroupPattern__Output as _secateur_v1_GroupPattern__Output } from './secateur/v1/GroupPattern.ts';
+import type { HandOverResult as _secateur_v1_HandOverResult, HandOverResult__Output as _secateur_v1_HandOverResult__Output } from './secateur/v1/HandOverResult.ts';
+import type { HandOverTask as _secateur_v1_HandOverTask, HandOverTask__Output as _secateur_v1_HandOverTask__Output } from './secateur/v1/HandOverTask.ts';
 import type { Heartbeat as _secateur_v1_Heartbeat, Heartbeat__Output as _secateur_v1_Heartbeat__Output } from './secateur/v1/Heartbeat.ts';
 import type { Holding as _secateur_v1_Holding, Holding__Output as _secateur_v1_Holding__Output } from './secateur/v1/Holding.ts';
-import type { HoldingsLost as _secateur_v1_HoldingsLost, HoldingsLost__Output as _secateur_v1_HoldingsLost__Output } from './secateur/v1/HoldingsLost.ts';
+import type { Holdings as _secateur_v1_Holdings, Holdings__Output as _secateur_v1_Holdings__Output } from './secateur/v1/Holdings.ts';
 import type { JobContext as _secateur_v1_JobContext, JobContext__Output as _secateur_v1_JobContext__Output } from './secateur/v1/JobContext.ts';
 import type { LinearSelection as _secateur_v1_LinearSelection, LinearSelection__Output as _secateur_v1_LinearSelection__Output } from './secateur/v1/LinearSelection.ts';
 import type { LogBatch as _secateur_v1_LogBatch, LogBatch__Output as _secateur_v1_LogBatch__Output } from './secateur/v1/LogBatch.ts';
 import type { LogLine as _secateur_v1_LogLine, LogLine__Output as _secateur_v1_LogLine__Output } from './secateur/v1/LogLine.ts';
+import type { MicrobatchRange as _secateur_v1_MicrobatchRange, MicrobatchRange__Output as _secateur_v1_MicrobatchRange__Output } from './secateur/v1/MicrobatchRange.ts';
 import type { PassInput as _secateur_v1_PassInput, PassInput__Output as _secateur_v1_PassInput__Output } from './secateur/v1/PassInput.ts';
 import type { PassResult as _secateur_v1_PassResult, PassResult__Output as _secateur_v1_PassResult__Output } from './secateur/v1/PassResult.ts';
 import type { PassTask as _secateur_v1_PassTask, PassTask__Output as _secateur_v1_PassTask__Output } from './secateur/v1/PassTask.ts';
@@ -29,7 +33,9 @@ import type { Register as _secateur_v1_Register, Register__Output as _secateur_v
 import type { Registered as _secateur_v1_Registered, Registered__Output as _secateur_v1_Registered__Output } from './secateur/v1/Registered.ts';
 import type { ReleaseJob as _secateur_v1_ReleaseJob, ReleaseJob__Output as _secateur_v1_ReleaseJob__Output } from './secateur/v1/ReleaseJob.ts';
 import type { SampleStatistics as _secateur_v1_SampleStatistics, SampleStatistics__Output as _secateur_v1_SampleStatistics__Output } from './secateur/v1/SampleStatistics.ts';
+import type { SnapshotFile as _secateur_v1_SnapshotFile, SnapshotFile__Output as _secateur_v1_SnapshotFile__Output } from './secateur/v1/SnapshotFile.ts';
 import type { SnapshotInput as _secateur_v1_SnapshotInput, SnapshotInput__Output as _secateur_v1_SnapshotInput__Output } from './secateur/v1/SnapshotInput.ts';
+import type { SnapshotWritten as _secateur_v1_SnapshotWritten, SnapshotWritten__Output as _secateur_v1_SnapshotWritten__Output } from './secateur/v1/SnapshotWritten.ts';
 import type { StatisticSum as _secateur_v1_StatisticSum, StatisticSum__Output as _secateur_v1_StatisticSum__Output } from './secateur/v1/StatisticSum.ts';
 import type { Task as _secateur_v1_Task, Task__Output as _secateur_v1_Task__Output } from './secateur/v1/Task.ts';
 import type { TaskError as _secateur_v1_TaskError, TaskError__Output as _secateur_v1_TaskError__Output } from './secateur/v1/TaskError.ts';
@@ -50,18 +56,22 @@ export interface ProtoGrpcType {
       CoordinatorMessage: MessageTypeDefinition<_secateur_v1_CoordinatorMessage, _secateur_v1_CoordinatorMessage__Output>
       DigestSourceResult: MessageTypeDefinition<_secateur_v1_DigestSourceResult, _secateur_v1_DigestSourceResult__Output>
       DigestSourceTask: MessageTypeDefinition<_secateur_v1_DigestSourceTask, _secateur_v1_DigestSourceTask__Output>
+      Dismiss: MessageTypeDefinition<_secateur_v1_Dismiss, _secateur_v1_Dismiss__Output>
       Draining: MessageTypeDefinition<_secateur_v1_Draining, _secateur_v1_Draining__Output>
       EmbedInput: MessageTypeDefinition<_secateur_v1_EmbedInput, _secateur_v1_EmbedInput__Output>
       FileRef: MessageTypeDefinition<_secateur_v1_FileRef, _secateur_v1_FileRef__Output>
       FileRoot: EnumTypeDefinition
       GroupPattern: MessageTypeDefinition<_secateur_v1_GroupPattern, _secateur_v1_GroupPattern__Output>
+      HandOverResult: MessageTypeDefinition<_secateur_v1_HandOverResult, _secateur_v1_HandOverResult__Output>
+      HandOverTask: MessageTypeDefinition<_secateur_v1_HandOverTask, _secateur_v1_HandOverTask__Output>
       Heartbeat: MessageTypeDefinition<_secateur_v1_Heartbeat, _secateur_v1_Heartbeat__Output>
       Holding: MessageTypeDefinition<_secateur_v1_Holding, _secateur_v1_Holding__Output>
-      HoldingsLost: MessageTypeDefinition<_secateur_v1_HoldingsLost, _secateur_v1_HoldingsLost__Output>
+      Holdings: MessageTypeDefinition<_secateur_v1_Holdings, _secateur_v1_Holdings__Output>
       JobContext: MessageTypeDefinition<_secateur_v1_JobContext, _secateur_v1_JobContext__Output>
       LinearSelection: MessageTypeDefinition<_secateur_v1_LinearSelection, _secateur_v1_LinearSelection__Output>
       LogBatch: MessageTypeDefinition<_secateur_v1_LogBatch, _secateur_v1_LogBatch__Output>
       LogLine: MessageTypeDefinition<_secateur_v1_LogLine, _secateur_v1_LogLine__Output>
+      MicrobatchRange: MessageTypeDefinition<_secateur_v1_MicrobatchRange, _secateur_v1_MicrobatchRange__Output>
       PassInput: MessageTypeDefinition<_secateur_v1_PassInput, _secateur_v1_PassInput__Output>
       PassResult: MessageTypeDefinition<_secateur_v1_PassResult, _secateur_v1_PassResult__Output>
       PassTask: MessageTypeDefinition<_secateur_v1_PassTask, _secateur_v1_PassTask__Output>
@@ -74,7 +84,9 @@ export interface ProtoGrpcType {
       Registered: MessageTypeDefinition<_secateur_v1_Registered, _secateur_v1_Registered__Output>
       ReleaseJob: MessageTypeDefinition<_secateur_v1_ReleaseJob, _secateur_v1_ReleaseJob__Output>
       SampleStatistics: MessageTypeDefinition<_secateur_v1_SampleStatistics, _secateur_v1_SampleStatistics__Output>
+      SnapshotFile: MessageTypeDefinition<_secateur_v1_SnapshotFile, _secateur_v1_SnapshotFile__Output>
       SnapshotInput: MessageTypeDefinition<_secateur_v1_SnapshotInput, _secateur_v1_SnapshotInput__Output>
+      SnapshotWritten: MessageTypeDefinition<_secateur_v1_SnapshotWritten, _secateur_v1_SnapshotWritten__Output>
       StatisticSum: MessageTypeDefinition<_secateur_v1_StatisticSum, _secateur_v1_StatisticSum__Output>
       Task: MessageTypeDefinition<_secateur_v1_Task, _secateur_v1_Task__Output>
       TaskError: MessageTypeDefinition<_secateur_v1_TaskError, _secateur_v1_TaskError__Output>

@@ -59,6 +59,7 @@ function recordingListener() {
   const listener: JobListener = {
     event: (event) => heard.push(Number(event.sequence)),
     progress: () => undefined,
+    status: () => undefined,
     away: (why) => outages.push(why),
   };
   return { heard, outages, listener };
@@ -95,21 +96,44 @@ describe('followJob', () => {
     expect(heard).toEqual([8, 9]);
   });
 
-  it('fails at once where the coordinator was never there, or for another reason than an outage', async () => {
+  it('waits also when the coordinator goes before the first stream: it has just answered', async () => {
     const { listener, outages } = recordingListener();
-    const never = paperConnection([{ events: 0, error: away }]);
-    await expect(followJob(never, REFERENCE, listener, { after: 0 })).rejects.toBe(away);
+    const connection = paperConnection([
+      { events: 0, error: away },
+      { events: 1, error: null, phase: 'Succeeded' },
+    ]);
+    const ended = followJob(connection, REFERENCE, listener, { after: 0 });
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect((await ended).phase).toBe('Succeeded');
+    expect(outages).toEqual(['nobody listens']);
+  });
+
+  it('fails at once for another reason than an outage', async () => {
+    const { listener, outages } = recordingListener();
     const lost = new SecateurError('JobNotFound', 'not known');
     const unknown = paperConnection([{ events: 1, error: lost }]);
     await expect(followJob(unknown, REFERENCE, listener, { after: 0 })).rejects.toBe(lost);
     expect(outages).toEqual([]);
   });
 
+  it('tries less and less often, at most every five seconds', async () => {
+    const connection = paperConnection([...Array(1000).fill({ events: 0, error: away })]);
+    const ended = followJob(connection, REFERENCE, recordingListener().listener, { after: 0 });
+    ended.catch(() => undefined);
+    await vi.advanceTimersByTimeAsync(110_000);
+    // 0.25, 0.5, 1, 2, 4, 5, 5, … s, each between the half and the whole of it.
+    expect(connection.asked.length).toBeGreaterThan(20);
+    expect(connection.asked.length).toBeLessThan(5 + 110 / 2.5);
+  });
+
   it('gives a coordinator up that stays away', async () => {
     const connection = paperConnection([{ events: 1, error: away }, ...Array(1000).fill({ events: 0, error: away })]);
     const { listener, outages } = recordingListener();
     const ended = followJob(connection, REFERENCE, listener, { after: 0 });
-    const rejected = expect(ended).rejects.toBe(away);
+    const rejected = expect(ended).rejects.toMatchObject({
+      code: 'Unavailable',
+      message: expect.stringMatching(/nobody listens.*away for 120 s.*goes on when it is back/),
+    });
     await vi.advanceTimersByTimeAsync(130_000);
     await rejected;
     expect(outages).toHaveLength(1);

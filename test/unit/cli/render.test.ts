@@ -4,7 +4,7 @@ import { describeEvent } from '../../../cli/render/event-line.ts';
 import { drawProgress } from '../../../cli/render/progress-line.ts';
 import { renderFields, renderTable } from '../../../cli/render/table.ts';
 import { showBytes, showCount, showDuration, showShare, showShort } from '../../../cli/render/units.ts';
-import { formatVerifyCommand } from '../../../cli/run/verify-command.ts';
+import { formatVerifyCommand } from '../../../cli/run/shell-commands.ts';
 import { logLine } from '../../../cli/text-log.ts';
 
 describe('units', () => {

@@ -31,7 +31,7 @@ describe('a plan', () => {
   it('has its prediction as soon as the manifest says how much calibration data there is', () => {
     const { prediction, replicas, replicasMax } = planJob(manifest, fakeIntake(4), plannedWorkers(2).map(capabilities));
     expect(prediction?.totalMs).toBeGreaterThan(0);
-    expect([replicas, replicasMax]).toEqual([1, null]);
+    expect([replicas, replicasMax]).toEqual([2, null]);
   });
 
   it('of token ids whose number nobody knows yet has none, and what is asked for', () => {
@@ -45,7 +45,8 @@ describe('a plan', () => {
 });
 
 describe('a microbatch', () => {
-  const auto = fakeManifest({ propagate: 'pruned', stages: 1 });
+  const { spec, ...rest } = fakeManifest({ propagate: 'pruned', stages: 1 });
+  const auto = { ...rest, spec: { ...spec, calibration: { ...spec.calibration, microbatch: 'auto' as const } } };
 
   it.each([
     [128, 2048, 1, 'a long sequence is a run of its own'],

@@ -40,6 +40,7 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
   }));
   await writeSafetensorsFile(join(source, 'model.safetensors'), tensors);
   writeFileSync(join(source, 'config.json'), '{}');
+  utimesSync(join(source, 'config.json'), 7, 7);
   const ids = join(folder, 'ids');
   writeFileSync(ids, 'ids');
   const { tensors: placed } = await readSafetensorsHeader(join(source, 'model.safetensors'));
@@ -49,8 +50,9 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
   });
   const paths = jobPaths(join(folder, 'state'), 'job', join(folder, 'out'));
   await claimOutput(paths, 'job');
-  writeFileSync(join(paths.staging, 'calibration.safetensors'), 'ids');
-  await writeSafetensorsFile(join(paths.staging, 'layers/00000.safetensors'), [
+  mkdirSync(join(paths.staging, 'calibration'));
+  writeFileSync(join(paths.staging, 'calibration/ids-e1-a1.safetensors'), 'ids');
+  await writeSafetensorsFile(join(paths.staging, 'layers/00000-e1-a2.safetensors'), [
     { ...(tensors[1] as (typeof tensors)[1]), data: data(100) },
   ]);
   const intake = {
@@ -58,7 +60,7 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
     sourceDirectory: source,
     outputDirectory: paths.output,
     shards: [{ file: 'model.safetensors', ...statOf(join(source, 'model.safetensors')) }],
-    auxiliaryFiles: [{ file: 'config.json', sizeBytes: 2, mtimeMs: 1 }],
+    auxiliaryFiles: [{ file: 'config.json', ...statOf(join(source, 'config.json')) }],
     calibrationFiles: [{ file: ids, ...statOf(ids) }],
     outside: [slot('embed'), slot('head')],
     embedding: slot('embed'),
@@ -75,14 +77,19 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
     computeMs: 3,
     digests: {},
     workersSeen: {},
-    calibration: null,
+    calibration: {
+      inputDigests: [],
+      samples: 1,
+      sequenceLength: 1,
+      file: { name: 'calibration/ids-e1-a1.safetensors', sizeBytes: 3, sha256: 'x' },
+    },
     intake,
     plan: { stages: [], microbatch: 1, samples: 1, sequenceLength: 1, outputShards: planOutputShards(intake, 50) },
     layers: [
       {
         status: 'committed',
         statisticsFile: null,
-        file: { name: 'layers/00000.safetensors', sizeBytes: 0, sha256: 'x' },
+        file: { name: 'layers/00000-e1-a2.safetensors', sizeBytes: 0, sha256: 'x' },
         tensors: [],
         committedMs: 1,
         worker: 'w',
@@ -95,9 +102,9 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
   return { job, paths };
 }
 
-function statOf(path: string): { sizeBytes: number; mtimeMs: number } {
-  const { size, mtimeMs } = statSync(path);
-  return { sizeBytes: size, mtimeMs };
+function statOf(path: string): { sizeBytes: number; mtimeMs: number; ctimeMs: number } {
+  const { size, mtimeMs, ctimeMs } = statSync(path);
+  return { sizeBytes: size, mtimeMs, ctimeMs };
 }
 
 async function assembleAll(job: JobState, paths: JobPaths): Promise<void> {
@@ -173,7 +180,8 @@ describe('publishing', () => {
     await assembleAll(job, paths);
     const source = join(job.intake?.sourceDirectory ?? '', 'model.safetensors');
     const bytes = readFileSync(source);
-    job.digests['model.safetensors'] = createHash('sha256').update(bytes).digest('hex');
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    job.digests['model.safetensors'] = { sha256, atMs: 0 };
     writeFileSync(source, Buffer.concat([bytes.subarray(0, -1), Buffer.of(0x40)]));
     utimesSync(source, 5, 5);
     await expect(publishCheckpoint(job, paths, 5)).rejects.toMatchObject({
@@ -183,7 +191,24 @@ describe('publishing', () => {
     expect(readdirSync(paths.output)).toEqual(['.secateur']);
     writeFileSync(source, bytes);
     utimesSync(source, 9, 9);
+    // A digest from after the file was touched says nothing about what the layers were computed with.
+    job.digests['model.safetensors'] = { sha256, atMs: Date.now() + 60_000 };
+    await expect(publishCheckpoint(job, paths, 5)).rejects.toMatchObject({ code: 'SourceChanged' });
+    job.digests['model.safetensors'] = { sha256, atMs: 0 };
     expect((await publishCheckpoint(job, paths, 5)).length).toBeGreaterThan(3);
+  });
+
+  it('another tokenizer under the old name, size and time is named as well', async () => {
+    const { job, paths } = await committedJob(folder);
+    await assembleAll(job, paths);
+    const config = join(job.intake?.sourceDirectory ?? '', 'config.json');
+    writeFileSync(config, '[]');
+    utimesSync(config, 7, 7);
+    expect(statOf(config)).toMatchObject({ sizeBytes: 2, mtimeMs: 7_000 });
+    await expect(publishCheckpoint(job, paths, 5)).rejects.toMatchObject({
+      code: 'SourceChanged',
+      message: expect.stringContaining(config),
+    });
   });
 
   it('a source that was cut short while the job ran is named, and no shard is left behind', async () => {

@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { EventLog } from '../../../coordinator/outbox/event-log.ts';
 import { type Cursor, type CursorBook, JobLane } from '../../../coordinator/outbox/job-lane.ts';
 import { EVENT_ENTITIES, type JobEvent } from '../../../shared/events/job-event.ts';
+import { emptyEventLog, STATE_DIRECTORY } from '../../support/empty-event-log.ts';
+import { MemoryDisk } from '../../support/memory-disk.ts';
 import { ModelStream } from './model-stream.ts';
 
 const VERBS = ['started', 'committed', 'failed'];
@@ -19,7 +21,7 @@ function seeded(seed: number): () => number {
 }
 
 function logWith(count: number, random: () => number = () => 0, job = 'j'): EventLog {
-  const log = new EventLog();
+  const log = emptyEventLog();
   for (let sequence = 1; sequence <= count; sequence += 1) log.append(eventOf(sequence, random, job));
   return log;
 }
@@ -175,6 +177,29 @@ describe('a lane of the outbox, against a stream without a duplicate window', ()
     log.append(eventOf(7, () => 0));
     await one.drain(forEver);
     expect(idsIn(stream)).toEqual(idsUpTo(7));
+  });
+
+  it('publishes from the job’s file what is no longer in memory; a damaged file is this job’s trouble only', async () => {
+    const disk = new MemoryDisk();
+    disk.placeDirectory(STATE_DIRECTORY);
+    const log = new EventLog({ disk: disk.mount(), stateDirectory: STATE_DIRECTORY });
+    for (let sequence = 1; sequence <= 200; sequence++) log.append(eventOf(sequence, seeded(sequence)));
+    await log.spill();
+    const file = `${STATE_DIRECTORY}/jobs/j/events.jsonl`;
+    const whole = disk.contentOf(file) as Buffer;
+    const damaged = Buffer.from(whole);
+    damaged[damaged.indexOf('"sequence":150,')] = 0x21;
+    disk.place(file, damaged);
+    const stream = new ModelStream(() => 1);
+    const lane = laneOn(stream, log);
+    await expect(lane.drain(forEver)).rejects.toMatchObject({
+      code: 'Unavailable',
+      retryable: false,
+      message: expect.stringContaining(file),
+    });
+    disk.place(file, whole);
+    await lane.drain(forEver);
+    expect(idsIn(stream)).toEqual(idsUpTo(200));
   });
 
   it('stops between two events when it is told to', async () => {

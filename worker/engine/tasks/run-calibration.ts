@@ -3,7 +3,6 @@ import { digestFile } from '../../../shared/checkpoint/source-digest.ts';
 import { invariant } from '../../../shared/errors/secateur-error.ts';
 import type { FileRef } from '../../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { PrepareCalibrationTask__Output } from '../../../shared/rpc/generated/secateur/v1/PrepareCalibrationTask.ts';
-import { CALIBRATION_FILE_NAME } from '../../../shared/storage/staging-names.ts';
 import { prepareCalibration } from '../../calibration/prepare-calibration.ts';
 import type { TextFile } from '../../calibration/read-documents.ts';
 import type { Outcome } from '../messages.ts';
@@ -29,13 +28,11 @@ export async function runCalibration(task: PrepareCalibrationTask__Output, conte
   const tokenizerDirectory = task.text
     ? await files.sourceDirectory(['tokenizer.json', 'tokenizer_config.json'])
     : job.sourceDirectory;
-  return withScratch(files, CALIBRATION_FILE_NAME, async (scratch) => {
+  const name = task.output?.name ?? '';
+  return withScratch(files, name, async (scratch) => {
     const prepared = await prepareCalibration(spec, tokenizerDirectory, task.vocabularySize, scratch);
     const { sha256, sizeBytes } = prepared;
-    const file = await files.commit(
-      { root: 'FILE_ROOT_STAGING', name: CALIBRATION_FILE_NAME, sizeBytes, sha256 },
-      scratch,
-    );
+    const file = await files.commit({ root: 'FILE_ROOT_STAGING', name, sizeBytes, sha256 }, scratch);
     const size = { samples: prepared.samples, sequenceLength: prepared.sequenceLength };
     return { prepareCalibration: { file, ...size, inputs } };
   });

@@ -1,36 +1,58 @@
 /**
- * One decoder layer over every sample of a stage: its statistics, the next hidden states, or both.
+ * Microbatches through one decoder layer, one after the other: column sums of squares of every linear's input, per
+ * sample, and the next hidden states, which take the place of the ones before.
  *
- * B samples of a microbatch, S tokens of a sequence, H hidden size. Hidden states are float32 [B, S, H]; statistics are
- * float32 column sums of squares a sample, in the order in which the model lists its linears.
+ * What a microbatch gives does not depend on which others are in the task. After each one the pass can be asked to stop:
+ * what is done is done, the rest is as it was.
+ *
+ * Statistics of a sample go to the coordinator as one float32 row: the layer's statistics one after the other, in the
+ * order in which the model lists its linears.
  */
 import { SecateurError } from '../../../shared/errors/secateur-error.ts';
+import { reach, slowDown } from '../../../shared/failpoint.ts';
+import {
+  contains,
+  countOf,
+  lowest,
+  type MicrobatchSet,
+  membersOf,
+  microbatchSet,
+} from '../../../shared/microbatch-set.ts';
 import { layerTensors } from '../../../shared/models/family.ts';
 import { buildDecoderLayer, chooseAttention } from '../../../shared/onnx/decoder-layer.ts';
-import type { FileRef } from '../../../shared/rpc/generated/secateur/v1/FileRef.ts';
-import type { PassInput__Output } from '../../../shared/rpc/generated/secateur/v1/PassInput.ts';
+import type { EmbedInput__Output } from '../../../shared/rpc/generated/secateur/v1/EmbedInput.ts';
+import type { MicrobatchRange__Output } from '../../../shared/rpc/generated/secateur/v1/MicrobatchRange.ts';
 import type { PassTask__Output } from '../../../shared/rpc/generated/secateur/v1/PassTask.ts';
+import type { SnapshotFile } from '../../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
 import { readSafetensorsHeader } from '../../../shared/safetensors/read-header.ts';
 import { readTensorBytes } from '../../../shared/safetensors/read-tensor.ts';
 import { embedTokens } from '../../calibration/embed.ts';
-import type { StageHidden } from '../hidden-store.ts';
 import type { Outcome } from '../messages.ts';
 import { createLayerSession, type LayerSession } from '../session.ts';
-import { writeSnapshot } from '../snapshot.ts';
+import { readSnapshot, writeSnapshot } from '../snapshot.ts';
 import type { TaskContext } from '../task-context.ts';
 
+/** Hidden states [B, S, H] of a microbatch at the task's layer. */
+type Input = (microbatch: number) => Float32Array | Promise<Float32Array>;
+
+interface Progress {
+  computeMs: number;
+  count: number;
+  tokens: number;
+  readonly snapshots: SnapshotFile[];
+}
+
 export async function runPass(task: PassTask__Output, context: TaskContext): Promise<Outcome> {
-  const { job, model, files } = context;
-  const tokens = task.sampleCount * job.sequenceLength;
-  const located = await files.fetchTensors(task.tensors);
-  const hidden = await loadInput(task, context);
+  const begunMs = performance.now();
+  const located = await context.files.fetchTensors(task.tensors);
+  const input = await openInput(task, context);
   const modelBytes = buildDecoderLayer({
-    description: model,
+    description: context.model,
     layer: task.layer,
     tensors: located,
-    sequenceLength: job.sequenceLength,
+    sequenceLength: context.job.sequenceLength,
     outputs: { statistics: task.statistics, hidden: task.hidden },
-    attention: chooseAttention(model, context.provider),
+    attention: chooseAttention(context.model, context.provider),
     computeDtype: 'F32',
   });
   const session = await createLayerSession(modelBytes, {
@@ -38,41 +60,57 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
     deviceId: context.deviceId,
     threads: context.threads,
   });
-  const started = performance.now();
+  const loadMs = performance.now() - begunMs;
+  const microbatches = setOf(task.microbatches);
+  const progress: Progress = { computeMs: 0, count: 0, tokens: 0, snapshots: [] };
   try {
-    await runMicrobatches(task, context, session, hidden);
+    for (const microbatch of membersOf(microbatches)) {
+      if (context.isYielding()) break;
+      await runMicrobatch(task, context, session, microbatch, input, progress);
+      // One turn of the event loop between runs: messages that the engine was sent are seen.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
   } finally {
     await session.release();
   }
-  const computeMs = performance.now() - started;
-  context.failpoints.reach('pass-computed');
-  if (task.hidden) hidden.boundary = task.layer + 1;
-  const snapshots = task.persist ? await persist(task, context, hidden) : [];
-  if (!task.persist) context.hidden.put(task.stage, hidden);
-  return { pass: { tokens, computeMs, snapshots } };
+  reach('engine.pass-computed');
+  const { computeMs, tokens, snapshots, count } = progress;
+  const done = lowest(microbatches, count).map(([first, end]) => ({ first, end }));
+  return { pass: { tokens, computeMs, loadMs, done, snapshots } };
 }
 
-async function runMicrobatches(
+async function runMicrobatch(
   task: PassTask__Output,
   context: TaskContext,
   session: LayerSession,
-  hidden: StageHidden,
+  microbatch: number,
+  input: Input,
+  progress: Progress,
 ): Promise<void> {
-  const { sequenceLength, microbatch } = context.job;
-  const total = task.sampleCount * sequenceLength;
-  let done = 0;
-  for (const [index, states] of hidden.microbatches.entries()) {
-    const batch = states.length / (sequenceLength * context.model.hiddenSize);
-    const outputs = await session.run(states, [batch, sequenceLength, context.model.hiddenSize]);
-    if (task.statistics) sendStatistics(task, context, outputs.statistics, index * microbatch, batch);
-    if (outputs.hidden !== null) hidden.microbatches[index] = outputs.hidden;
-    done += batch * sequenceLength;
-    context.progress(done, total, 'tokens');
-    context.failpoints.reach('pass-microbatch');
-    await context.failpoints.slowDown();
-    // One turn of the event loop between runs: messages that the engine was sent are seen.
-    await new Promise((resolve) => setImmediate(resolve));
+  const { hidden, job, model } = context;
+  const { layer } = task;
+  const states = await input(microbatch);
+  const batch = states.length / (job.sequenceLength * model.hiddenSize);
+  const begunMs = performance.now();
+  const outputs = await session.run(states, [batch, job.sequenceLength, model.hiddenSize]);
+  await slowDown();
+  progress.computeMs += performance.now() - begunMs;
+  if (task.statistics) sendStatistics(task, context, outputs.statistics, microbatch * job.microbatch, batch);
+  const next = outputs.hidden;
+  const boundary = next === null ? layer : layer + 1;
+  if (next !== null && contains(setOf(task.write), microbatch)) {
+    progress.snapshots.push(await writeSnapshot(context, boundary, microbatch, next, task.suffix));
   }
+  hidden.drop(layer, microbatch);
+  if (!contains(setOf(task.drop), microbatch)) hidden.put(boundary, microbatch, next ?? states);
+  progress.count += 1;
+  progress.tokens += batch * job.sequenceLength;
+  context.progress(progress.tokens, countOf(setOf(task.microbatches)) * job.microbatch * job.sequenceLength, 'tokens');
+  reach('engine.pass-microbatch');
+}
+
+function setOf(ranges: readonly MicrobatchRange__Output[]): MicrobatchSet {
+  return microbatchSet(ranges.map(({ first, end }) => [first, end] as const));
 }
 
 /** `statistics`: name → [B, D]. Sent as one row a sample, the statistics one after the other. */
@@ -98,7 +136,7 @@ function sendStatistics(
       row.set(values, offset);
       offset += values.length;
     }
-    context.statistics(task.layer, task.firstSample + first + sample, new Uint8Array(row.buffer));
+    context.statistics(task.layer, first + sample, new Uint8Array(row.buffer));
   }
 }
 
@@ -120,68 +158,30 @@ function checkFinite(
   }
 }
 
-/** The stage's hidden states at the layer's lower boundary, out of memory, out of token ids, or out of a snapshot. */
-async function loadInput(task: PassTask__Output, context: TaskContext): Promise<StageHidden> {
-  const input = task.input as PassInput__Output;
-  if (input.snapshot) {
-    context.hidden.drop(task.stage);
-    const microbatches: Float32Array[] = [];
-    for (const ref of input.snapshot.files ?? []) microbatches.push(await readHidden(ref, context));
-    return { boundary: task.layer, microbatches };
+/** Where a microbatch's hidden states at the layer's lower boundary come from: memory, token ids, or a file. */
+async function openInput(task: PassTask__Output, context: TaskContext): Promise<Input> {
+  const { snapshot, embed } = task.input ?? {};
+  if (snapshot) {
+    const files = new Map(snapshot.files.map((each) => [each.microbatch, each]));
+    return (microbatch) => readSnapshot(files.get(microbatch) ?? { boundary: task.layer, microbatch }, context);
   }
-  if (input.embed) {
-    context.hidden.drop(task.stage);
-    return { boundary: task.layer, microbatches: await embedAll(task, input, context) };
-  }
-  return context.hidden.take(task.stage, task.layer);
+  if (embed) return embedder(embed, context);
+  return (microbatch) => context.hidden.get(task.layer, microbatch);
 }
 
-async function readHidden(ref: FileRef, context: TaskContext): Promise<Float32Array> {
-  const file = await context.files.localPath(ref);
-  const { tensors } = await readSafetensorsHeader(file);
-  const location = tensors.get('hidden');
-  if (location === undefined || location.dtype !== 'F32') {
-    throw new SecateurError(
-      'SafetensorsInvalid',
-      `${file}: expected hidden states, a tensor "hidden" of type F32; found ${[...tensors.keys()].join(', ') || 'none'}.`,
-      { details: { file } },
-    );
-  }
-  const bytes = await readTensorBytes(location);
-  context.files.release(ref);
-  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-}
-
-async function embedAll(
-  task: PassTask__Output,
-  input: PassInput__Output,
-  context: TaskContext,
-): Promise<Float32Array[]> {
-  const embed = input.embed;
-  const { sequenceLength, microbatch } = context.job;
-  if (!embed?.calibration || !embed.embedding)
+async function embedder(embed: EmbedInput__Output, context: TaskContext): Promise<Input> {
+  const { sequenceLength, microbatch: size, samples } = context.job;
+  if (!embed.calibration || !embed.embedding)
     throw new SecateurError('Internal', 'an embed input names its ids and its table');
   const file = await context.files.localPath(embed.calibration);
   const ids = (await readSafetensorsHeader(file)).tensors.get('input_ids');
-  const table = (await context.files.fetchTensors([embed.embedding])).get(embed.embedding.name ?? '');
+  const table = (await context.files.fetchTensors([embed.embedding])).get(embed.embedding.name);
   if (ids === undefined || table === undefined)
     throw new SecateurError('SafetensorsInvalid', `${file}: expected a tensor input_ids.`, { details: { file } });
   const bytes = await readTensorBytes(ids);
   const all = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-  const microbatches: Float32Array[] = [];
-  for (let first = task.firstSample; first < task.firstSample + task.sampleCount; first += microbatch) {
-    const last = Math.min(first + microbatch, task.firstSample + task.sampleCount);
-    microbatches.push(await embedTokens(all.subarray(first * sequenceLength, last * sequenceLength), table));
-  }
-  return microbatches;
-}
-
-/** Hands the stage over: its hidden states go to files, one a microbatch, and out of memory. */
-async function persist(task: PassTask__Output, context: TaskContext, hidden: StageHidden): Promise<FileRef[]> {
-  const snapshots: FileRef[] = [];
-  for (const [index, states] of hidden.microbatches.entries()) {
-    snapshots.push(await writeSnapshot(context, task.layer + 1, index, states));
-    context.failpoints.reach('snapshot-written');
-  }
-  return snapshots;
+  return (microbatch) => {
+    const [first, end] = [microbatch * size, Math.min((microbatch + 1) * size, samples)];
+    return embedTokens(all.subarray(first * sequenceLength, end * sequenceLength), table);
+  };
 }

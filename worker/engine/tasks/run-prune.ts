@@ -6,6 +6,7 @@ import { open } from 'node:fs/promises';
 import { digestFile } from '../../../shared/checkpoint/source-digest.ts';
 import type { TensorLocation } from '../../../shared/checkpoint/tensor-location.ts';
 import { invariant, SecateurError } from '../../../shared/errors/secateur-error.ts';
+import { reach } from '../../../shared/failpoint.ts';
 import type { LinearChoice } from '../../../shared/manifest/select-linears.ts';
 import type { LinearSelection__Output } from '../../../shared/rpc/generated/secateur/v1/LinearSelection.ts';
 import type { PrunedTensor } from '../../../shared/rpc/generated/secateur/v1/PrunedTensor.ts';
@@ -54,7 +55,7 @@ async function pruneInto(
         const begun = performance.now();
         results.push(await pruneLinear(task, linear, tensor, { file: scratch, offset }, context));
         pruneMs += performance.now() - begun;
-        context.failpoints.reach('linear-pruned');
+        reach('engine.linear-pruned');
       }
       done += tensor.sizeBytes;
       context.progress(done, layout.fileSizeBytes, 'bytes');
@@ -63,10 +64,10 @@ async function pruneInto(
   } finally {
     await handle.close();
   }
-  context.failpoints.reach('layer-written');
+  reach('engine.layer-written');
   const { sha256, sizeBytes } = await digestFile(scratch);
   const file = await context.files.commit({ root: 'FILE_ROOT_STAGING', name, sizeBytes, sha256 }, scratch);
-  context.failpoints.reach('layer-committed');
+  reach('engine.layer-committed');
   return { prune: { file, tensors: results, pruneMs, commitMs: performance.now() - started - pruneMs } };
 }
 

@@ -6,6 +6,7 @@ import type { Registered as _secateur_v1_Registered, Registered__Output as _seca
 import type { Task as _secateur_v1_Task, Task__Output as _secateur_v1_Task__Output } from '../../secateur/v1/Task.ts';
 import type { TaskIdentity as _secateur_v1_TaskIdentity, TaskIdentity__Output as _secateur_v1_TaskIdentity__Output } from '../../secateur/v1/TaskIdentity.ts';
 import type { ReleaseJob as _secateur_v1_ReleaseJob, ReleaseJob__Output as _secateur_v1_ReleaseJob__Output } from '../../secateur/v1/ReleaseJob.ts';
+import type { Dismiss as _secateur_v1_Dismiss, Dismiss__Output as _secateur_v1_Dismiss__Output } from '../../secateur/v1/Dismiss.ts';
 
 export interface CoordinatorMessage {
   'registered'?: (_secateur_v1_Registered | null);
@@ -13,7 +14,12 @@ export interface CoordinatorMessage {
   'abort'?: (_secateur_v1_TaskIdentity | null);
   'acknowledge'?: (_secateur_v1_TaskIdentity | null);
   'release'?: (_secateur_v1_ReleaseJob | null);
-  'message'?: "registered"|"assign"|"abort"|"acknowledge"|"release";
+  'dismiss'?: (_secateur_v1_Dismiss | null);
+  /**
+   * A worker takes no message of an epoch before the newest that it has seen of the same coordinator.
+   */
+  'epoch'?: (number);
+  'message'?: "registered"|"assign"|"abort"|"acknowledge"|"release"|"dismiss";
 }
 
 export interface CoordinatorMessage__Output {
@@ -22,5 +28,10 @@ export interface CoordinatorMessage__Output {
   'abort'?: (_secateur_v1_TaskIdentity__Output | null);
   'acknowledge'?: (_secateur_v1_TaskIdentity__Output | null);
   'release'?: (_secateur_v1_ReleaseJob__Output | null);
-  'message'?: "registered"|"assign"|"abort"|"acknowledge"|"release";
+  'dismiss'?: (_secateur_v1_Dismiss__Output | null);
+  /**
+   * A worker takes no message of an epoch before the newest that it has seen of the same coordinator.
+   */
+  'epoch': (number);
+  'message'?: "registered"|"assign"|"abort"|"acknowledge"|"release"|"dismiss";
 }

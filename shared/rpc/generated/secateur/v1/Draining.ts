@@ -4,7 +4,7 @@
 
 
 /**
- * The worker takes no new task and leaves when the running one has ended.
+ * The worker takes no new work and leaves when it has handed over what it holds.
  */
 export interface Draining {
   /**
@@ -14,7 +14,7 @@ export interface Draining {
 }
 
 /**
- * The worker takes no new task and leaves when the running one has ended.
+ * The worker takes no new work and leaves when it has handed over what it holds.
  */
 export interface Draining__Output {
   /**

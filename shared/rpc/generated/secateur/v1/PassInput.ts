@@ -15,7 +15,7 @@ export interface PassInput {
    */
   'embed'?: (_secateur_v1_EmbedInput | null);
   /**
-   * Hidden states written by the stage before.
+   * Hidden states that were written to files.
    */
   'snapshot'?: (_secateur_v1_SnapshotInput | null);
   'from'?: "memory"|"embed"|"snapshot";
@@ -31,7 +31,7 @@ export interface PassInput__Output {
    */
   'embed'?: (_secateur_v1_EmbedInput__Output | null);
   /**
-   * Hidden states written by the stage before.
+   * Hidden states that were written to files.
    */
   'snapshot'?: (_secateur_v1_SnapshotInput__Output | null);
   'from'?: "memory"|"embed"|"snapshot";

@@ -2,22 +2,33 @@
 
 // Original file: protos/secateur/v1/common.proto
 
-import type { FileRef as _secateur_v1_FileRef, FileRef__Output as _secateur_v1_FileRef__Output } from '../../secateur/v1/FileRef.ts';
+import type { MicrobatchRange as _secateur_v1_MicrobatchRange, MicrobatchRange__Output as _secateur_v1_MicrobatchRange__Output } from '../../secateur/v1/MicrobatchRange.ts';
+import type { SnapshotFile as _secateur_v1_SnapshotFile, SnapshotFile__Output as _secateur_v1_SnapshotFile__Output } from '../../secateur/v1/SnapshotFile.ts';
 
 export interface PassResult {
   'tokens'?: (number);
   'computeMs'?: (number);
   /**
-   * The snapshot files written when `persist` was asked for, in sample order.
+   * All of the task's microbatches, or fewer where the worker was asked to stop: the rest is as it was before.
    */
-  'snapshots'?: (_secateur_v1_FileRef)[];
+  'done'?: (_secateur_v1_MicrobatchRange)[];
+  'snapshots'?: (_secateur_v1_SnapshotFile)[];
+  /**
+   * From the begin of the task to the first forward run: files fetched, the session created.
+   */
+  'loadMs'?: (number);
 }
 
 export interface PassResult__Output {
   'tokens': (number);
   'computeMs': (number);
   /**
-   * The snapshot files written when `persist` was asked for, in sample order.
+   * All of the task's microbatches, or fewer where the worker was asked to stop: the rest is as it was before.
    */
-  'snapshots': (_secateur_v1_FileRef__Output)[];
+  'done': (_secateur_v1_MicrobatchRange__Output)[];
+  'snapshots': (_secateur_v1_SnapshotFile__Output)[];
+  /**
+   * From the begin of the task to the first forward run: files fetched, the session created.
+   */
+  'loadMs': (number);
 }

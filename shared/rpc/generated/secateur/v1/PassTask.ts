@@ -3,10 +3,11 @@
 // Original file: protos/secateur/v1/common.proto
 
 import type { TensorRef as _secateur_v1_TensorRef, TensorRef__Output as _secateur_v1_TensorRef__Output } from '../../secateur/v1/TensorRef.ts';
+import type { MicrobatchRange as _secateur_v1_MicrobatchRange, MicrobatchRange__Output as _secateur_v1_MicrobatchRange__Output } from '../../secateur/v1/MicrobatchRange.ts';
 import type { PassInput as _secateur_v1_PassInput, PassInput__Output as _secateur_v1_PassInput__Output } from '../../secateur/v1/PassInput.ts';
 
 /**
- * Every sample of the task through one decoder layer.
+ * Microbatches through one decoder layer.
  */
 export interface PassTask {
   'stage'?: (number);
@@ -15,25 +16,32 @@ export interface PassTask {
    * The layer's tensors, in the source or in its committed file.
    */
   'tensors'?: (_secateur_v1_TensorRef)[];
-  'firstSample'?: (number);
-  'sampleCount'?: (number);
+  'microbatches'?: (_secateur_v1_MicrobatchRange)[];
   'input'?: (_secateur_v1_PassInput | null);
   /**
    * Column sums of squares of every linear's input, per sample.
    */
   'statistics'?: (boolean);
   /**
-   * The next hidden states, kept in the engine's memory.
+   * The next hidden states take the place of these in the engine's memory.
    */
   'hidden'?: (boolean);
   /**
-   * Write the next hidden states to snapshots/ as well (a stage boundary) and drop them from memory.
+   * Of those, write to files: snapshots/<boundary>/m<microbatch>-<suffix>.safetensors, one by one as they are computed.
    */
-  'persist'?: (boolean);
+  'write'?: (_secateur_v1_MicrobatchRange)[];
+  /**
+   * Of those, give up afterwards: others go on with them, or nobody.
+   */
+  'drop'?: (_secateur_v1_MicrobatchRange)[];
+  /**
+   * Of the names of files: this lease's own.
+   */
+  'suffix'?: (string);
 }
 
 /**
- * Every sample of the task through one decoder layer.
+ * Microbatches through one decoder layer.
  */
 export interface PassTask__Output {
   'stage': (number);
@@ -42,19 +50,26 @@ export interface PassTask__Output {
    * The layer's tensors, in the source or in its committed file.
    */
   'tensors': (_secateur_v1_TensorRef__Output)[];
-  'firstSample': (number);
-  'sampleCount': (number);
+  'microbatches': (_secateur_v1_MicrobatchRange__Output)[];
   'input': (_secateur_v1_PassInput__Output | null);
   /**
    * Column sums of squares of every linear's input, per sample.
    */
   'statistics': (boolean);
   /**
-   * The next hidden states, kept in the engine's memory.
+   * The next hidden states take the place of these in the engine's memory.
    */
   'hidden': (boolean);
   /**
-   * Write the next hidden states to snapshots/ as well (a stage boundary) and drop them from memory.
+   * Of those, write to files: snapshots/<boundary>/m<microbatch>-<suffix>.safetensors, one by one as they are computed.
    */
-  'persist': (boolean);
+  'write': (_secateur_v1_MicrobatchRange__Output)[];
+  /**
+   * Of those, give up afterwards: others go on with them, or nobody.
+   */
+  'drop': (_secateur_v1_MicrobatchRange__Output)[];
+  /**
+   * Of the names of files: this lease's own.
+   */
+  'suffix': (string);
 }

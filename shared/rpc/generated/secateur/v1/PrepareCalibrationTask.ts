@@ -23,6 +23,7 @@ export interface PrepareCalibrationTask {
    * Root calibration, in the order of the manifest.
    */
   'files'?: (_secateur_v1_FileRef)[];
+  'output'?: (_secateur_v1_FileRef | null);
 }
 
 /**
@@ -44,4 +45,5 @@ export interface PrepareCalibrationTask__Output {
    * Root calibration, in the order of the manifest.
    */
   'files': (_secateur_v1_FileRef__Output)[];
+  'output': (_secateur_v1_FileRef__Output | null);
 }

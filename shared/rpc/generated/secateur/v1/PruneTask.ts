@@ -8,7 +8,7 @@ import type { StatisticSum as _secateur_v1_StatisticSum, StatisticSum__Output as
 import type { FileRef as _secateur_v1_FileRef, FileRef__Output as _secateur_v1_FileRef__Output } from '../../secateur/v1/FileRef.ts';
 
 /**
- * Choose and zero the weights of one layer; commit layers/<layer>.safetensors.
+ * Choose and zero the weights of one layer; commit its file.
  */
 export interface PruneTask {
   'layer'?: (number);
@@ -21,7 +21,7 @@ export interface PruneTask {
 }
 
 /**
- * Choose and zero the weights of one layer; commit layers/<layer>.safetensors.
+ * Choose and zero the weights of one layer; commit its file.
  */
 export interface PruneTask__Output {
   'layer': (number);

@@ -33,6 +33,11 @@ export interface Register {
    */
   'engineVersion'?: (string);
   /**
+   * The newest epoch that this worker has seen, and whose it was: a coordinator that finds a later one of its own is stale.
+   */
+  'lastEpoch'?: (number);
+  'lastCoordinatorId'?: (string);
+  /**
    * Measured when the worker started; 0 where it could not tell.
    */
   'storageReadBytesPerSecond'?: (number);
@@ -71,6 +76,11 @@ export interface Register__Output {
    * Of onnxruntime-node.
    */
   'engineVersion': (string);
+  /**
+   * The newest epoch that this worker has seen, and whose it was: a coordinator that finds a later one of its own is stale.
+   */
+  'lastEpoch': (number);
+  'lastCoordinatorId': (string);
   /**
    * Measured when the worker started; 0 where it could not tell.
    */

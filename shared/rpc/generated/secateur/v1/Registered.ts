@@ -7,10 +7,18 @@ export interface Registered {
   'epoch'?: (number);
   'heartbeatIntervalMs'?: (number);
   'coordinatorVersion'?: (string);
+  /**
+   * Of the coordinator's journal: epochs of one journal can be compared.
+   */
+  'coordinatorId'?: (string);
 }
 
 export interface Registered__Output {
   'epoch': (number);
   'heartbeatIntervalMs': (number);
   'coordinatorVersion': (string);
+  /**
+   * Of the coordinator's journal: epochs of one journal can be compared.
+   */
+  'coordinatorId': (string);
 }

@@ -2,12 +2,18 @@
 
 // Original file: protos/secateur/v1/common.proto
 
-import type { FileRef as _secateur_v1_FileRef, FileRef__Output as _secateur_v1_FileRef__Output } from '../../secateur/v1/FileRef.ts';
+import type { SnapshotFile as _secateur_v1_SnapshotFile, SnapshotFile__Output as _secateur_v1_SnapshotFile__Output } from '../../secateur/v1/SnapshotFile.ts';
 
 export interface SnapshotInput {
-  'files'?: (_secateur_v1_FileRef)[];
+  /**
+   * One for each microbatch of the task.
+   */
+  'files'?: (_secateur_v1_SnapshotFile)[];
 }
 
 export interface SnapshotInput__Output {
-  'files': (_secateur_v1_FileRef__Output)[];
+  /**
+   * One for each microbatch of the task.
+   */
+  'files': (_secateur_v1_SnapshotFile__Output)[];
 }

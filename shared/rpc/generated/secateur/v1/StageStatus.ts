@@ -2,14 +2,17 @@
 
 // Original file: protos/secateur/v1/jobs.proto
 
+import type { ReplicaStatus as _secateur_v1_ReplicaStatus, ReplicaStatus__Output as _secateur_v1_ReplicaStatus__Output } from '../../secateur/v1/ReplicaStatus.ts';
 
 export interface StageStatus {
   'stage'?: (number);
   'firstLayer'?: (number);
   'layerCount'?: (number);
   'committed'?: (number);
-  'worker'?: (string);
-  'activity'?: (string);
+  /**
+   * The workers that split its microbatches.
+   */
+  'replicas'?: (_secateur_v1_ReplicaStatus)[];
 }
 
 export interface StageStatus__Output {
@@ -17,6 +20,8 @@ export interface StageStatus__Output {
   'firstLayer': (number);
   'layerCount': (number);
   'committed': (number);
-  'worker': (string);
-  'activity': (string);
+  /**
+   * The workers that split its microbatches.
+   */
+  'replicas': (_secateur_v1_ReplicaStatus__Output)[];
 }

@@ -8,6 +8,7 @@ import type { PrepareCalibrationTask as _secateur_v1_PrepareCalibrationTask, Pre
 import type { DigestSourceTask as _secateur_v1_DigestSourceTask, DigestSourceTask__Output as _secateur_v1_DigestSourceTask__Output } from '../../secateur/v1/DigestSourceTask.ts';
 import type { PassTask as _secateur_v1_PassTask, PassTask__Output as _secateur_v1_PassTask__Output } from '../../secateur/v1/PassTask.ts';
 import type { PruneTask as _secateur_v1_PruneTask, PruneTask__Output as _secateur_v1_PruneTask__Output } from '../../secateur/v1/PruneTask.ts';
+import type { HandOverTask as _secateur_v1_HandOverTask, HandOverTask__Output as _secateur_v1_HandOverTask__Output } from '../../secateur/v1/HandOverTask.ts';
 
 export interface Task {
   'identity'?: (_secateur_v1_TaskIdentity | null);
@@ -16,7 +17,8 @@ export interface Task {
   'digestSource'?: (_secateur_v1_DigestSourceTask | null);
   'pass'?: (_secateur_v1_PassTask | null);
   'prune'?: (_secateur_v1_PruneTask | null);
-  'spec'?: "prepareCalibration"|"digestSource"|"pass"|"prune";
+  'handOver'?: (_secateur_v1_HandOverTask | null);
+  'spec'?: "prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver";
 }
 
 export interface Task__Output {
@@ -26,5 +28,6 @@ export interface Task__Output {
   'digestSource'?: (_secateur_v1_DigestSourceTask__Output | null);
   'pass'?: (_secateur_v1_PassTask__Output | null);
   'prune'?: (_secateur_v1_PruneTask__Output | null);
-  'spec'?: "prepareCalibration"|"digestSource"|"pass"|"prune";
+  'handOver'?: (_secateur_v1_HandOverTask__Output | null);
+  'spec'?: "prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver";
 }

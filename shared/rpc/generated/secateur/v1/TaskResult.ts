@@ -3,36 +3,40 @@
 // Original file: protos/secateur/v1/common.proto
 
 import type { TaskIdentity as _secateur_v1_TaskIdentity, TaskIdentity__Output as _secateur_v1_TaskIdentity__Output } from '../../secateur/v1/TaskIdentity.ts';
+import type { Holding as _secateur_v1_Holding, Holding__Output as _secateur_v1_Holding__Output } from '../../secateur/v1/Holding.ts';
 import type { TaskError as _secateur_v1_TaskError, TaskError__Output as _secateur_v1_TaskError__Output } from '../../secateur/v1/TaskError.ts';
 import type { PrepareCalibrationResult as _secateur_v1_PrepareCalibrationResult, PrepareCalibrationResult__Output as _secateur_v1_PrepareCalibrationResult__Output } from '../../secateur/v1/PrepareCalibrationResult.ts';
 import type { DigestSourceResult as _secateur_v1_DigestSourceResult, DigestSourceResult__Output as _secateur_v1_DigestSourceResult__Output } from '../../secateur/v1/DigestSourceResult.ts';
 import type { PassResult as _secateur_v1_PassResult, PassResult__Output as _secateur_v1_PassResult__Output } from '../../secateur/v1/PassResult.ts';
 import type { PruneResult as _secateur_v1_PruneResult, PruneResult__Output as _secateur_v1_PruneResult__Output } from '../../secateur/v1/PruneResult.ts';
+import type { HandOverResult as _secateur_v1_HandOverResult, HandOverResult__Output as _secateur_v1_HandOverResult__Output } from '../../secateur/v1/HandOverResult.ts';
 
 export interface TaskResult {
   'identity'?: (_secateur_v1_TaskIdentity | null);
   /**
-   * Set when the engine that held this job's hidden states is gone.
+   * Everything of this job that the engine holds now.
    */
-  'holdingsLost'?: (boolean);
+  'holdings'?: (_secateur_v1_Holding)[];
   'error'?: (_secateur_v1_TaskError | null);
   'prepareCalibration'?: (_secateur_v1_PrepareCalibrationResult | null);
   'digestSource'?: (_secateur_v1_DigestSourceResult | null);
   'pass'?: (_secateur_v1_PassResult | null);
   'prune'?: (_secateur_v1_PruneResult | null);
-  'outcome'?: "error"|"prepareCalibration"|"digestSource"|"pass"|"prune";
+  'handOver'?: (_secateur_v1_HandOverResult | null);
+  'outcome'?: "error"|"prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver";
 }
 
 export interface TaskResult__Output {
   'identity': (_secateur_v1_TaskIdentity__Output | null);
   /**
-   * Set when the engine that held this job's hidden states is gone.
+   * Everything of this job that the engine holds now.
    */
-  'holdingsLost': (boolean);
+  'holdings': (_secateur_v1_Holding__Output)[];
   'error'?: (_secateur_v1_TaskError__Output | null);
   'prepareCalibration'?: (_secateur_v1_PrepareCalibrationResult__Output | null);
   'digestSource'?: (_secateur_v1_DigestSourceResult__Output | null);
   'pass'?: (_secateur_v1_PassResult__Output | null);
   'prune'?: (_secateur_v1_PruneResult__Output | null);
-  'outcome'?: "error"|"prepareCalibration"|"digestSource"|"pass"|"prune";
+  'handOver'?: (_secateur_v1_HandOverResult__Output | null);
+  'outcome'?: "error"|"prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver";
 }

@@ -3,6 +3,7 @@
 // Original file: protos/secateur/v1/jobs.proto
 
 import type { Progress as _secateur_v1_Progress, Progress__Output as _secateur_v1_Progress__Output } from '../../secateur/v1/Progress.ts';
+import type { JobStatus as _secateur_v1_JobStatus, JobStatus__Output as _secateur_v1_JobStatus__Output } from '../../secateur/v1/JobStatus.ts';
 
 export interface WatchResponse {
   /**
@@ -13,7 +14,11 @@ export interface WatchResponse {
    * Not part of the sequence; may be left out under load.
    */
   'progress'?: (_secateur_v1_Progress | null);
-  'message'?: "eventJson"|"progress";
+  /**
+   * Where the job is and why, when that has changed and stayed for a moment; the first thing that a watcher hears.
+   */
+  'status'?: (_secateur_v1_JobStatus | null);
+  'message'?: "eventJson"|"progress"|"status";
 }
 
 export interface WatchResponse__Output {
@@ -25,5 +30,9 @@ export interface WatchResponse__Output {
    * Not part of the sequence; may be left out under load.
    */
   'progress'?: (_secateur_v1_Progress__Output | null);
-  'message'?: "eventJson"|"progress";
+  /**
+   * Where the job is and why, when that has changed and stayed for a moment; the first thing that a watcher hears.
+   */
+  'status'?: (_secateur_v1_JobStatus__Output | null);
+  'message'?: "eventJson"|"progress"|"status";
 }

@@ -8,7 +8,8 @@ import type { SampleStatistics as _secateur_v1_SampleStatistics, SampleStatistic
 import type { TaskResult as _secateur_v1_TaskResult, TaskResult__Output as _secateur_v1_TaskResult__Output } from '../../secateur/v1/TaskResult.ts';
 import type { LogBatch as _secateur_v1_LogBatch, LogBatch__Output as _secateur_v1_LogBatch__Output } from '../../secateur/v1/LogBatch.ts';
 import type { Draining as _secateur_v1_Draining, Draining__Output as _secateur_v1_Draining__Output } from '../../secateur/v1/Draining.ts';
-import type { HoldingsLost as _secateur_v1_HoldingsLost, HoldingsLost__Output as _secateur_v1_HoldingsLost__Output } from '../../secateur/v1/HoldingsLost.ts';
+import type { Holdings as _secateur_v1_Holdings, Holdings__Output as _secateur_v1_Holdings__Output } from '../../secateur/v1/Holdings.ts';
+import type { SnapshotWritten as _secateur_v1_SnapshotWritten, SnapshotWritten__Output as _secateur_v1_SnapshotWritten__Output } from '../../secateur/v1/SnapshotWritten.ts';
 
 export interface WorkerMessage {
   'register'?: (_secateur_v1_Register | null);
@@ -17,8 +18,13 @@ export interface WorkerMessage {
   'result'?: (_secateur_v1_TaskResult | null);
   'logs'?: (_secateur_v1_LogBatch | null);
   'draining'?: (_secateur_v1_Draining | null);
-  'holdingsLost'?: (_secateur_v1_HoldingsLost | null);
-  'message'?: "register"|"heartbeat"|"statistics"|"result"|"logs"|"draining"|"holdingsLost";
+  'holdings'?: (_secateur_v1_Holdings | null);
+  'snapshot'?: (_secateur_v1_SnapshotWritten | null);
+  /**
+   * Of the coordinator that this stream was registered with; 0 in Register. Another epoch's message is refused.
+   */
+  'epoch'?: (number);
+  'message'?: "register"|"heartbeat"|"statistics"|"result"|"logs"|"draining"|"holdings"|"snapshot";
 }
 
 export interface WorkerMessage__Output {
@@ -28,6 +34,11 @@ export interface WorkerMessage__Output {
   'result'?: (_secateur_v1_TaskResult__Output | null);
   'logs'?: (_secateur_v1_LogBatch__Output | null);
   'draining'?: (_secateur_v1_Draining__Output | null);
-  'holdingsLost'?: (_secateur_v1_HoldingsLost__Output | null);
-  'message'?: "register"|"heartbeat"|"statistics"|"result"|"logs"|"draining"|"holdingsLost";
+  'holdings'?: (_secateur_v1_Holdings__Output | null);
+  'snapshot'?: (_secateur_v1_SnapshotWritten__Output | null);
+  /**
+   * Of the coordinator that this stream was registered with; 0 in Register. Another epoch's message is refused.
+   */
+  'epoch': (number);
+  'message'?: "register"|"heartbeat"|"statistics"|"result"|"logs"|"draining"|"holdings"|"snapshot";
 }

@@ -16,6 +16,14 @@ export interface WorkerStatus {
   'sinceMs'?: (number);
   'task'?: (string);
   'version'?: (string);
+  /**
+   * Of onnxruntime-node.
+   */
+  'engineVersion'?: (string);
+  /**
+   * What it does, or why it does nothing, in words.
+   */
+  'message'?: (string);
 }
 
 export interface WorkerStatus__Output {
@@ -31,4 +39,12 @@ export interface WorkerStatus__Output {
   'sinceMs': (number);
   'task': (string);
   'version': (string);
+  /**
+   * Of onnxruntime-node.
+   */
+  'engineVersion': (string);
+  /**
+   * What it does, or why it does nothing, in words.
+   */
+  'message': (string);
 }

@@ -1,0 +1,58 @@
+/**
+ * How a command that follows a job bears a coordinator that goes away: it tries again, with pauses that grow to a
+ * ceiling and differ from one command to the next, until the outage has lasted too long.
+ */
+import { SecateurError } from '../shared/errors/secateur-error.ts';
+
+/** A coordinator that is away longer is given up. */
+const AWAY_MS_MAX = 120_000;
+const PAUSE_FIRST_MS = 250;
+const PAUSE_MAX_MS = 5_000;
+
+export class Patience {
+  private readonly away: (why: string) => void;
+  private readonly signal: AbortSignal | undefined;
+  private heardMs = Date.now();
+  private attempts = 0;
+
+  /** @param away told once an outage. Whoever begins has just been answered. */
+  constructor(away: (why: string) => void, signal?: AbortSignal) {
+    this.away = away;
+    this.signal = signal;
+  }
+
+  /** The coordinator has answered: the outage, if there was one, is over. */
+  heard(): void {
+    this.heardMs = Date.now();
+    this.attempts = 0;
+  }
+
+  /** Returns when it is time to try again. @throws what was thrown, where another attempt would not help */
+  async bear(thrown: unknown): Promise<void> {
+    if (!isOutage(thrown) || this.signal?.aborted === true) throw thrown;
+    if (Date.now() - this.heardMs >= AWAY_MS_MAX) {
+      throw new SecateurError(
+        'Unavailable',
+        `${thrown.message} It has been away for ${AWAY_MS_MAX / 1000} s and is not waited for any longer; the job goes on when it is back.`,
+        { cause: thrown, details: thrown.details, retryable: true },
+      );
+    }
+    if (this.attempts === 0) this.away(thrown.message);
+    await this.pause();
+  }
+
+  /** Between two streams. */
+  async pause(): Promise<void> {
+    const ceiling = Math.min(PAUSE_MAX_MS, PAUSE_FIRST_MS * 2 ** this.attempts);
+    this.attempts += 1;
+    await new Promise((resolve) => setTimeout(resolve, ceiling * (0.5 + Math.random() / 2)));
+  }
+}
+
+/** The coordinator stopped, or its machine went away. A stream that it cut is `Cancelled`. */
+function isOutage(thrown: unknown): thrown is SecateurError {
+  return (
+    thrown instanceof SecateurError &&
+    (thrown.code === 'Unavailable' || thrown.code === 'DeadlineExceeded' || thrown.code === 'Cancelled')
+  );
+}

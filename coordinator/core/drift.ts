@@ -1,0 +1,122 @@
+/**
+ * What is not as it was when a job began: its inputs, or the programs that compute it. A job goes on only where nothing
+ * is: layers before and after a change would not belong to one model. Pure; every difference is named.
+ */
+import type { FileIntake, JobIntake, JobState, WorkerCapabilities, WorkerState } from './state.ts';
+
+const SHOWN_CHARACTERS_MAX = 60;
+const DIGEST_DIGITS_SHOWN = 12;
+
+/** Field by field, what is different between the inputs as they were and as they are. */
+export function describeDrift(before: JobIntake, now: JobIntake): string[] {
+  const drift: string[] = [];
+  for (const key of Object.keys(before.model) as (keyof JobIntake['model'])[]) {
+    compare(drift, `config ${String(key)}`, before.model[key], now.model[key]);
+  }
+  for (const list of ['shards', 'auxiliaryFiles', 'calibrationFiles'] as const) {
+    compareFiles(drift, before[list], now[list]);
+  }
+  compare(drift, 'given tokens', before.givenTokens, now.givenTokens);
+  compare(drift, 'tensor layout', before.layers, now.layers);
+  compare(drift, 'tensors outside the layers', before.outside, now.outside);
+  return drift;
+}
+
+/** The inputs as the job began with them, with the digests that its tasks have found since. */
+export function knownInputs(
+  job: Pick<JobState, 'digests' | 'calibration'> & { readonly intake: JobIntake },
+): JobIntake {
+  const { intake, digests, calibration } = job;
+  const withDigest = (file: FileIntake, sha256: string | undefined, atMs: number): FileIntake =>
+    sha256 === undefined ? file : { ...file, sha256, digestedMs: atMs };
+  return {
+    ...intake,
+    shards: intake.shards.map((file) => withDigest(file, digests[file.file]?.sha256, digests[file.file]?.atMs ?? 0)),
+    calibrationFiles: intake.calibrationFiles.map((file, index) =>
+      withDigest(file, calibration?.inputDigests[index], calibration?.atMs ?? 0),
+    ),
+  };
+}
+
+function compareFiles(drift: string[], before: readonly FileIntake[], now: readonly FileIntake[]): void {
+  const found = new Map(now.map((file) => [file.file, file]));
+  for (const file of before) {
+    const other = found.get(file.file);
+    found.delete(file.file);
+    if (other === undefined) drift.push(`${file.file} was there, is absent`);
+    else compareFile(drift, file, other);
+  }
+  for (const name of found.keys()) drift.push(`${name} was absent, is there`);
+}
+
+/** Where both digests are known they decide; else whatever says that somebody wrote to the file. */
+function compareFile(drift: string[], before: FileIntake, now: FileIntake): void {
+  const { file } = before;
+  if (before.sha256 !== undefined && now.sha256 !== undefined) {
+    if (before.sha256 !== now.sha256) {
+      const [was, is] = [before.sha256, now.sha256].map((digest) => digest.slice(0, DIGEST_DIGITS_SHOWN));
+      drift.push(`SHA-256 of ${file} was ${was}…, is ${is}…`);
+    }
+    return;
+  }
+  compare(drift, `size of ${file}`, before.sizeBytes, now.sizeBytes);
+  if (before.mtimeMs !== now.mtimeMs) {
+    drift.push(`time of the last change of ${file} was ${showTime(before.mtimeMs)}, is ${showTime(now.mtimeMs)}`);
+  } else if (before.ctimeMs !== undefined && now.ctimeMs !== undefined && before.ctimeMs !== now.ctimeMs) {
+    // Put back with its old time, or only given other rights: without a digest there is no telling.
+    drift.push(
+      `time of the last status change of ${file} was ${showTime(before.ctimeMs)}, is ${showTime(now.ctimeMs)}`,
+    );
+  }
+}
+
+/** Versions of secateur and of its engine: the ones that computed the committed layers, against those that are there. */
+export function describeVersionDrift(
+  job: Pick<JobState, 'layers' | 'workersSeen'>,
+  workers: readonly WorkerState[],
+): string[] {
+  const attached = workers.filter((worker) => worker.attached);
+  if (attached.length === 0 || attached.some((worker) => fitsVersions(job, worker.capabilities))) return [];
+  const committed = committedVersions(job);
+  const drift: string[] = [];
+  for (const [name, of] of [
+    ['secateur version', (each: Versions) => each.version],
+    ['engine version', (each: Versions) => each.engineVersion],
+  ] as const) {
+    const was = [...new Set(committed.map(of))].sort().join(', ');
+    const is = [...new Set(attached.map((worker) => of(worker.capabilities)))].sort().join(', ');
+    if (was !== is) drift.push(`${name} was ${was}, is ${is}`);
+  }
+  // Each is there, but not with the other: no worker has both.
+  return drift.length > 0 ? drift : [`no worker has the versions that the committed layers were computed with`];
+}
+
+/** Whether a worker may add to what is committed; any may begin. */
+export function fitsVersions(job: Pick<JobState, 'layers' | 'workersSeen'>, worker: Versions): boolean {
+  const committed = committedVersions(job);
+  return (
+    committed.length === 0 ||
+    committed.some((each) => each.version === worker.version && each.engineVersion === worker.engineVersion)
+  );
+}
+
+type Versions = Pick<WorkerCapabilities, 'version' | 'engineVersion'>;
+
+function committedVersions(job: Pick<JobState, 'layers' | 'workersSeen'>): Versions[] {
+  const names = new Set(job.layers.map((layer) => (layer.status === 'committed' ? layer.worker : null)));
+  return [...names].flatMap((name) => (name === null ? [] : (job.workersSeen[name] ?? [])));
+}
+
+function compare(drift: string[], field: string, before: unknown, now: unknown): void {
+  const [was, is] = [JSON.stringify(before), JSON.stringify(now)];
+  if (was !== is) drift.push(`${field} was ${abbreviate(was)}, is ${abbreviate(is)}`);
+}
+
+function showTime(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function abbreviate(text: string | undefined): string {
+  if (text === undefined) return 'absent';
+  return text.length > SHOWN_CHARACTERS_MAX ? `${text.slice(0, SHOWN_CHARACTERS_MAX - 3)}…` : text;
+}

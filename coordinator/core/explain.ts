@@ -1,0 +1,163 @@
+/**
+ * Phase, reason and message of a job: what it does, or what it waits for, in the form "needs …; there …". Whoever looks
+ * at a job is never left with a silent wait. Texts change only when something has happened: times in them are absolute,
+ * since a state that changed with every second would fill the journal.
+ */
+import { describeVersionDrift, fitsVersions } from './drift.ts';
+import {
+  activeJob,
+  type CoordinatorState,
+  hasEnded,
+  type JobState,
+  jobOf,
+  type Lease,
+  type RetryState,
+  type WorkerState,
+  workerOf,
+} from './state.ts';
+import type { Transition } from './transition.ts';
+import { RECONNECT_GRACE_MS } from './workers.ts';
+
+/** Named one by one; the others are counted: a message is for reading. */
+const NAMED_MAX = 6;
+
+export function explainWaiting(t: Transition, jobId: string): void {
+  const job = jobOf(t.state, jobId);
+  if (job === undefined || hasEnded(job)) return;
+  // Intake and assembly are the coordinator's own work: whoever begins them says so.
+  if (job.phase !== 'Planning' && job.phase !== 'Preparing' && job.phase !== 'Pruning') return;
+  const { reason, message } = whyWaiting(t.state, job, t.nowMs);
+  t.explain(jobId, job.phase, reason, message);
+}
+
+interface Explanation {
+  readonly reason: string;
+  readonly message: string;
+}
+
+function whyWaiting(state: CoordinatorState, job: JobState, nowMs: number): Explanation {
+  const leases = Object.values(job.leases);
+  const away = leases.map((lease) => workerOf(state, lease.worker)).filter((worker) => worker?.attached === false);
+  if (leases.length > away.length) return running(state, leases);
+  if (job.layers.some((layer) => layer.status === 'reducing')) {
+    return { reason: 'ReducingStatistics', message: 'the coordinator adds up the statistics of a layer' };
+  }
+  const workers = Object.values(state.workers);
+  const takers = workers.filter((worker) => worker.attached && !worker.draining);
+  const there = describeWorkers(workers);
+  if (away.length > 0) return workersAway(job, away as WorkerState[], there);
+  if (takers.length === 0) {
+    const absent = workers.filter((worker) => !worker.attached);
+    if (absent.length > 0) return workersAway(job, absent, there);
+    return { reason: 'WaitingForWorker', message: `needs one worker that takes tasks; there: ${there}` };
+  }
+  if (takers.every((worker) => !fitsVersions(job, worker.capabilities))) {
+    const drift = describeVersionDrift(job, takers).join('; ');
+    return {
+      reason: 'WaitingForVersion',
+      message: `needs a worker of the version that its committed layers were computed with: ${drift}; there: ${there}. Start such a worker, or submit a new job with another destination.`,
+    };
+  }
+  const retry = nextRetry(job, nowMs);
+  if (retry !== null) return waitingToRetry(...retry, there);
+  const holders = job.stages.flatMap((stage) => Object.keys(stage.shares)).filter((id) => isAway(state, id));
+  if (holders.length > 0) {
+    return workersAway(
+      job,
+      holders.map((id) => workerOf(state, id) as WorkerState),
+      there,
+    );
+  }
+  return { reason: 'WaitingForWorker', message: `needs a worker for its next task; there: ${there}` };
+}
+
+function running(state: CoordinatorState, leases: readonly Lease[]): Explanation {
+  const doing = leases
+    .map(({ task, worker }) => `${task} on ${worker}${isAway(state, worker) ? ' (away)' : ''}`)
+    .sort();
+  return { reason: 'Running', message: listed(doing) };
+}
+
+function workersAway(job: JobState, away: readonly WorkerState[], there: string): Explanation {
+  const needed = job.phase === 'Planning' ? 'one worker that takes tasks' : 'its workers back, or others';
+  const untilMs = Math.max(...away.map((worker) => worker.sinceMs)) + RECONNECT_GRACE_MS;
+  return {
+    reason: 'WorkerAway',
+    message: `needs ${needed}; there: ${there}. What a worker that stays away has is given to another at ${showTime(untilMs)}.`,
+  };
+}
+
+function nextRetry(job: JobState, nowMs: number): [string, RetryState] | null {
+  const waiting = Object.entries(job.retries).filter(([, retry]) => retry.notBeforeMs > nowMs);
+  return waiting.sort(([, a], [, b]) => a.notBeforeMs - b.notBeforeMs)[0] ?? null;
+}
+
+function waitingToRetry(task: string, retry: RetryState, there: string): Explanation {
+  const times = retry.failures + retry.lost;
+  const where = retry.worker === undefined ? '' : `, last on ${retry.worker}`;
+  const why = retry.why === undefined ? '' : ` (${retry.why})`;
+  return {
+    reason: 'WaitingToRetry',
+    message: `${task} failed ${times === 1 ? 'once' : `${times} times`}${where}${why}; needs another attempt, at ${showTime(retry.notBeforeMs)}; there: ${there}`,
+  };
+}
+
+/** Jobs that wait in the queue say whom for, and how many are before them. */
+export function explainQueue(t: Transition): void {
+  const active = activeJob(t.state);
+  if (active === undefined) return;
+  let before = 0;
+  for (const id of t.state.queue) {
+    const job = t.state.jobs[id];
+    if (job === undefined || id === active.id || hasEnded(job)) continue;
+    const others = before > 0 ? `, and ${before} more before it` : '';
+    const message = `needs the workers, one job at a time; there: job ${active.id} has them (${active.phase})${others}`;
+    if (job.phase === 'Queued') t.explain(id, 'Queued', 'WaitingForJob', message);
+    before += 1;
+  }
+}
+
+/** What a worker does or why it has nothing to do, for `secateur workers`. */
+export function explainWorker(state: CoordinatorState, worker: WorkerState): string {
+  const lease = Object.values(state.jobs)
+    .flatMap((job) => Object.values(job.leases))
+    .find((each) => each.worker === worker.id);
+  if (!worker.attached) {
+    const had = lease === undefined ? '' : ` ${lease.task} is given to another then.`;
+    return `no stream; it is forgotten at ${showTime(worker.sinceMs + RECONNECT_GRACE_MS)}.${had}`;
+  }
+  if (worker.draining)
+    return lease === undefined ? 'drains: takes no new work' : `drains: hands over, runs ${lease.task}`;
+  if (lease !== undefined) return `runs ${lease.task}`;
+  const job = activeJob(state);
+  if (job === undefined) return 'idle: there is no job';
+  if (!fitsVersions(job, worker.capabilities)) {
+    const { version, engineVersion } = worker.capabilities;
+    return `idle: job ${job.id} was begun with other versions than its ${version}, engine ${engineVersion}`;
+  }
+  return `idle: job ${job.id} (${job.phase}, ${job.reason}) has no task for it now`;
+}
+
+/** `w1 attached, w2 draining, w3 away since …` */
+function describeWorkers(workers: readonly WorkerState[]): string {
+  if (workers.length === 0) return 'none';
+  const words = workers.map((worker) => {
+    if (!worker.attached) return `${worker.id} away since ${showTime(worker.sinceMs)}`;
+    return `${worker.id} ${worker.draining ? 'draining' : 'attached'}`;
+  });
+  return listed(words.sort());
+}
+
+function listed(words: readonly string[]): string {
+  const rest = words.length - NAMED_MAX;
+  return rest > 0 ? `${words.slice(0, NAMED_MAX).join(', ')} and ${rest} more` : words.join(', ');
+}
+
+function isAway(state: CoordinatorState, worker: string): boolean {
+  return workerOf(state, worker)?.attached === false;
+}
+
+/** To the second, in UTC, as logs have it. */
+function showTime(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+}

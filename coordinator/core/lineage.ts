@@ -1,0 +1,177 @@
+/**
+ * Where hidden states come from, and what of them is still needed.
+ *
+ * hidden(b, m) is a pure function of the inputs: whatever is lost is computed again from the nearest of what a worker
+ * holds, a snapshot, and the embedded tokens (boundary 0), through the layers between.
+ */
+import {
+  difference,
+  firstMicrobatches,
+  intersection,
+  isEmpty,
+  type MicrobatchSet,
+  NO_MICROBATCHES,
+  union,
+} from '../../shared/microbatch-set.ts';
+import { endOf, type JobState, type LayerState, own, type StageState } from './state.ts';
+import type { PassInput } from './task.ts';
+
+/** What a stage has to do for some of its microbatches. */
+export interface StageNeed {
+  /**
+   * calibrate: statistics of layer `layer`, so hidden states at that boundary.
+   * reach: hidden states at boundary `layer`, the stage's end, as snapshots for the next stage.
+   */
+  readonly kind: 'calibrate' | 'reach';
+  readonly layer: number;
+  readonly microbatches: MicrobatchSet;
+}
+
+export interface HiddenSource {
+  readonly boundary: number;
+  readonly input: PassInput;
+  readonly microbatches: MicrobatchSet;
+}
+
+export function isPropagatedPruned(job: JobState): boolean {
+  return job.manifest.spec.pruning.propagate === 'pruned';
+}
+
+export function allMicrobatches(job: JobState): MicrobatchSet {
+  if (job.calibration === null || job.plan === null) return NO_MICROBATCHES;
+  return firstMicrobatches(Math.ceil(job.calibration.samples / job.plan.microbatch));
+}
+
+/** Samples, hence tokens, of a set: the last microbatch may be smaller. */
+export function samplesOf(job: JobState, microbatches: MicrobatchSet): number {
+  const { samples = 0 } = job.calibration ?? {};
+  const size = job.plan?.microbatch ?? 1;
+  return microbatches.reduce((sum, [first, end]) => sum + Math.min(end * size, samples) - first * size, 0);
+}
+
+function layerAt(job: JobState, layer: number): LayerState {
+  return job.layers[layer] as LayerState;
+}
+
+/** Microbatches whose statistics of a layer are there. */
+export function calibratedAt(job: JobState, layer: number): MicrobatchSet {
+  const state = layerAt(job, layer);
+  if (state.status !== 'pending') return allMicrobatches(job);
+  return union(...state.parts.map((part) => part.microbatches));
+}
+
+function uncalibratedAt(job: JobState, layer: number): MicrobatchSet {
+  if (layerAt(job, layer).status !== 'pending') return NO_MICROBATCHES;
+  return difference(allMicrobatches(job), calibratedAt(job, layer));
+}
+
+/** propagate: pruned. The first layer that is not committed; the number of layers when all are. */
+function targetLayer(job: JobState): number {
+  const target = job.layers.findIndex((layer) => layer.status !== 'committed');
+  return target < 0 ? job.layers.length : target;
+}
+
+/** Everything that belongs to somebody in this stage. */
+export function ownedIn(stage: StageState): MicrobatchSet {
+  return union(...Object.values(stage.shares));
+}
+
+export function snapshotAt(job: JobState, boundary: number): MicrobatchSet {
+  return job.snapshots.find((snapshot) => snapshot.boundary === boundary)?.microbatches ?? NO_MICROBATCHES;
+}
+
+/** What is there, held by anybody or as snapshots, between two boundaries, both included. */
+function availableBetween(job: JobState, from: number, to: number): MicrobatchSet {
+  const states = [...job.snapshots, ...Object.values(job.held).flat()];
+  return union(
+    ...states.filter(({ boundary }) => boundary >= from && boundary <= to).map(({ microbatches }) => microbatches),
+  );
+}
+
+/** What a stage can do now; needs whose hidden states an earlier stage has yet to bring are left out. */
+export function stageNeeds(job: JobState, index: number): StageNeed[] {
+  const needs = isPropagatedPruned(job) ? prunedNeeds(job, index) : denseNeeds(job, index);
+  return needs.filter((need) => !isEmpty(need.microbatches));
+}
+
+/**
+ * propagate: pruned. Only the stage of the target layer calibrates. A stage that is committed still brings what its
+ * workers hold to its end; what they lost, the next stage computes from wherever it can.
+ */
+function prunedNeeds(job: JobState, index: number): StageNeed[] {
+  const stage = job.stages[index] as StageState;
+  const target = targetLayer(job);
+  if (target >= job.layers.length || stage.firstLayer > target) return [];
+  if (endOf(stage) <= target) {
+    const later = availableBetween(job, endOf(stage), job.layers.length);
+    const isNeeded = job.layers.slice(endOf(stage)).some((layer) => layer.status === 'pending');
+    return isNeeded ? [{ kind: 'reach', layer: endOf(stage), microbatches: difference(ownedIn(stage), later) }] : [];
+  }
+  const above = union(
+    ...job.stages
+      .slice(0, index)
+      .map((earlier) => difference(ownedIn(earlier), availableBetween(job, endOf(earlier), job.layers.length))),
+  );
+  return [{ kind: 'calibrate', layer: target, microbatches: difference(uncalibratedAt(job, target), above) }];
+}
+
+/**
+ * propagate: dense. Each microbatch goes up layer by layer, on its own; a stage takes it up as soon as it is there, and
+ * brings it to its end when a later layer lacks its statistics and nothing of it is there to go on from.
+ */
+function denseNeeds(job: JobState, index: number): StageNeed[] {
+  const stage = job.stages[index] as StageState;
+  const needs: StageNeed[] = [];
+  let rest = allMicrobatches(job);
+  for (let layer = stage.firstLayer; layer < endOf(stage); layer++) {
+    const lacking = intersection(rest, uncalibratedAt(job, layer));
+    rest = difference(rest, lacking);
+    const there = index === 0 ? lacking : intersection(lacking, availableBetween(job, stage.firstLayer, layer));
+    needs.push({ kind: 'calibrate', layer, microbatches: there });
+  }
+  const wanted: MicrobatchSet[] = [];
+  for (let layer = endOf(stage); layer < job.layers.length; layer++) {
+    const lacking = intersection(rest, uncalibratedAt(job, layer));
+    if (!isEmpty(lacking)) wanted.push(difference(lacking, availableBetween(job, endOf(stage), layer)));
+  }
+  const reach = union(...wanted);
+  const there = index === 0 ? reach : intersection(reach, availableBetween(job, stage.firstLayer, endOf(stage)));
+  needs.push({ kind: 'reach', layer: endOf(stage), microbatches: there });
+  return needs;
+}
+
+/** What a worker can begin with to get to a boundary: the nearest first, its own memory before files. */
+export function sourcesFor(job: JobState, worker: string, upTo: number): HiddenSource[] {
+  const held = (own(job.held, worker) ?? []).map((states) => ({ ...states, input: 'memory' as const }));
+  const files = job.snapshots.map(({ boundary, microbatches }) => ({
+    boundary,
+    microbatches,
+    input: 'snapshot' as const,
+  }));
+  return [...held, ...files, { boundary: 0, microbatches: allMicrobatches(job), input: 'embed' as const }]
+    .filter(({ boundary }) => boundary <= upTo)
+    .sort((a, b) => b.boundary - a.boundary);
+}
+
+/**
+ * Snapshots that nobody can need again: of each microbatch, those below another one that is nearer to every layer whose
+ * statistics it lacks.
+ */
+export function needlessSnapshots(job: JobState): { boundary: number; microbatches: MicrobatchSet }[] {
+  const needed = new Map<number, MicrobatchSet>();
+  for (let layer = 0; layer < job.layers.length; layer++) {
+    let lacking = uncalibratedAt(job, layer);
+    for (const snapshot of job.snapshots.toReversed()) {
+      if (snapshot.boundary > layer || isEmpty(lacking)) continue;
+      const used = intersection(lacking, snapshot.microbatches);
+      needed.set(snapshot.boundary, union(needed.get(snapshot.boundary) ?? [], used));
+      lacking = difference(lacking, used);
+    }
+  }
+  return job.snapshots
+    .map(({ boundary, microbatches }) => ({
+      boundary,
+      microbatches: difference(microbatches, needed.get(boundary) ?? NO_MICROBATCHES),
+    }))
+    .filter(({ microbatches }) => !isEmpty(microbatches));
+}

@@ -1,0 +1,82 @@
+/** The work behind the core's commands: files are read, added up, assembled and moved here, and nowhere else. */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { invariant } from '../../shared/errors/secateur-error.ts';
+import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
+import { checkFileName } from '../../shared/storage/file-ref.ts';
+import { assembleShard } from '../assembly/assemble-shard.ts';
+import { publishCheckpoint } from '../assembly/publish.ts';
+import type { TaskIdentity } from '../core/events.ts';
+import type { AssembledShard, JobIntake, JobState, StagedFile } from '../core/state.ts';
+import type { TaskSpec } from '../core/task.ts';
+import { claimOutput } from './claim-output.ts';
+import { type JobPaths, jobPaths } from './job-paths.ts';
+import { readIntake } from './read-intake.ts';
+import { checkShardUntouched, digestTouched } from './source-drift.ts';
+import { dropSamples, reduceStatistics } from './statistics.ts';
+import { taskMessage } from './task-messages.ts';
+
+/** Each may be asked for twice: a restart repeats what was under way. */
+export interface JobWork {
+  /** Reads the inputs and makes the output the job's own. */
+  intake(job: JobState): Promise<JobIntake>;
+  describeTask(job: JobState, spec: TaskSpec, identity: TaskIdentity): Promise<Task>;
+  /** Adds a layer's statistics up; null when the stored samples are missing or not what was stored. */
+  reduce(job: JobState, layer: number): Promise<StagedFile | null>;
+  /** Called when the sums are in the journal. */
+  dropSamples(job: JobState, layer: number): Promise<void>;
+  /** Staged files that nobody will ask for again. */
+  removeStaged(job: JobState, names: readonly string[]): Promise<void>;
+  assembleShard(job: JobState, shard: number): Promise<AssembledShard>;
+  publish(job: JobState): Promise<readonly AssembledShard[]>;
+}
+
+export class FileJobWork implements JobWork {
+  private readonly stateDirectory: string;
+
+  constructor(stateDirectory: string) {
+    this.stateDirectory = stateDirectory;
+  }
+
+  pathsOf(job: JobState): JobPaths {
+    return jobPaths(this.stateDirectory, job.id, locationToPath(job.manifest.spec.output.destination));
+  }
+
+  async intake(job: JobState): Promise<JobIntake> {
+    const intake = await digestTouched(job, await readIntake(job.manifest));
+    await claimOutput(this.pathsOf(job), job.id, job.calibration !== null);
+    return intake;
+  }
+
+  async describeTask(job: JobState, spec: TaskSpec, identity: TaskIdentity): Promise<Task> {
+    if (spec.kind === 'digestSource' && job.intake !== null) await checkShardUntouched(job.intake, spec.shard);
+    return taskMessage(job, spec, identity, this.pathsOf(job));
+  }
+
+  async reduce(job: JobState, layer: number): Promise<StagedFile | null> {
+    const intake = job.intake?.layers[layer];
+    const parts = job.layers[layer]?.parts;
+    const { calibration, plan } = job;
+    invariant(intake !== undefined && parts && calibration && plan, `layer ${layer} of job ${job.id} has its samples`);
+    const samples = { parts, microbatch: plan.microbatch, count: calibration.samples };
+    return reduceStatistics(this.pathsOf(job).state, layer, intake, samples);
+  }
+
+  dropSamples(job: JobState, layer: number): Promise<void> {
+    return dropSamples(this.pathsOf(job).state, layer);
+  }
+
+  async removeStaged(job: JobState, names: readonly string[]): Promise<void> {
+    const { staging } = this.pathsOf(job);
+    for (const name of names) await rm(join(staging, checkFileName(name)), { force: true });
+  }
+
+  assembleShard(job: JobState, shard: number): Promise<AssembledShard> {
+    return assembleShard(job, shard, this.pathsOf(job));
+  }
+
+  publish(job: JobState): Promise<readonly AssembledShard[]> {
+    return publishCheckpoint(job, this.pathsOf(job), Date.now());
+  }
+}

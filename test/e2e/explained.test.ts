@@ -1,0 +1,55 @@
+/** A wait is never silent: who watches hears within ten seconds what is needed and what is there. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { freePort } from '../support/nats-server.ts';
+import { Bench, microManifest, REPOSITORY } from '../support/secateur-process.ts';
+
+/** What is promised. */
+const TOLD_WITHIN_MS = 10_000;
+const calibration = { tokens: join(REPOSITORY, 'test/golden/fixtures/micro/calibration.safetensors'), microbatch: 1 };
+
+describe('whoever watches', () => {
+  it('hears that a worker is needed, that it is away, what is tried again and when, and whom a second job waits for', async () => {
+    await using bench = new Bench();
+    const address = `127.0.0.1:${await freePort()}`;
+    const at = ['--coordinator', address];
+    await bench.start(['coordinator', '--state', bench.path('state'), '--listen', address]).printed(/listens on/);
+    const submit = async (name: string): Promise<void> => {
+      writeFileSync(bench.path('m.yaml'), microManifest({ output: bench.path(name), name, calibration }));
+      expect((await bench.run(['submit', bench.path('m.yaml'), ...at])).code).toBe(0);
+    };
+    const worker = (name: string, env: Record<string, string>) =>
+      bench.start(['worker', '--name', name, '--threads', '1', '--cache', bench.path(name), ...at], env);
+    await submit('first');
+    const watched = bench.start(['watch', 'first', ...at]);
+    await watched.printed(
+      /Planning \(WaitingForWorker\) since \S+: needs one worker that takes tasks; there: none/,
+      TOLD_WITHIN_MS,
+    );
+    await submit('second');
+    const queued = bench.start(['watch', 'second', ...at]);
+    await queued.printed(/Queued \(WaitingForJob\) since \S+: needs the workers, .* there: job first-/, TOLD_WITHIN_MS);
+
+    const slow = worker('slow', { SECATEUR_SLOW_MS: '1000' });
+    await watched.printed(/stage\.assigned/);
+    await slow.kill();
+    await watched.printed(
+      /Pruning \(WorkerAway\) since \S+: needs its workers back, or others; there: slow away since/,
+      TOLD_WITHIN_MS,
+    );
+    const away = await bench.run(['workers', ...at]);
+    expect(away.stdout).toMatch(/slow +away .*calibrate-00000 is given to another then/);
+
+    // Its engine dies in every pass: each time the pause before the next attempt is longer.
+    worker('weak', { SECATEUR_FAILPOINT: 'pass-computed' });
+    await watched.printed(
+      /Pruning \(WaitingToRetry\) since \S+: calibrate-00000 failed \d times, last on weak \(EngineCrashed: .*\); needs another attempt, at \S+Z; there: .*weak attached/,
+    );
+    const shown = await bench.run(['get', 'first', ...at]);
+    expect(shown.stdout).toMatch(/phase +Pruning \((WaitingToRetry|Running)\) for/);
+    const ended = await watched.finished;
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toMatch(/failed \(tried 4 times\): the engine of worker weak ended/);
+  });
+});

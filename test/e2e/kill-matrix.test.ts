@@ -1,0 +1,205 @@
+/**
+ * Whatever dies, wherever: the job succeeds, with the bytes of a quiet run, no layer committed twice, and every event
+ * told once and in order, over NATS as well.
+ *
+ * One cluster of supervised processes runs a job for every failpoint: whoever comes past it first ends by SIGKILL and is
+ * started again. Then jobs during which NATS dies, a write fails, and, as many as SECATEUR_KILL_RANDOM says, anybody dies
+ * at a random moment; SECATEUR_KILL_SEED repeats a choice of victims and moments. `npm run test:kill` is the long form;
+ * its table, and the file that SECATEUR_KILL_REPORT names, say what each disturbance cost.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { CloudEvent } from '../../shared/events/cloud-event.ts';
+import { FAILPOINTS, type FailpointName } from '../../shared/failpoint.ts';
+import { flawsOf } from '../support/job-flaws.ts';
+import { seededRandom } from '../support/kernel-cases.ts';
+import { KillReport } from '../support/kill-report.ts';
+import { findNatsServer } from '../support/nats-server.ts';
+import { digestTree, type ManifestOptions } from '../support/secateur-process.ts';
+import { type JobRun, type Side, SupervisedCluster } from '../support/supervised-cluster.ts';
+import { LAYER_SIZE, writeWideVocabulary } from '../support/wide-vocabulary.ts';
+
+const nats = await findNatsServer();
+const withoutNats = nats.kind === 'none' ? ` (skipped: no nats-server: ${nats.why})` : '';
+const randomKills = Number(process.env.SECATEUR_KILL_RANDOM ?? 6);
+const seed = Number(process.env.SECATEUR_KILL_SEED ?? Date.now() % 1_000_000);
+
+/** The long form: each write fails in both ways. */
+const isLong = randomKills >= 30;
+/** A failpoint that nobody comes past in so many jobs stands where nobody ever comes. */
+const JOBS_MAX = 4;
+
+/** One sees the files, the other goes through the coordinator. */
+const WORKERS = { direct: ['--threads', '1'], remote: ['--threads', '1', '--storage', 'coordinator'] };
+const COMMITTED = 'secateur.layer.committed.v1';
+
+interface Point {
+  readonly name: FailpointName;
+  readonly side: Side;
+  readonly moment: 'at once' | 'after a commit';
+}
+
+/** The journal is written to from the first moment on: its failpoints are armed in the middle of the job as well. */
+const JOURNAL = /^coordinator\.journal-/;
+/** Passed for the first time before anything interesting has happened: armed only after that. */
+const OFTEN =
+  /^(storage\.|coordinator\.(event|cursor|result)-|agent\.|engine\.(task-begun|pass-microbatch|upload-sent-part))/;
+
+function pointsOf(name: FailpointName): Point[] {
+  const isStorage = name.startsWith('storage.');
+  const sides: Side[] = isStorage
+    ? ['coordinator', 'workers']
+    : [name.startsWith('coordinator.') ? 'coordinator' : 'workers'];
+  const usual = OFTEN.test(name) ? 'after a commit' : 'at once';
+  const moments: Point['moment'][] = JOURNAL.test(name) ? ['at once', 'after a commit'] : [usual];
+  return sides.flatMap((side) => moments.map((moment) => ({ name, side, moment })));
+}
+
+/** One of the coordinator, one of the workers, and so on: a worker whose coordinator dies too often waits longer. */
+function points(): Point[] {
+  const all = (Object.keys(FAILPOINTS) as FailpointName[]).flatMap(pointsOf);
+  const [ofCoordinator, ofWorkers] = (['coordinator', 'workers'] as const).map((side) =>
+    all.filter((point) => point.side === side),
+  ) as [Point[], Point[]];
+  return ofCoordinator.flatMap((point, index) => [point, ...ofWorkers.slice(index, index + 1)]);
+}
+
+/** Durable steps at which a disk may be full or broken. */
+const WRITES: readonly { readonly name: FailpointName; readonly side: Side }[] = [
+  { name: 'coordinator.journal-unwritten', side: 'coordinator' },
+  { name: 'coordinator.shard-copied-part', side: 'coordinator' },
+  { name: 'coordinator.publish-prepared', side: 'coordinator' },
+  { name: 'coordinator.publish-moved', side: 'coordinator' },
+  { name: 'coordinator.cursor-unrenamed', side: 'coordinator' },
+  { name: 'storage.atomic-unsynced', side: 'coordinator' },
+  { name: 'storage.atomic-unsynced', side: 'workers' },
+  { name: 'storage.staged-synced', side: 'coordinator' },
+  { name: 'storage.staged-synced', side: 'workers' },
+  { name: 'engine.linear-pruned', side: 'workers' },
+];
+
+const NATS_DIES_AT = ['job.submitted', 'layer.calibrated', 'layer.committed', 'checkpoint.published'];
+
+describe.skipIf(nats.kind === 'none')(`a job goes on whatever dies${withoutNats}`, () => {
+  const report = new KillReport();
+  let cluster: SupervisedCluster;
+  let options: Partial<ManifestOptions>;
+  let quiet: Record<string, string>;
+  let quietBegun: number;
+  let quietMs: number;
+
+  beforeAll(async () => {
+    if (nats.kind === 'none') return;
+    cluster = await SupervisedCluster.start({ slowMs: 5, nats });
+    await cluster.addWorkers(WORKERS);
+    const source = cluster.bench.path('model');
+    await writeWideVocabulary(source);
+    // Two stages, so that hidden states are handed over.
+    options = { source, placement: { stages: 2 }, maxShardSize: LAYER_SIZE };
+    const begunMs = performance.now();
+    const run = await cluster.run(options);
+    quietMs = performance.now() - begunMs;
+    expect(run.job.phase, run.job.message).toBe('Succeeded');
+    quiet = digestTree(run.output);
+    quietBegun = run.begun;
+    expect(flawsOf(run, quiet)).toEqual([]);
+  });
+  beforeEach(() => cluster.settle());
+  afterEach(async () => {
+    cluster.disarmAll();
+    await cluster.cancelAll();
+  });
+  afterAll(async () => {
+    await cluster?.[Symbol.asyncDispose]();
+    process.stdout.write(`\n${report.render()}\n`);
+    const file = process.env.SECATEUR_KILL_REPORT;
+    if (file !== undefined) report.write(file);
+  });
+
+  function judge(kind: string, point: string, atMs: number | null, run: JobRun): void {
+    expect(atMs, `nobody came past ${point}`).not.toBeNull();
+    const flaws = flawsOf(run, quiet);
+    report.add({ kind, point, atMs: atMs as number }, run, quietBegun, flaws);
+    expect(flaws).toEqual([]);
+  }
+
+  for (const { name, side, moment } of points()) {
+    it(`SIGKILL at ${name}, of the ${side}, armed ${moment}`, async () => {
+      const run = await runArmed({ name, side, moment }, null);
+      const victim = name.startsWith('storage.') && side === 'workers' ? 'engine' : name.replace(/\..*/, '');
+      judge(`SIGKILL of ${victim === 'storage' ? 'coordinator' : victim}`, name, cluster.firedAtMs(side, name), run);
+    });
+  }
+
+  for (const moment of NATS_DIES_AT) {
+    it(`SIGKILL of NATS at ${moment}`, async () => {
+      let restarted: Promise<void> | null = null;
+      let atMs: number | null = null;
+      const run = await cluster.run(options, (event) => {
+        if (restarted !== null || !isFirst(event, `secateur.${moment}.v1`)) return;
+        atMs = Date.now();
+        restarted = restartNats();
+      });
+      await restarted;
+      judge('SIGKILL of nats-server', moment, atMs, run);
+    });
+  }
+
+  for (const [index, { name, side }] of WRITES.entries()) {
+    const errnos = ['EIO', 'ENOSPC'] as const;
+    for (const errno of isLong ? errnos : errnos.slice(index % 2, (index % 2) + 1)) {
+      it(`${errno} at ${name} of the ${side}: the job succeeds, or says what is wrong and can be resumed`, async () => {
+        let run = await runArmed({ name, side, moment: pointsOf(name).at(-1)?.moment ?? 'at once' }, errno);
+        if (run.job.phase === 'Failed') {
+          expect(run.job.failure?.code).toBe(errno === 'ENOSPC' ? 'StorageFull' : 'StorageFailed');
+          expect(run.job.failure?.message).toContain(name);
+          run = await cluster.resume(run);
+        }
+        judge(errno, `${name} ${side}`, cluster.firedAtMs(side, name, errno), run);
+      });
+    }
+  }
+
+  const random = seededRandom(seed);
+  for (let index = 0; index < randomKills; index++) {
+    const victim = ['coordinator', 'agent', 'engine', 'nats-server'][Math.floor(random() * 4)] as string;
+    const worker = random() < 0.5 ? 'direct' : 'remote';
+    const share = random();
+    it(`SIGKILL of ${victim === 'agent' || victim === 'engine' ? `the ${victim} of ${worker}` : victim} at ${share.toFixed(3)} of the job, ${index + 1} of seed ${seed}`, async () => {
+      const running = cluster.run(options);
+      await pause(share * quietMs);
+      const atMs = Date.now();
+      await kill(victim, worker);
+      judge(`random SIGKILL of ${victim}`, `${victim} at ${share.toFixed(3)}`, atMs, await running);
+    });
+  }
+
+  /** Who gets which task is not settled in advance: a job in which nobody came past the failpoint is followed by another. */
+  async function runArmed({ name, side, moment }: Point, errno: 'EIO' | 'ENOSPC' | null): Promise<JobRun> {
+    for (let jobs = 1; ; jobs++) {
+      if (moment === 'at once') cluster.arm(side, name, errno);
+      const run = await cluster.run(options, (event) => {
+        if (moment === 'after a commit' && isFirst(event, COMMITTED)) cluster.arm(side, name, errno);
+      });
+      if (cluster.firedAtMs(side, name, errno) !== null || jobs === JOBS_MAX) return run;
+      expect(flawsOf(run, quiet)).toEqual([]);
+    }
+  }
+
+  async function restartNats(): Promise<void> {
+    await cluster.nats?.kill();
+    await cluster.nats?.restart();
+  }
+
+  async function kill(victim: string, worker: string): Promise<void> {
+    const engine = cluster.engineOf(worker);
+    if (victim === 'nats-server') await restartNats();
+    else if (victim === 'coordinator') cluster.coordinator.kill();
+    else if (victim === 'engine' && engine !== undefined) process.kill(engine, 'SIGKILL');
+    else cluster.workers.get(worker)?.kill();
+  }
+});
+
+function isFirst(event: CloudEvent, type: string): boolean {
+  return event.type === type && (event.data.committed === undefined || event.data.committed === 1);
+}

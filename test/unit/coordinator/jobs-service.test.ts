@@ -1,0 +1,78 @@
+/** Limits of the users' side: readers over all connections, jobs in one answer, jobs that wait. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { JobsService } from '../../../coordinator/api/jobs-service.ts';
+import { ProgressTracker } from '../../../coordinator/api/progress.ts';
+import { type CoordinatorState, INITIAL_STATE } from '../../../coordinator/core/state.ts';
+import { step } from '../../../coordinator/core/step.ts';
+import { JobLogs } from '../../../coordinator/logs/job-logs.ts';
+import { SERVICES } from '../../../shared/rpc/load-protos.ts';
+import { SYSTEM_TIMERS } from '../../../shared/timers.ts';
+import { fakeManifest } from '../../simulation/cluster.ts';
+import { emptyEventLog } from '../../support/empty-event-log.ts';
+
+function manifestOf(name: string) {
+  const base = fakeManifest({ propagate: 'pruned', stages: 1 });
+  const output = { ...base.spec.output, destination: `file:///out/${name}` };
+  // Locations as clients send them; long, as those of deep folders are.
+  const text = Array.from({ length: 50 }, (_, index) => `file:///${'data/'.repeat(20)}${index}.txt`);
+  const calibration = { ...base.spec.calibration, text };
+  return { ...base, metadata: { name, namespace: 'default' }, spec: { ...base.spec, output, calibration } };
+}
+
+function stateWith(jobs: number): CoordinatorState {
+  let state = INITIAL_STATE;
+  for (let n = 0; n < jobs; n++) {
+    const name = `job-${n}`;
+    const manifest = manifestOf(name) as never;
+    state = step(state, { type: 'jobSubmitted', job: name, namespace: 'default', name, manifest }, n).state;
+  }
+  return state;
+}
+
+describe('the users’ side of the API', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'secateur-jobs-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  function serviceOn(state: CoordinatorState): JobsService {
+    return new JobsService({
+      loop: { state } as never,
+      events: emptyEventLog(),
+      logs: new JobLogs(() => folder),
+      progress: new ProgressTracker(),
+      workers: {} as never,
+      timers: SYSTEM_TIMERS,
+    });
+  }
+
+  it('refuses one reader too many, counts both kinds, and has room when one has left', async () => {
+    const jobs = serviceOn(stateWith(1));
+    const { signal } = new AbortController();
+    const watch = () => jobs.watch({ job: 'job-0', namespace: '', afterSequence: 0 }, signal);
+    const logs = () => jobs.logs({ job: 'job-0', namespace: '', worker: '', follow: true }, signal);
+    const readers = Array.from({ length: 256 }, watch);
+    for (const reader of readers) await reader.next();
+    await expect(watch().next()).rejects.toMatchObject({ code: 'LimitExceeded' });
+    await expect(logs().next()).rejects.toMatchObject({ code: 'LimitExceeded' });
+    await readers[0]?.return(undefined);
+    expect((await watch().next()).done).toBe(false);
+  });
+
+  it('lists as many jobs as fit into a message, the newest, and says how many it left out', () => {
+    const jobs = serviceOn(stateWith(1_000));
+    const list = jobs.list('');
+    expect(list.leftOut).toBe(800);
+    expect(list.jobs?.at(-1)?.id).toBe('job-999');
+    expect(SERVICES.Jobs.service.List.responseSerialize(list).length).toBeLessThan(1024 * 1024);
+  });
+
+  it('takes no job more where a thousand have not ended', async () => {
+    const jobs = serviceOn(stateWith(1_000));
+    await expect(jobs.submit(JSON.stringify(manifestOf('job-new')))).rejects.toMatchObject({ code: 'LimitExceeded' });
+  });
+});

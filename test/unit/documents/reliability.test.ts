@@ -1,0 +1,37 @@
+/** docs/reliability.md against the code: each constant has the value that it says, each test is there. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { REPOSITORY } from '../../support/secateur-process.ts';
+
+const page = readFileSync(join(REPOSITORY, 'docs/reliability.md'), 'utf8');
+const read = (file: string): string => readFileSync(join(REPOSITORY, file), 'utf8');
+
+describe('docs/reliability.md', () => {
+  const constants = [...page.matchAll(/`([A-Z_]+ = [^`]+)` in `([^`]+)`/g)].map(([, text = '', file = '']) => ({
+    text,
+    file,
+  }));
+  it.each(constants)('$text in $file', ({ text, file }) => {
+    expect(read(file)).toContain(`const ${text};`);
+  });
+
+  const proofs = [...page.matchAll(/\| `(test\/[^`]+)`: ([^|]+) \|/g)].map(([, file = '', name = '']) => ({
+    file,
+    name,
+  }));
+  it.each(proofs)('$file: $name', ({ file, name }) => {
+    expect(read(file)).toContain(name.trim());
+  });
+
+  it('has a row for each of them', () => {
+    const rows = (heading: string): number => {
+      const section = page.split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? '';
+      return section.split('\n').filter((line) => line.startsWith('| ')).length - 1;
+    };
+    expect(constants).toHaveLength(rows('Bounds'));
+    const all =
+      page.split('\n').filter((line) => line.startsWith('| ') && line !== '| promise | proved by |').length - 1;
+    expect(proofs).toHaveLength(all - constants.length);
+  });
+});
