@@ -47,6 +47,7 @@ export function renderSummary(summary: RunSummary): string {
     ['sparsity', showShare(summary.sparsity)],
     ['time', withPrediction(summary.elapsedMs, summary.predicted?.totalMs)],
     ...showParts(summary),
+    ...showRedone(summary),
     ['output', summary.output],
     ['verify', summary.verify],
   ]);
@@ -59,6 +60,11 @@ function showParts({ elapsedMs, measured, predicted }: RunSummary): [string, str
     ['compute', withPrediction(measured.computeMs, predicted?.computeMs)],
     ['prune', withPrediction(measured.pruneMs, predicted?.pruneMs)],
   ];
+}
+
+function showRedone({ measured }: RunSummary): [string, string][] {
+  const tokens = measured?.tokensRedone ?? 0;
+  return tokens === 0 ? [] : [['lost', `${showCount(tokens)} tokens through a layer were computed again`]];
 }
 
 function withPrediction(measuredMs: number, predictedMs: number | undefined): string {

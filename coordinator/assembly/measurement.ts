@@ -2,7 +2,10 @@
 import type { JobState, Prediction } from '../core/state.ts';
 
 /** Of the prediction, what can be measured from the coordinator's place. */
-export type Measurement = Pick<Prediction, 'totalMs' | 'computeMs' | 'pruneMs' | 'bytesWritten'>;
+export interface Measurement extends Pick<Prediction, 'totalMs' | 'computeMs' | 'pruneMs' | 'bytesWritten'> {
+  /** Tokens through layers, computed once more because they were lost: no prediction has any. */
+  readonly tokensRedone: number;
+}
 
 /** From the first start to the publishing; what a run stood still between an interruption and its resume counts too. */
 export function measurementOf(job: JobState, publishedMs: number): Measurement {
@@ -15,5 +18,6 @@ export function measurementOf(job: JobState, publishedMs: number): Measurement {
     computeMs: job.computeMs,
     pruneMs: job.layers.reduce((sum, layer) => sum + layer.pruneMs + layer.commitMs, 0),
     bytesWritten: [...committed, ...copied].reduce((sum, file) => sum + file.sizeBytes, 0),
+    tokensRedone: job.workRedone,
   };
 }

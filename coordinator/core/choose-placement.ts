@@ -26,6 +26,8 @@ export interface Alternative {
   /** Microbatches in one wave; null where there is no pipeline. */
   readonly wave: number | null;
   readonly cost: PlacementCost;
+  /** By the manifest. */
+  readonly isAllowed: boolean;
   readonly isChosen: boolean;
   /** Why it is chosen, or is not. */
   readonly note: string;
@@ -57,7 +59,9 @@ export function choosePlacement(
     for (const replicas of replicaCounts(inputs, workers.length, stageCount, asked.replicas)) {
       const isAllowed =
         (asked.stages === 'auto' || asked.stages === stageCount) &&
-        (asked.replicas === 'auto' || replicasOf(asked.replicas) === replicas);
+        (asked.replicas === 'auto'
+          ? stageCount === 1 || replicas === spreadOver(inputs, workers.length, stageCount)
+          : replicas === replicasOf(asked.replicas));
       const common = { stages: planStages(stageCount, inputs.layerCount), replicas };
       const placement = { ...common, snapshotInterval: asked.snapshotInterval };
       candidates.push({ ...bestWave(inputs, workers, placement), isAllowed });
@@ -97,14 +101,23 @@ function stageCounts({ layerCount }: CostInputs, workerCount: number, asked: 'au
   return ladder(most, 1, asked === 'auto' ? [] : [asked]);
 }
 
-/** Of several stages: one each, as many as leave workers for all, and all workers. Others lie between. */
+/** Of several stages: one each, all spread over them, and all for each. Others lie between. */
 function replicaCounts(inputs: CostInputs, workerCount: number, stageCount: number, asked: 'auto' | number): number[] {
   // A replica without a microbatch has nothing to do.
   const most = Math.min(workerCount, microbatchCount(inputs));
   const more = asked === 'auto' ? [] : [Math.min(asked, workerCount)];
   if (stageCount === 1) return ladder(most, REPLICAS_TRIED_MAX, more);
-  const apart = Math.min(most, Math.max(1, Math.floor(workerCount / stageCount)));
-  return [...new Set([1, apart, most, ...more])];
+  return [...new Set([1, spreadOver(inputs, workerCount, stageCount), most, ...more])];
+}
+
+/**
+ * What `replicas: auto` gives each of several stages (shares.ts): the workers are spread over them. Of a pipeline, whose
+ * stages all run at once, some may get one more; it is as fast as its slowest.
+ */
+function spreadOver(inputs: CostInputs, workerCount: number, stageCount: number): number {
+  const each = workerCount / stageCount;
+  const whole = inputs.propagate === 'dense' ? Math.floor(each) : Math.ceil(each);
+  return Math.max(1, Math.min(whole, microbatchCount(inputs)));
 }
 
 /** 1 to `dense`, powers of two up to `most`, `most` itself, and `more`; each once, in order. */
@@ -162,6 +175,7 @@ function describe(inputs: CostInputs, candidate: Candidate, best: Candidate, ask
     replicas: placement.replicas,
     wave: isPipeline ? placement.wave : null,
     cost,
+    isAllowed: candidate.isAllowed,
     isChosen: candidate === best,
     note: noteOn(candidate, best, asked),
   };
@@ -175,8 +189,10 @@ function noteOn({ placement, cost, isAllowed }: Candidate, best: Candidate, aske
   }
   if (cost.problem !== null) return cost.problem;
   if (!isAllowed) {
-    const field = asked.stages !== 'auto' && asked.stages !== placement.stages.length ? 'stages' : 'replicas';
-    return `spec.placement.${field} is ${asked[field]}`;
+    if (asked.stages !== 'auto' && asked.stages !== placement.stages.length)
+      return `spec.placement.stages is ${asked.stages}`;
+    if (asked.replicas !== 'auto') return `spec.placement.replicas is ${asked.replicas}`;
+    return `needs spec.placement.replicas: ${placement.replicas}`;
   }
   const ratio = cost.totalMs / best.cost.totalMs;
   if (ratio < 1.0005) return 'as fast';

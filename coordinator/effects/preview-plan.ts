@@ -22,6 +22,7 @@ export interface PreviewedPlacement {
   readonly replicas: number;
   readonly wave: number | null;
   readonly snapshotInterval: number;
+  readonly isAllowed: boolean;
   readonly isChosen: boolean;
   readonly note: string;
   readonly totalMs: number;
@@ -94,7 +95,7 @@ function askedOf(chosen: Alternative | undefined, worker: number): Omit<Previewe
   return { bytesRead, bytesWritten, memoryBytes, deviceMemoryBytes, diskBytes };
 }
 
-function inNumbers({ stages, replicas, wave, cost, isChosen, note }: Alternative): PreviewedPlacement {
+function inNumbers({ stages, replicas, wave, cost, isAllowed, isChosen, note }: Alternative): PreviewedPlacement {
   const most = (of: (worker: Alternative['cost']['workers'][number]) => number): number =>
     Math.max(...cost.workers.map(of));
   const { snapshotInterval, totalMs, elapsed, bytesRead, bytesWritten, bytesOverNetwork, destinationBytes } = cost;
@@ -103,6 +104,7 @@ function inNumbers({ stages, replicas, wave, cost, isChosen, note }: Alternative
     replicas,
     wave,
     snapshotInterval,
+    isAllowed,
     isChosen,
     note,
     totalMs,

@@ -13,7 +13,7 @@ const record = (over: Partial<Provenance>): Provenance =>
   }) as unknown as Provenance;
 
 const summary = (over: Partial<Provenance>): string => renderSummary(summarizeRun(record(over), '/out', '/model'));
-const parts = (totalMs: number) => ({ totalMs, computeMs: totalMs * 2, pruneMs: totalMs / 2 });
+const parts = (totalMs: number) => ({ totalMs, computeMs: totalMs * 2, pruneMs: totalMs / 2, tokensRedone: 0 });
 
 describe('the summary of a run', () => {
   it('sets the time against the prediction', () => {
@@ -26,6 +26,12 @@ describe('the summary of a run', () => {
     const long = { times: { elapsedMs: 60_000 }, prediction: parts(50_000), measurement: parts(60_000) };
     expect(summary(long)).toMatch(/^compute +2m 00s \(predicted 1m 40s\)$/m);
     expect(summary(long)).toMatch(/^prune +30\.0 s \(predicted 25\.0 s\)$/m);
+  });
+
+  it('tells what was lost and computed again', () => {
+    const lossy = { ...parts(612), tokensRedone: 8192 };
+    expect(summary({ measurement: lossy })).toMatch(/^lost +8 192 tokens through a layer were computed again$/m);
+    expect(summary({ measurement: parts(612) })).not.toMatch(/^lost/m);
   });
 
   it('of a record without prediction has the time alone', () => {

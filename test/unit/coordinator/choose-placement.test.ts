@@ -1,9 +1,11 @@
 /** The cost model and the choice by it: what must hold of every job and every set of workers, and figures of one job. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type AskedPlacement, choosePlacement } from '../../../coordinator/core/choose-placement.ts';
+import { type AskedPlacement, choosePlacement, planStages } from '../../../coordinator/core/choose-placement.ts';
+import { costOf, type PlacementCost } from '../../../coordinator/core/cost-model.ts';
 import { type CostInputs, microbatchCount } from '../../../coordinator/core/layer-times.ts';
 import { splitMicrobatches } from '../../../coordinator/core/split-microbatches.ts';
+import { ratesOf } from '../../../coordinator/core/worker-rates.ts';
 import { A100, LLAMA_65B, plannedWorkers, SMALL } from './planned-workers.ts';
 
 const AUTO: AskedPlacement = { stages: 'auto', replicas: 'auto', snapshotInterval: 'auto' };
@@ -39,10 +41,11 @@ describe('the choice', () => {
     fc.assert(
       fc.property(inputs, fc.integer({ min: 1, max: 20 }), orAuto(20), (job, workers, replicas) => {
         const { chosen, alternatives } = choosePlacement(job, plannedWorkers(workers), { ...AUTO, replicas });
-        const could = alternatives.filter(
-          (each) =>
-            each.cost.problem === null && (replicas === 'auto' || each.replicas === Math.min(replicas, workers)),
-        );
+        const could = alternatives.filter((each) => each.cost.problem === null && each.isAllowed);
+        if (replicas !== 'auto') {
+          const asked = alternatives.filter((each) => each.replicas === Math.min(replicas, workers));
+          expect(could).toEqual(asked);
+        }
         expect(alternatives.filter((each) => each.isChosen)).toEqual([chosen]);
         expect(chosen.cost.totalMs).toBe(Math.min(...could.map((each) => each.cost.totalMs)));
       }),
@@ -95,6 +98,16 @@ describe('the choice', () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  it('of stages without a number of replicas spreads the workers over them', () => {
+    const replicasOf = (workers: number, stages: number, propagate: 'pruned' | 'dense'): number =>
+      choosePlacement({ ...SMALL, propagate }, plannedWorkers(workers), { ...AUTO, stages }).chosen.replicas;
+    expect([replicasOf(4, 2, 'pruned'), replicasOf(5, 2, 'pruned'), replicasOf(1, 3, 'pruned')]).toEqual([2, 3, 1]);
+    expect([replicasOf(4, 2, 'dense'), replicasOf(5, 2, 'dense'), replicasOf(1, 3, 'dense')]).toEqual([2, 2, 1]);
+    const { alternatives } = choosePlacement(SMALL, plannedWorkers(4), { ...AUTO, stages: 2 });
+    const all = alternatives.find((each) => each.stages.length === 2 && each.replicas === 4);
+    expect(all?.note).toBe('needs spec.placement.replicas: 4');
   });
 
   it('of more stages than layers is refused with both numbers', () => {
@@ -200,6 +213,59 @@ describe('LLaMA-65B on eight workers like an A100', () => {
     expect(worker?.memoryBytes).toBeLessThan(5e9);
     expect(worker?.deviceMemoryBytes).toBeGreaterThan(3.2e9);
     expect(worker?.deviceMemoryBytes).toBeLessThan(8e9);
+  });
+});
+
+describe('one placement', () => {
+  /** Equal workers on a machine on which only what is asked about takes time. */
+  const costing = (
+    job: CostInputs,
+    workers: number,
+    placement: { stages: number; replicas: number; wave?: number },
+  ): PlacementCost => {
+    const { stages, replicas, wave = microbatchCount(job) } = placement;
+    const all = { stages: planStages(stages, job.layerCount), replicas, wave, snapshotInterval: job.layerCount };
+    return costOf(job, ratesOf(plannedWorkers(workers)), all);
+  };
+
+  it('calibrates without the last linear and runs forward with all of them, but behind the last layer', () => {
+    // Four weights of a layer in sixteen are the last linear's: 12 + 16 sixteenths of every layer, less one forward pass.
+    const job = { ...SMALL, layerCount: 4, intermediateSize: 3 * 1024, attentionWidth: 0, sequenceLength: 4096 };
+    const weights = 12 * 1024 * 1024;
+    const { work } = costing({ ...job, parametersPerLayer: weights }, 1, { stages: 1, replicas: 1 });
+    const dense = costing({ ...job, parametersPerLayer: weights, propagate: 'dense' }, 1, { stages: 1, replicas: 1 });
+    // A dense job passes every layer once, with all its weights.
+    expect(work.compute / dense.work.compute).toBeCloseTo((4 * 0.75 + 3) / 4, 2);
+  });
+
+  it('of a dense pipeline takes as many steps as it has waves, and one less than stages to fill it', () => {
+    const job = { ...SMALL, propagate: 'dense' as const };
+    const one = costing(job, 1, { stages: 1, replicas: 1 });
+    // 12 layers on 4 stages; 32 microbatches in 8 waves: 8 + 3 steps of 3 layers and 4 microbatches.
+    const pipeline = costing(job, 4, { stages: 4, replicas: 1, wave: 4 });
+    expect(pipeline.elapsed.compute / one.elapsed.compute).toBeCloseTo((11 * 3 * 4) / (12 * 32), 9);
+    expect(pipeline.elapsed.load / one.elapsed.load).toBeCloseTo((11 * 3) / 12, 9);
+    // The work is the same, but for the layers that are loaded once more for every wave.
+    expect(pipeline.work.compute).toBeCloseTo(one.work.compute, 6);
+    expect(pipeline.work.load / one.work.load).toBeCloseTo(8, 9);
+    // Stages that have to share one worker do not run side by side.
+    const alone = costing(job, 1, { stages: 4, replicas: 1, wave: 4 });
+    expect(alone.elapsed.compute).toBeCloseTo(one.elapsed.compute, 6);
+  });
+
+  it('counts the bytes: source for two passes, for pruning and its digest; layers and the assembled shards written', () => {
+    const { layerCount, bytesPerLayer, sourceBytes, copiedBytes } = SMALL;
+    const { bytesRead, bytesWritten, destinationBytes } = costing(SMALL, 1, { stages: 1, replicas: 1 });
+    const passes = 2 * layerCount - 1;
+    expect(bytesRead).toBe((passes + 2 * layerCount) * bytesPerLayer + sourceBytes + copiedBytes);
+    expect(bytesWritten).toBe(layerCount * bytesPerLayer + copiedBytes);
+    expect(destinationBytes).toBe(layerCount * bytesPerLayer + copiedBytes);
+  });
+
+  it('keeps two snapshots at most at the destination', () => {
+    const hiddenBytes = SMALL.samples * SMALL.sequenceLength * SMALL.hiddenSize * 4;
+    const at = (stages: number): number => costing(SMALL, 1, { stages, replicas: 1 }).destinationBytes;
+    expect([2, 3, 6].map((stages) => (at(stages) - at(1)) / hiddenBytes)).toEqual([1, 2, 2]);
   });
 });
 

@@ -11,12 +11,19 @@ describe('the measurement of a run', () => {
       submittedMs: 1_000,
       startedMs: 2_000,
       computeMs: 300,
+      workRedone: 64,
       layers: [layer('a'), layer('b')],
       assembled: [
         { file: 'model-00001', sizeBytes: 100, sha256: 'a' },
         { file: 'model-00002', sizeBytes: 130, sha256: 'copied' },
       ],
     } as unknown as JobState;
-    expect(measurementOf(job, 5_000)).toEqual({ totalMs: 3_000, computeMs: 300, pruneMs: 30, bytesWritten: 330 });
+    expect(measurementOf(job, 5_000)).toEqual({
+      totalMs: 3_000,
+      computeMs: 300,
+      pruneMs: 30,
+      bytesWritten: 330,
+      tokensRedone: 64,
+    });
   });
 });
