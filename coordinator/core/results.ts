@@ -336,4 +336,19 @@ export function checkpointPublished(t: Transition, event: EventOf<'checkpointPub
     tokensAgain: job.workRedone,
   });
   t.explain(event.job, 'Succeeded', 'Published', `published to ${job.manifest.spec.output.destination}`);
+  retire(job);
+}
+
+/**
+ * A job that has succeeded is never taken up again, and what it was made of stands in its provenance: here it keeps what
+ * people ask for later. Otherwise every job ever run would stand whole in memory and in every checkpoint of the journal.
+ */
+function retire(job: JobState): void {
+  job.intake = null;
+  if (job.plan !== null) {
+    const outputShards = job.plan.outputShards.map((shard) => ({ ...shard, tensors: [] }));
+    job.plan = { ...job.plan, outputShards };
+  }
+  job.layers = job.layers.map((layer) => ({ ...layer, parts: [], statisticsFile: null, tensors: [], forwarded: [] }));
+  Object.assign(job, { digests: {}, held: {}, snapshots: [], rates: {}, retries: {}, shunnedUntilMs: {} });
 }

@@ -59,11 +59,36 @@ describe('a job goes on when parts die', () => {
     cluster.worker('w1');
     const failed = await job.finished;
     expect(failed.code).not.toBe(0);
-    expect(failed.stderr).toMatch(/calibrate-00000 on w1 failed \(tried 4 times\)/);
+    expect(failed.stderr).toMatch(
+      /calibrate-00000-m0-15 on w1 failed \(tried 4 times\): \S+ the statistics of a pass cannot be written: EEXIST/,
+    );
     rmSync(join(cluster.state, 'jobs', id, 'statistics'));
     const resumed = await bench.run(['resume', id, '--coordinator', cluster.address]);
     expect(resumed.code, resumed.stderr).toBe(0);
     const watched = await bench.run(['watch', id, '--coordinator', cluster.address]);
+    expect(watched.code, watched.stderr).toBe(0);
+    expect(digestTree(bench.path('out'))).toEqual(quiet);
+  });
+
+  it('a task that kills every engine fails the job with the last words, instead of looping; mended, it resumes', async () => {
+    await using bench = new Bench();
+    const cluster = await PlainCluster.create(bench);
+    await cluster.coordinator();
+    const poison = { SECATEUR_FAILPOINT: 'engine.pass-computed' };
+    const poisoned = [cluster.worker('w1', poison), cluster.worker('w2', poison)];
+    for (const worker of poisoned) await worker.printed(/attached to/);
+    const failed = await cluster.submit(bench.path('out'), { placement: {} }).finished;
+    expect(failed.code).not.toBe(0);
+    expect(failed.stderr).toMatch(
+      /task calibrate-00000-m\S+ on w[12] failed \(tried 4 times\): the engine of worker w[12] ended .*SIGKILL.*EngineCrashed/s,
+    );
+    // Each of them had its turn.
+    for (const worker of poisoned) expect(worker.stderr).toContain('the engine ended');
+    for (const worker of poisoned) await worker.kill();
+    cluster.worker('w3');
+    const resumed = await bench.run(['resume', 'job', '--coordinator', cluster.address]);
+    expect(resumed.code, resumed.stderr).toBe(0);
+    const watched = await bench.run(['watch', 'job', '--coordinator', cluster.address]);
     expect(watched.code, watched.stderr).toBe(0);
     expect(digestTree(bench.path('out'))).toEqual(quiet);
   });

@@ -57,7 +57,7 @@ export class NetworkHosts implements AsyncDisposable {
   }
 
   addressOf(host: string): string {
-    return `${NETWORK}.${this.names.indexOf(host) + 1}`;
+    return `${NETWORK}.${this.numberOf(host)}`;
   }
 
   /** What stands before a command so that it runs on the host. It replaces itself: the process id is the command's. */
@@ -100,7 +100,13 @@ export class NetworkHosts implements AsyncDisposable {
   }
 
   private portOf(host: string): string {
-    return `port${this.names.indexOf(host) + 1}`;
+    return `port${this.numberOf(host)}`;
+  }
+
+  private numberOf(host: string): number {
+    const index = this.names.indexOf(host);
+    if (index < 0) throw new Error(`no host ${host}; there are ${this.names.join(', ')}`);
+    return index + 1;
   }
 
   private async make(): Promise<void> {
