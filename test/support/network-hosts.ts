@@ -24,7 +24,9 @@ export type Cut = 'both' | 'mute' | 'deaf' | 'unplugged';
 /** Null where hosts can be made; else why not. */
 export async function whyNoNetworkHosts(): Promise<string | null> {
   try {
-    await (await NetworkHosts.create(['probe']))[Symbol.asyncDispose]();
+    await using hosts = await NetworkHosts.create(['probe']);
+    // What needs tc, and a queue of the kernel's.
+    await hosts.cut('probe', 'mute');
     return null;
   } catch (thrown) {
     const { code, stderr, message } = thrown as NodeJS.ErrnoException & { stderr?: string };
