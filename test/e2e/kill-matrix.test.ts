@@ -132,8 +132,7 @@ describe.skipIf(nats.kind === 'none')(`a job goes on whatever dies${withoutNats}
   afterAll(async () => {
     await cluster?.[Symbol.asyncDispose]();
     process.stdout.write(`\n${report.render()}\n`);
-    const file = process.env.SECATEUR_KILL_REPORT;
-    if (file !== undefined) report.write(file);
+    report.write();
   });
 
   function judge(kind: string, point: string, atMs: number | null, run: JobRun): void {
