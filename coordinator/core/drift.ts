@@ -93,11 +93,15 @@ export function describeVersionDrift(
 
 /** Whether a worker may add to what is committed; any may begin. */
 export function fitsVersions(job: Pick<JobState, 'layers' | 'workersSeen'>, worker: Versions): boolean {
+  return versionsThatFit(job)(worker);
+}
+
+/** The same question about many workers: what is committed is looked at once. */
+export function versionsThatFit(job: Pick<JobState, 'layers' | 'workersSeen'>): (worker: Versions) => boolean {
   const committed = committedVersions(job);
-  return (
+  return (worker) =>
     committed.length === 0 ||
-    committed.some((each) => each.version === worker.version && each.engineVersion === worker.engineVersion)
-  );
+    committed.some((each) => each.version === worker.version && each.engineVersion === worker.engineVersion);
 }
 
 type Versions = Pick<WorkerCapabilities, 'version' | 'engineVersion'>;

@@ -19,7 +19,7 @@ import {
   sourcesFor,
   stageNeeds,
 } from './lineage.ts';
-import { surplusOf, usableWorkers } from './shares.ts';
+import { type Surplus, surplusIn, surplusOf, usableWorkers } from './shares.ts';
 import {
   type CoordinatorState,
   endOf,
@@ -47,7 +47,7 @@ export function assignments(state: CoordinatorState, job: JobState, nowMs: numbe
   const busy = new Set(
     Object.values(state.jobs).flatMap((each) => Object.values(each.leases).map((lease) => lease.worker)),
   );
-  const round = new Round(job, nowMs);
+  const round = new Round(state, job, nowMs);
   for (const { id, attached, draining } of Object.values(state.workers)) {
     if (attached && draining && !busy.has(id)) round.give(id, handOverTask(job, id));
   }
@@ -59,7 +59,7 @@ export function assignments(state: CoordinatorState, job: JobState, nowMs: numbe
   const needs = job.phase === 'Pruning' ? job.stages.map((_, index) => stageNeeds(job, index)) : [];
   for (const { id } of idle) {
     if (round.hasWork(id)) continue;
-    const pass = passFor(state, job, id, needs, round);
+    const pass = passFor(job, id, needs, round);
     round.give(id, pass ?? unboundTask(job, id, round));
   }
   return round.given;
@@ -68,13 +68,24 @@ export function assignments(state: CoordinatorState, job: JobState, nowMs: numbe
 /** What is given out in one go: nothing twice, and nothing that waits for its retry. */
 class Round {
   readonly given: Assignment[] = [];
-  readonly nowMs: number;
+  private readonly state: CoordinatorState;
   private readonly job: JobState;
+  private readonly nowMs: number;
   private readonly names = new Set<string>();
+  private readonly workers = new Set<string>();
+  private readonly surpluses = new Map<number, Surplus>();
 
-  constructor(job: JobState, nowMs: number) {
+  constructor(state: CoordinatorState, job: JobState, nowMs: number) {
+    this.state = state;
     this.job = job;
     this.nowMs = nowMs;
+  }
+
+  /** Found once, when the first replica of the stage asks for it. */
+  surplusIn(stage: number): Surplus {
+    const surplus = this.surpluses.get(stage) ?? surplusIn(this.state, this.job, stage, this.nowMs);
+    this.surpluses.set(stage, surplus);
+    return surplus;
   }
 
   isFree(spec: TaskSpec): boolean {
@@ -86,11 +97,12 @@ class Round {
   give(worker: string, spec: TaskSpec | undefined): void {
     if (spec === undefined || !this.isFree(spec) || this.hasWork(worker)) return;
     this.names.add(taskName(spec));
+    this.workers.add(worker);
     this.given.push({ worker, spec });
   }
 
   hasWork(worker: string): boolean {
-    return this.given.some((each) => each.worker === worker);
+    return this.workers.has(worker);
   }
 }
 
@@ -109,7 +121,8 @@ function pruneAssignments(job: JobState, idle: readonly WorkerState[], nowMs: nu
       (isEmpty(shareOf(job.stages[stage] as StageState, id)) ? 1e4 : 0) +
       job.layers.filter((each) => each.worker === id).length;
     const taken = new Set(found.map(({ worker }) => worker));
-    const [owner] = idle.filter(({ id }) => !taken.has(id)).sort((a, b) => rank(a) - rank(b));
+    const ranked = idle.filter(({ id }) => !taken.has(id)).map((worker) => ({ id: worker.id, rank: rank(worker) }));
+    const [owner] = ranked.sort((a, b) => a.rank - b.rank);
     if (owner === undefined) break;
     found.push({ worker: owner.id, spec: { kind: 'prune', stage, layer } });
   }
@@ -118,7 +131,6 @@ function pruneAssignments(job: JobState, idle: readonly WorkerState[], nowMs: nu
 
 /** The next pass of a worker: later stages first, so that what is far along makes room. */
 function passFor(
-  state: CoordinatorState,
   job: JobState,
   worker: string,
   needs: readonly (readonly StageNeed[])[],
@@ -133,7 +145,7 @@ function passFor(
     // Pruned: what has fallen behind catches up first. Dense: what is far along goes on.
     steps.sort((a, b) => (isPropagatedPruned(job) ? 1 : -1) * (a.source.boundary - b.source.boundary));
     for (const step of steps) {
-      const spec = passSpec(state, job, index, worker, step, round.nowMs);
+      const spec = passSpec(job, index, worker, step, round);
       if (round.isFree(spec)) return spec;
     }
   }
@@ -161,12 +173,11 @@ function stepsOf(job: JobState, worker: string, need: StageNeed): Step[] {
 }
 
 function passSpec(
-  state: CoordinatorState,
   job: JobState,
   index: number,
   worker: string,
   { need, source, microbatches }: Step,
-  nowMs: number,
+  round: Round,
 ): PassSpec {
   const stage = job.stages[index] as StageState;
   const layer = source.boundary;
@@ -178,7 +189,7 @@ function passSpec(
   const toNextStage = hidden && layer + 1 === endOf(stage) && !isLast && (need.kind === 'reach' || !isPruned);
   const isInterval = hidden && !isLast && (layer + 1) % (job.plan?.snapshotInterval ?? 1) === 0;
   const isAtTarget = need.kind === 'calibrate' && layer + 1 >= need.layer;
-  const surplus = hidden && !toNextStage && isAtTarget ? surplusOf(state, job, index, worker, set, nowMs) : [];
+  const surplus = hidden && !toNextStage && isAtTarget ? surplusOf(round.surplusIn(index), worker, set) : [];
   return {
     kind: 'pass',
     stage: index,

@@ -13,7 +13,7 @@ import {
   showMicrobatches,
   union,
 } from '../../shared/microbatch-set.ts';
-import { fitsVersions } from './drift.ts';
+import { versionsThatFit } from './drift.ts';
 import { ownedIn, samplesOf, stageNeeds } from './lineage.ts';
 import {
   type CoordinatorState,
@@ -33,8 +33,9 @@ const GAIN_MS_MIN = 100;
 
 /** Workers that may compute for a job: attached, staying, and of the versions that it began with. */
 export function usableWorkers(state: CoordinatorState, job: JobState): WorkerState[] {
+  const fits = versionsThatFit(job);
   return Object.values(state.workers).filter(
-    (worker) => worker.attached && !worker.draining && fitsVersions(job, worker.capabilities),
+    (worker) => worker.attached && !worker.draining && fits(worker.capabilities),
   );
 }
 
@@ -106,23 +107,57 @@ function divide(
   unowned: MicrobatchSet,
   replicas: readonly string[],
 ): Map<string, MicrobatchSet> {
-  const rate = ratesOf(job, replicas);
-  const owned = new Map(replicas.map((id) => [id, countOf(shareOf(stage, id))]));
-  const more = new Map<string, number>();
-  for (let left = countOf(unowned); left > 0; left--) {
-    const time = (id: string): number => ((owned.get(id) ?? 0) + (more.get(id) ?? 0) + 1) / rate(id);
-    const quickest = replicas.reduce((best, id) => (time(id) < time(best) ? id : best));
-    more.set(quickest, (more.get(quickest) ?? 0) + 1);
-  }
+  const more = countsFor(
+    countOf(unowned),
+    replicas.map((id) => countOf(shareOf(stage, id))),
+    replicas.map(ratesOf(job, replicas)),
+  );
   const given = new Map<string, MicrobatchSet>();
   let rest = unowned;
-  for (const id of replicas) {
-    const part = lowest(rest, more.get(id) ?? 0);
+  for (const [at, id] of replicas.entries()) {
+    const part = lowest(rest, more[at] ?? 0);
     if (isEmpty(part)) continue;
     given.set(id, part);
     rest = difference(rest, part);
   }
   return given;
+}
+
+/**
+ * How many of `count` each replica gets on top of what it owns: one after the other goes to whoever would have done it
+ * first. A heap of replicas by the time at which they would have done one more; of equal times the first in order.
+ */
+function countsFor(count: number, owned: readonly number[], rates: readonly number[]): number[] {
+  const more = owned.map(() => 0);
+  const times = owned.map((count, at) => (count + 1) / (rates[at] as number));
+  const isBefore = (a: number, b: number): boolean => {
+    const [first, second] = [times[a] as number, times[b] as number];
+    return first < second || (first === second && a < b);
+  };
+  const heap = owned.map((_, at) => at).sort((a, b) => (isBefore(a, b) ? -1 : 1));
+  for (let left = count; left > 0; left--) {
+    const quickest = heap[0] as number;
+    const gets = (more[quickest] as number) + 1;
+    more[quickest] = gets;
+    times[quickest] = ((owned[quickest] as number) + gets + 1) / (rates[quickest] as number);
+    sink(heap, isBefore);
+  }
+  return more;
+}
+
+/** Puts the first of a heap, which has grown, in its place. */
+function sink(heap: number[], isBefore: (a: number, b: number) => boolean): void {
+  const moved = heap[0] as number;
+  let at = 0;
+  for (;;) {
+    let child = 2 * at + 1;
+    if (child >= heap.length) break;
+    if (child + 1 < heap.length && isBefore(heap[child + 1] as number, heap[child] as number)) child += 1;
+    if (!isBefore(heap[child] as number, moved)) break;
+    heap[at] = heap[child] as number;
+    at = child;
+  }
+  heap[at] = moved;
 }
 
 /** Tokens a second of each; one that has not been measured counts as an average one. */
@@ -132,36 +167,40 @@ function ratesOf(job: JobState, replicas: readonly string[]): (worker: string) =
   return (worker) => own(job.rates, worker) ?? average;
 }
 
+/** By how much each replica's share is larger than what is due to it; none where evening out is not worth it. */
+export type Surplus = ReadonlyMap<string, number>;
+
 /**
- * What a worker gives to others at the next boundary, of the microbatches that it is about to take there: part of the
- * share of a newcomer, or what a faster one would have done sooner.
+ * What the replicas of a stage have too much of: part of the share of a newcomer, or what a faster one would have done
+ * sooner. Of the whole stage at once: where every replica goes on at the same moment, each asks for it.
  */
-export function surplusOf(
-  state: CoordinatorState,
-  job: JobState,
-  index: number,
-  worker: string,
-  moving: MicrobatchSet,
-  nowMs: number,
-): MicrobatchSet {
+export function surplusIn(state: CoordinatorState, job: JobState, index: number, nowMs: number): Surplus {
   const stage = job.stages[index] as StageState;
   const replicas = replicasOf(state, job, index, nowMs);
-  if (replicas.length < 2 || !replicas.includes(worker)) return NO_MICROBATCHES;
-  const rate = ratesOf(job, replicas);
-  const owned = (id: string): number => countOf(shareOf(stage, id));
-  const total = replicas.reduce((sum, id) => sum + owned(id), 0);
-  const ideal = divide(job, { ...stage, shares: {} }, [[0, total]], replicas);
-  const due = (id: string): number => countOf(ideal.get(id) ?? NO_MICROBATCHES);
-  const surplus = owned(worker) - due(worker);
-  if (surplus <= 0) return NO_MICROBATCHES;
-  const isNewcomer = replicas.some((id) => owned(id) === 0 && due(id) > 0);
-  const slowestNow = Math.max(...replicas.map((id) => owned(id) / rate(id)));
-  const slowestThen = Math.max(...replicas.map((id) => due(id) / rate(id)));
-  const gain = slowestNow - slowestThen;
+  if (replicas.length < 2) return new Map();
+  const rates = replicas.map(ratesOf(job, replicas));
+  const owned = replicas.map((id) => countOf(shareOf(stage, id)));
+  const total = owned.reduce((sum, count) => sum + count, 0);
+  const due = countsFor(
+    total,
+    owned.map(() => 0),
+    rates,
+  );
+  const isNewcomer = owned.some((count, at) => count === 0 && (due[at] as number) > 0);
+  const slowest = (counts: readonly number[]): number =>
+    Math.max(...counts.map((count, at) => count / (rates[at] as number)));
+  const slowestNow = slowest(owned);
+  const gain = slowestNow - slowest(due);
   const tokens = samplesOf(job, [[0, 1]]) * (job.calibration?.sequenceLength ?? 0);
   const isWorthIt = gain >= GAIN_MIN * slowestNow && gain * tokens * 1000 >= GAIN_MS_MIN;
-  if (!isNewcomer && !isWorthIt) return NO_MICROBATCHES;
-  return highest(moving, Math.min(surplus, countOf(moving) - 1));
+  if (!isNewcomer && !isWorthIt) return new Map();
+  return new Map(replicas.map((id, at) => [id, (owned[at] as number) - (due[at] as number)]));
+}
+
+/** What a worker gives to others at the next boundary, of the microbatches that it is about to take there. */
+export function surplusOf(surplus: Surplus, worker: string, moving: MicrobatchSet): MicrobatchSet {
+  const count = Math.min(surplus.get(worker) ?? 0, countOf(moving) - 1);
+  return count <= 0 ? NO_MICROBATCHES : highest(moving, count);
 }
 
 /** Takes microbatches out of a worker's share of a stage. */

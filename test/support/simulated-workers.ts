@@ -1,0 +1,43 @@
+/** Many workers in one process: real agents on real streams, each with a simulated engine. */
+import { randomUUID } from 'node:crypto';
+import { SYSTEM_TIMERS } from '../../shared/timers.ts';
+import { Agent } from '../../worker/agent/agent.ts';
+import { grpcTransport } from '../../worker/agent/grpc-transport.ts';
+import { KernelPool } from '../../worker/kernels/kernel-pool.ts';
+import { SimulatedEngine } from './simulated-engine.ts';
+
+export class SimulatedWorkers implements AsyncDisposable {
+  private readonly agents: Agent[];
+  private readonly served: Promise<void>;
+  private pool: Promise<KernelPool> | null = null;
+
+  /** @param halfLayerMs what one microbatch takes in half a layer (simulated-engine.ts) */
+  constructor(address: string, names: readonly string[], halfLayerMs: number) {
+    const kernels = (): Promise<KernelPool> => {
+      this.pool ??= KernelPool.create({ threads: 1 });
+      return this.pool;
+    };
+    this.agents = names.map(
+      (worker) =>
+        new Agent({
+          worker,
+          incarnation: randomUUID(),
+          threads: 1,
+          host: { name: worker, processId: process.pid, memoryBytes: 2 ** 34, residentBytes: () => 0 },
+          startEngine: (listener) => new SimulatedEngine({ halfLayerMs, kernels }, listener),
+          transport: grpcTransport(address),
+          removeCache: () => Promise.resolve(),
+          timers: SYSTEM_TIMERS,
+          random: Math.random,
+          log: () => undefined,
+        }),
+    );
+    this.served = Promise.all(this.agents.map((agent) => agent.serve())).then(() => undefined);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const agent of this.agents) agent.stop();
+    await this.served;
+    await (await this.pool)?.close();
+  }
+}
