@@ -181,7 +181,7 @@ export class SimulatedEngine implements Engine {
       await this.sleep(ms);
       if (pass.statistics) this.sayStatistics(pass.layer, microbatch * size, states);
       const boundary = pass.hidden ? pass.layer + 1 : pass.layer;
-      const next = pass.hidden ? states.map((state) => forward(weights, state)) : states;
+      const next = pass.hidden ? states.map((state) => forward(this.settings.engineVersion, weights, state)) : states;
       if (pass.hidden && contains(setOf(pass.write), microbatch))
         snapshots.push(await this.writeSnapshot(task, boundary, microbatch, next, pass.suffix));
       this.held.get(pass.layer)?.delete(microbatch);
@@ -199,8 +199,14 @@ export class SimulatedEngine implements Engine {
   }
 
   private sayStatistics(layer: number, first: number, states: readonly string[]): void {
+    const { engineVersion } = this.settings;
     for (const [offset, state] of states.entries())
-      this.say({ type: 'statistics', layer, sample: first + offset, float32: Buffer.from(statisticOf(layer, state)) });
+      this.say({
+        type: 'statistics',
+        layer,
+        sample: first + offset,
+        float32: Buffer.from(statisticOf(engineVersion, layer, state)),
+      });
   }
 
   private async runHandOver(task: Task__Output, handOver: HandOverTask__Output): Promise<Outcome> {

@@ -2,7 +2,8 @@
  * A model of which only the arithmetic of dependence is left: every value is a hash of what it was computed from, per
  * sample, as ARCHITECTURE.md has it. `expectedShards` is what any run must publish, whatever happened to it.
  */
-import type { AssembledShard, JobIntake, JobState } from '../../coordinator/core/state.ts';
+import { planOutputShards } from '../../coordinator/core/plan.ts';
+import type { AssembledShard, JobIntake } from '../../coordinator/core/state.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { hashOf } from './hash.ts';
 
@@ -16,6 +17,8 @@ export interface ModelOptions {
   readonly snapshotInterval: number | 'auto';
 }
 
+/** Three tensors. */
+const SHARD_BYTES_MAX = 120;
 export const SOURCE = '/model';
 export const OUTPUT = '/out';
 export const STATE = '/state';
@@ -28,7 +31,7 @@ export function manifestOf(options: ModelOptions): Manifest {
     metadata: { name: 'simulated', namespace: 'default' },
     spec: {
       model: { source: `file://${SOURCE}` },
-      output: { destination: `file://${OUTPUT}`, maxShardSize: 120 },
+      output: { destination: `file://${OUTPUT}`, maxShardSize: SHARD_BYTES_MAX },
       calibration: { text: ['file:///a.txt'], samples, sequenceLength: 8, seed: 0, microbatch },
       pruning: { method: 'wanda', sparsity: 0.5, propagate },
       placement: { stages, replicas, snapshotInterval },
@@ -83,6 +86,7 @@ export function calibrationContent(samples: number): string {
   return `calibration of ${samples} samples`;
 }
 
+/** Engines of different versions round differently: `engine` is part of whatever they compute. */
 export function embed(calibration: string, sample: number): string {
   return hashOf('embed', calibration, sample);
 }
@@ -92,12 +96,12 @@ export function sourceLayer(layer: number): string {
   return `source layer ${layer}`;
 }
 
-export function forward(weights: string, hidden: string): string {
-  return hashOf('forward', weights, hidden);
+export function forward(engine: string, weights: string, hidden: string): string {
+  return hashOf('forward', engine, weights, hidden);
 }
 
-export function statisticOf(layer: number, hidden: string): string {
-  return hashOf('statistic', layer, hidden);
+export function statisticOf(engine: string, layer: number, hidden: string): string {
+  return hashOf('statistic', engine, layer, hidden);
 }
 
 /** In the order of the samples. */
@@ -120,28 +124,28 @@ export function shardContent(tensors: readonly string[], layerContent: (layer: n
     .join('\n');
 }
 
-export function expectedLayers(options: ModelOptions): string[] {
+export function expectedLayers(options: ModelOptions, engine: string): string[] {
   const calibration = calibrationContent(options.samples);
   let hidden = Array.from({ length: options.samples }, (_, sample) => embed(calibration, sample));
   const layers: string[] = [];
   for (let layer = 0; layer < options.layers; layer++) {
     const sum = sumOf(
       layer,
-      hidden.map((each) => statisticOf(layer, each)),
+      hidden.map((each) => statisticOf(engine, layer, each)),
     );
     const pruned = prunedLayer(layer, sum);
     layers.push(pruned);
     const weights = options.propagate === 'pruned' ? pruned : sourceLayer(layer);
-    hidden = hidden.map((each) => forward(weights, each));
+    hidden = hidden.map((each) => forward(engine, weights, each));
   }
   return layers;
 }
 
 /** File → content. */
-export function expectedShards(job: JobState, options: ModelOptions): Map<string, string> {
-  const layers = expectedLayers(options);
+export function expectedShards(options: ModelOptions, engine: string): Map<string, string> {
+  const layers = expectedLayers(options, engine);
   return new Map(
-    (job.plan?.outputShards ?? []).map(({ file, tensors }) => [
+    planOutputShards(intakeOf(options), SHARD_BYTES_MAX).map(({ file, tensors }) => [
       file,
       shardContent(tensors, (layer) => layers[layer] as string),
     ]),
