@@ -47,6 +47,7 @@ export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
     shunnedUntilMs: {},
     assembled: [],
     workersSeen: {},
+    versions: null,
     workDone: 0,
     workTotal: 0,
     workRedone: 0,
@@ -130,6 +131,7 @@ function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>): void {
     held: {},
     snapshots: [],
     digests: {},
+    versions: null,
     workDone: 0,
     workRedone: 0,
   });

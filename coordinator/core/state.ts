@@ -317,6 +317,8 @@ export interface JobState {
   assembled: AssembledShard[];
   /** Who was given tasks, and what it ran them with. */
   workersSeen: { [worker: string]: WorkerCapabilities };
+  /** Of the workers that compute this job: others would round otherwise. Null before its first task. */
+  versions: Pick<WorkerCapabilities, 'version' | 'engineVersion'> | null;
   /** Tokens through layers: what has been computed of what an undisturbed run computes, and what was computed again. */
   workDone: number;
   workTotal: number;
