@@ -39,7 +39,7 @@ describe('whoever watches', () => {
       TOLD_WITHIN_MS,
     );
     const away = await bench.run(['workers', ...at]);
-    expect(away.stdout).toMatch(/slow +away .*calibrate-00000 is given to another then/);
+    expect(away.stdout).toMatch(/slow +away .*calibrate-00000-m\S+ is given to another then/);
 
     // Its engine dies in every pass: each time the pause before the next attempt is longer.
     worker('weak', { SECATEUR_FAILPOINT: 'pass-computed' });
