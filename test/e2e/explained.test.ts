@@ -42,7 +42,7 @@ describe('whoever watches', () => {
     expect(away.stdout).toMatch(/slow +away .*calibrate-00000-m\S+ is given to another then/);
 
     // Its engine dies in every pass: each time the pause before the next attempt is longer.
-    worker('weak', { SECATEUR_FAILPOINT: 'pass-computed' });
+    worker('weak', { SECATEUR_FAILPOINT: 'engine.pass-computed' });
     await watched.printed(
       /Pruning \(WaitingToRetry\) since \S+: calibrate-00000 failed \d times, last on weak \(EngineCrashed: .*\); needs another attempt, at \S+Z; there: .*weak attached/,
     );
