@@ -16,7 +16,17 @@ import { allMicrobatches, calibratedAt, samplesOf, snapshotAt } from './lineage.
 import { resolveMicrobatch } from './plan.ts';
 import { dropShares, takeFromShare, usableWorkers } from './shares.ts';
 import { addSnapshot, forgetSnapshot, removeNeedlessSnapshots } from './snapshots.ts';
-import { countPruned, currentLease, type JobFailure, type JobState, jobOf, type Lease, leaseOf, own } from './state.ts';
+import {
+  activeJob,
+  countPruned,
+  currentLease,
+  type JobFailure,
+  type JobState,
+  jobOf,
+  type Lease,
+  leaseOf,
+  own,
+} from './state.ts';
 import { type PassSpec, taskKind, taskName } from './task.ts';
 import type { Transition } from './transition.ts';
 import { LOST_MAX, removeUnfinished, retryOf, setHeld } from './workers.ts';
@@ -60,7 +70,6 @@ export function taskSucceeded(t: Transition, event: EventOf<'taskSucceeded'>): v
       layerCommitted(t, jobId, lease, outcome);
       break;
   }
-  assembleWhenDone(t, jobId);
 }
 
 /** Ends the lease that a message is about; null where it is about none (stale, twice, of an ended job). */
@@ -218,12 +227,14 @@ function layerCommitted(t: Transition, jobId: string, lease: Lease, outcome: Out
   });
 }
 
-function assembleWhenDone(t: Transition, jobId: string): void {
-  const job = jobOf(t.state, jobId);
+/** Derived in every step, whatever came last: a result, or the inputs of a job that was resumed. */
+export function assembleWhenDone(t: Transition): void {
+  const job = activeJob(t.state);
   if (job === undefined || job.phase !== 'Pruning' || job.intake === null) return;
   const isPruned = job.layers.every((layer) => layer.status === 'committed');
   const isDigested = job.intake.shards.every((shard) => job.digests[shard.file] !== undefined);
   if (!isPruned || !isDigested) return;
+  const jobId = job.id;
   for (const worker of Object.keys(t.state.workers)) t.command({ kind: 'releaseJob', worker, job: jobId });
   endLeases(t, jobId);
   t.explain(jobId, 'Assembling', 'WritingShards', 'every layer is committed');

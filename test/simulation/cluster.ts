@@ -135,7 +135,7 @@ export class Cluster {
   inputsMissing = 0;
   private pending: Command[] = [];
   readonly layerCount: number;
-  private readonly intake: JobIntake;
+  readonly intake: JobIntake;
   private readonly random: () => number;
 
   readonly samples: number;
@@ -269,6 +269,11 @@ export class Cluster {
     if (worker === undefined || !worker.attached || worker.draining) return;
     worker.draining = true;
     this.take({ type: 'workerDraining', worker: id });
+  }
+
+  /** Snapshots that vanish from the disk without a word. */
+  loseFiles(share: number): void {
+    for (const name of [...this.files]) if (this.random() < share) this.files.delete(name);
   }
 
   passTime(ms: number): void {
