@@ -414,9 +414,10 @@ export class Cluster {
   }
 
   private computePass(worker: SimulatedWorker, spec: PassSpec, identity: TaskIdentity): TaskOutcome | Missing {
-    if (spec.weights === 'committed' && this.job.layers[spec.layer]?.status !== 'committed')
+    if (spec.weights === 'committed' && this.isLeased(identity) && this.job.layers[spec.layer]?.status !== 'committed')
       this.violations.push(`pass through uncommitted layer ${spec.layer}`);
-    if (spec.statistics && this.job.layers[spec.layer]?.status === 'committed')
+    // A worker that is cut off may end what was taken from it: that counts for nothing.
+    if (spec.statistics && this.isLeased(identity) && this.job.layers[spec.layer]?.status === 'committed')
       this.violations.push(`committed layer ${spec.layer} calibrated again`);
     const members = [...membersOf(spec.microbatches)];
     // A worker that was asked to leave stops after a microbatch.
