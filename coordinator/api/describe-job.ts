@@ -5,12 +5,16 @@ import type { Job } from '../../shared/rpc/generated/secateur/v1/Job.ts';
 import type { Progress } from '../../shared/rpc/generated/secateur/v1/Progress.ts';
 import { type CoordinatorState, type JobState, own } from '../core/state.ts';
 
+/** A job that was resumed has its turn later, and its place in lists where it was. */
+export function inOrderOfSubmission(state: CoordinatorState, namespace: string): JobState[] {
+  return Object.values(state.jobs)
+    .filter((job) => namespace === '' || job.namespace === namespace)
+    .sort((a, b) => a.submittedMs - b.submittedMs);
+}
+
 /** By id, or by name: then the job of that name that was submitted last. */
 export function findJob(state: CoordinatorState, name: string, namespace: string): JobState {
-  const { jobs, queue } = state;
-  const known = queue
-    .map((id) => jobs[id] as JobState)
-    .filter((job) => namespace === '' || job.namespace === namespace);
+  const known = inOrderOfSubmission(state, namespace);
   const found = known.find((job) => job.id === name) ?? known.findLast((job) => job.name === name);
   if (found !== undefined) return found;
   const latest = known.slice(-5).map((job) => job.id);

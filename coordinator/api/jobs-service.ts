@@ -17,7 +17,7 @@ import type { WorkerStatus } from '../../shared/rpc/generated/secateur/v1/Worker
 import type { Timers } from '../../shared/timers.ts';
 import { describeVersionDrift } from '../core/drift.ts';
 import { explainWorker } from '../core/explain.ts';
-import { findTwin } from '../core/lifecycle.ts';
+import { committedCount, findTwin } from '../core/lifecycle.ts';
 import { hasEnded, type JobState, jobOf } from '../core/state.ts';
 import { checkOutputIsFree } from '../effects/claim-output.ts';
 import { outputPaths } from '../effects/job-paths.ts';
@@ -27,7 +27,7 @@ import type { JobLogs } from '../logs/job-logs.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import type { EventLog } from '../outbox/event-log.ts';
 import { CallLimit } from './call-limit.ts';
-import { describeJob, findJob } from './describe-job.ts';
+import { describeJob, findJob, inOrderOfSubmission } from './describe-job.ts';
 import type { ProgressTracker } from './progress.ts';
 import { StatusChanges } from './status-changes.ts';
 import type { WorkersService } from './workers-service.ts';
@@ -122,10 +122,7 @@ export class JobsService {
   }
 
   list(namespace: string): ListResponse {
-    const { jobs, queue } = this.context.loop.state;
-    const found = queue
-      .map((id) => jobs[id] as JobState)
-      .filter((job) => namespace === '' || job.namespace === namespace);
+    const found = inOrderOfSubmission(this.context.loop.state, namespace);
     return {
       jobs: found.slice(-LISTED_MAX).map((job) => ({ ...this.describe(job), manifestJson: '', planJson: '' })),
       leftOut: Math.max(0, found.length - LISTED_MAX),
@@ -144,6 +141,7 @@ export class JobsService {
   async resume(request: JobRequest__Output): Promise<Job> {
     const job = this.find(request);
     if (job.phase !== 'Failed' && job.phase !== 'Cancelled') throw jobState(job, 'resume', 'a failed or cancelled job');
+    this.refuseTwin(findTwin(this.context.loop.state, job), job.name);
     this.checkVersions(job.id);
     await this.context.loop.submit({ type: 'resumeRequested', job: job.id });
     return this.describe(jobOf(this.context.loop.state, job.id) as JobState);
@@ -153,7 +151,9 @@ export class JobsService {
   checkVersions(id: string): void {
     const { state } = this.context.loop;
     const job = jobOf(state, id);
-    const drift = job === undefined ? [] : describeVersionDrift(job, Object.values(state.workers));
+    // Where nothing is committed the job begins again, with whoever is there.
+    const isBegun = job !== undefined && committedCount(job) > 0;
+    const drift = !isBegun ? [] : describeVersionDrift(job, Object.values(state.workers));
     if (drift.length === 0) return;
     throw new SecateurError(
       'JobState',

@@ -70,7 +70,7 @@ function compareFile(drift: string[], before: FileIntake, now: FileIntake): void
   }
 }
 
-/** Versions of secateur and of its engine: those that the job was begun with, against those that are there. */
+/** Versions of secateur and of its engine, and what it computes on: those that the job was begun with, against those that are there. */
 export function describeVersionDrift(job: Pick<JobState, 'versions'>, workers: readonly WorkerState[]): string[] {
   const attached = workers.filter((worker) => worker.attached);
   const begun = job.versions;
@@ -80,6 +80,7 @@ export function describeVersionDrift(job: Pick<JobState, 'versions'>, workers: r
   for (const [name, of] of [
     ['secateur version', (each: Versions) => each.version],
     ['engine version', (each: Versions) => each.engineVersion],
+    ['provider', (each: Versions) => each.provider],
   ] as const) {
     const is = [...new Set(attached.map((worker) => of(worker.capabilities)))].sort().join(', ');
     if (of(begun) !== is) drift.push(`${name} was ${of(begun)}, is ${is}`);
@@ -87,13 +88,34 @@ export function describeVersionDrift(job: Pick<JobState, 'versions'>, workers: r
   return drift;
 }
 
-/** Whether a worker may compute for a job: statistics of two versions do not add up to those of either. */
+/** Whether a worker may compute for a job: statistics of two versions, or providers, do not add up to those of either. */
 export function fitsVersions(job: Pick<JobState, 'versions'>, worker: Versions): boolean {
   const { versions } = job;
-  return versions === null || (versions.version === worker.version && versions.engineVersion === worker.engineVersion);
+  return versions === null || JSON.stringify(versionsOf(worker)) === JSON.stringify(versions);
 }
 
-type Versions = Pick<WorkerCapabilities, 'version' | 'engineVersion'>;
+function versionsOf({ version, engineVersion, provider }: Versions): Versions {
+  return { version, engineVersion, provider };
+}
+
+/** Of the workers that are there when a job begins: those on CUDA, else the most, compute it. */
+export function chooseVersions(workers: readonly WorkerCapabilities[]): Versions | null {
+  const groups = new Map<string, { versions: Versions; count: number }>();
+  for (const worker of workers) {
+    const versions = versionsOf(worker);
+    const key = JSON.stringify(versions);
+    groups.set(key, { versions, count: (groups.get(key)?.count ?? 0) + 1 });
+  }
+  const [best] = [...groups].sort(
+    ([a, p], [b, q]) =>
+      Number(q.versions.provider === 'cuda') - Number(p.versions.provider === 'cuda') ||
+      q.count - p.count ||
+      (a < b ? -1 : 1),
+  );
+  return best?.[1].versions ?? null;
+}
+
+export type Versions = Pick<WorkerCapabilities, 'version' | 'engineVersion' | 'provider'>;
 
 function compare(drift: string[], field: string, before: unknown, now: unknown): void {
   const [was, is] = [JSON.stringify(before), JSON.stringify(now)];

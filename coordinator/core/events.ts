@@ -3,6 +3,8 @@
  *
  * The journal holds CoreEvents with the time at which the loop took them: replaying them gives the state again.
  * Commands are carried out only after their event is durable; each may be carried out again after a restart.
+ * What the coordinator itself brings back says of which `life` of the job it is (lifeOf): a job that was stopped and
+ * resumed meanwhile takes nothing from the life before.
  */
 import type { JobEvent } from '../../shared/events/job-event.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
@@ -70,8 +72,14 @@ export type CoreEvent =
       readonly name: string;
       readonly manifest: Manifest;
     }
-  | { readonly type: 'intakeSucceeded'; readonly job: string; readonly intake: JobIntake }
-  | { readonly type: 'effectFailed'; readonly job: string; readonly effect: string; readonly failure: JobFailure }
+  | { readonly type: 'intakeSucceeded'; readonly job: string; readonly life: number; readonly intake: JobIntake }
+  | {
+      readonly type: 'effectFailed';
+      readonly job: string;
+      readonly life: number;
+      readonly effect: string;
+      readonly failure: JobFailure;
+    }
   | {
       readonly type: 'workerAttached';
       readonly worker: string;
@@ -115,10 +123,27 @@ export type CoreEvent =
       /** Null: not known to have changed (the coordinator itself could not keep the result, say). */
       readonly holdings: readonly HiddenStates[] | null;
     }
-  | { readonly type: 'statisticsReduced'; readonly job: string; readonly layer: number; readonly file: StagedFile }
-  | { readonly type: 'statisticsLost'; readonly job: string; readonly layer: number }
-  | { readonly type: 'shardAssembled'; readonly job: string; readonly shard: number; readonly file: AssembledShard }
-  | { readonly type: 'checkpointPublished'; readonly job: string; readonly files: readonly AssembledShard[] }
+  | {
+      readonly type: 'statisticsReduced';
+      readonly job: string;
+      readonly life: number;
+      readonly layer: number;
+      readonly file: StagedFile;
+    }
+  | { readonly type: 'statisticsLost'; readonly job: string; readonly life: number; readonly layer: number }
+  | {
+      readonly type: 'shardAssembled';
+      readonly job: string;
+      readonly life: number;
+      readonly shard: number;
+      readonly file: AssembledShard;
+    }
+  | {
+      readonly type: 'checkpointPublished';
+      readonly job: string;
+      readonly life: number;
+      readonly files: readonly AssembledShard[];
+    }
   | { readonly type: 'cancelRequested'; readonly job: string }
   | { readonly type: 'resumeRequested'; readonly job: string };
 

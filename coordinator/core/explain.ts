@@ -55,7 +55,7 @@ function whyWaiting(state: CoordinatorState, job: JobState, nowMs: number): Expl
     const drift = describeVersionDrift(job, takers).join('; ');
     return {
       reason: 'WaitingForVersion',
-      message: `needs a worker of the version that its committed layers were computed with: ${drift}; there: ${there}. Start such a worker, or submit a new job with another destination.`,
+      message: `needs a worker of the version that it was begun with: ${drift}; there: ${there}. Start such a worker; or submit a new job with another destination (where nothing is committed yet, cancel and resume this one).`,
     };
   }
   const retry = nextRetry(job, nowMs);

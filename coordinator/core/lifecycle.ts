@@ -1,7 +1,8 @@
 /** A job from submission to its end, and back again: submit, intake, plan, cancel, fail, resume. */
 import { toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { JsonValue } from '../../shared/events/job-event.ts';
-import { describeDrift, knownInputs } from './drift.ts';
+import { layerFileName } from '../../shared/storage/staging-names.ts';
+import { chooseVersions, describeDrift, describeVersionDrift, fitsVersions, knownInputs } from './drift.ts';
 import type { EventOf } from './events.ts';
 import { planJob, totalWork } from './plan.ts';
 import { usableWorkers } from './shares.ts';
@@ -13,6 +14,7 @@ import {
   type JobState,
   jobOf,
   type LayerState,
+  type Lease,
 } from './state.ts';
 import type { Transition } from './transition.ts';
 
@@ -94,7 +96,9 @@ export function intakeSucceeded(t: Transition, event: EventOf<'intakeSucceeded'>
   if (current === undefined || current.phase !== 'Intake') return;
   if (current.intake !== null) {
     const drift = describeDrift(knownInputs({ ...current, intake: current.intake }), event.intake);
-    if (drift.length > 0 && committedCount(current) === 0) return beginAnew(t, event);
+    // What is not committed can begin again: with mended inputs, or with other workers where those of before are gone.
+    const isStranded = describeVersionDrift(current, Object.values(t.state.workers)).length > 0;
+    if ((drift.length > 0 || isStranded) && committedCount(current) === 0) return beginAnew(t, event);
     if (drift.length > 0) {
       const message = `the inputs are not those that the job began with: ${drift.join('; ')}. Put them back, or submit a new job with another destination.`;
       return failJob(t, event.job, { code: 'SourceChanged', message, details: { drift } });
@@ -119,9 +123,12 @@ export function repeatEffects(t: Transition, jobId: string): void {
   continueAssembly(t, jobId);
 }
 
-/** Nothing is committed yet: a job whose inputs were mended begins again with them. */
+/** Nothing is committed yet: the job begins again, and what was computed goes. */
 function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>): void {
   const job = t.editJob(event.job);
+  const files = [...job.snapshots.flatMap((snapshot) => Object.values(snapshot.files)), job.calibration?.file];
+  const names = files.flatMap((file) => (file === undefined ? [] : [file.name]));
+  if (names.length > 0) t.command({ kind: 'removeStaged', job: event.job, names });
   Object.assign(job, {
     intake: event.intake,
     plan: null,
@@ -132,8 +139,12 @@ function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>): void {
     snapshots: [],
     digests: {},
     versions: null,
+    rates: {},
+    workersSeen: {},
     workDone: 0,
+    workTotal: 0,
     workRedone: 0,
+    computeMs: 0,
   });
   job.resumePhase = null;
   t.explain(event.job, 'Planning', 'WaitingForWorker', 'needs at least one worker; none is attached');
@@ -143,8 +154,10 @@ function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>): void {
 export function tryPlan(t: Transition): void {
   const job = activeJob(t.state);
   if (job === undefined || job.phase !== 'Planning' || job.intake === null) return;
-  const workers = usableWorkers(t.state, job).map((worker) => worker.capabilities);
-  if (workers.length === 0) return;
+  const usable = usableWorkers(t.state, job).map((worker) => worker.capabilities);
+  if (usable.length === 0) return;
+  const versions = job.versions ?? chooseVersions(usable);
+  const workers = usable.filter((worker) => fitsVersions({ versions }, worker));
   let plan: ReturnType<typeof planJob>;
   try {
     plan = planJob(job.manifest, job.intake, workers);
@@ -154,6 +167,7 @@ export function tryPlan(t: Transition): void {
   }
   const edited = t.editJob(job.id);
   edited.plan = plan;
+  edited.versions = versions;
   edited.stages = plan.stages.map((stage) => ({ ...stage, shares: {} }));
   edited.layers = job.intake.layers.map((layer) =>
     emptyLayer(layer.linears.every((linear) => linear.choice.kind === 'keepAll')),
@@ -234,12 +248,20 @@ function stopJob(t: Transition, jobId: string): JobState {
 /** No worker runs anything for the job any more, nor holds anything that counts. */
 export function endLeases(t: Transition, jobId: string): void {
   const job = t.editJob(jobId);
-  for (const { task, attempt, epoch, worker } of Object.values(job.leases)) {
+  for (const lease of Object.values(job.leases)) {
+    const { task, attempt, epoch, worker } = lease;
     t.command({ kind: 'abort', worker, identity: { job: jobId, task, attempt, epoch } });
+    removeUnfinished(t, jobId, lease);
   }
   job.leases = {};
   job.held = {};
   for (const stage of job.stages) stage.shares = {};
+}
+
+/** What a lease that came to nothing may have left: nobody will ever name that file. */
+export function removeUnfinished(t: Transition, jobId: string, lease: Lease): void {
+  if (lease.spec.kind !== 'prune') return;
+  t.command({ kind: 'removeStaged', job: jobId, names: [layerFileName(lease.spec.layer, lease)] });
 }
 
 function resumableFrom(job: JobState): JobState['phase'] | null {
@@ -251,6 +273,9 @@ function resumableFrom(job: JobState): JobState['phase'] | null {
 export function resumeJob(t: Transition, event: EventOf<'resumeRequested'>): void {
   const current = jobOf(t.state, event.job);
   if (current === undefined || (current.phase !== 'Failed' && current.phase !== 'Cancelled')) return;
+  if (findTwin(t.state, current) !== undefined) return;
+  // Behind those that wait or run: a resumed job takes nobody's workers away.
+  t.moveToEnd(event.job);
   const job = t.editJob(event.job);
   job.failure = null;
   job.endedMs = null;

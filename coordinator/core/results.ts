@@ -12,7 +12,7 @@ import {
 } from '../../shared/microbatch-set.ts';
 import { fiveDigits } from '../../shared/storage/staging-names.ts';
 import type { EventOf, TaskIdentity, TaskOutcome } from './events.ts';
-import { committedCount, continueAssembly, endLeases, failJob, workTotal } from './lifecycle.ts';
+import { committedCount, continueAssembly, endLeases, failJob, removeUnfinished, workTotal } from './lifecycle.ts';
 import { allMicrobatches, calibratedAt, samplesOf, snapshotAt } from './lineage.ts';
 import { resolveMicrobatch } from './plan.ts';
 import { charge, chargedBy, forgive, retryOf, worstOf } from './retries.ts';
@@ -31,7 +31,7 @@ import {
 } from './state.ts';
 import { type PassSpec, taskKind, taskName } from './task.ts';
 import type { Transition } from './transition.ts';
-import { LOST_MAX, removeUnfinished, setHeld } from './workers.ts';
+import { LOST_MAX, setHeld } from './workers.ts';
 
 /** Attempts of one task that may fail for a reason that could pass. */
 const FAILURES_MAX = 4;

@@ -22,7 +22,7 @@ export interface CoordinatorState {
   readonly epoch: number;
   readonly workers: { readonly [worker: string]: WorkerState };
   readonly jobs: { readonly [job: string]: JobState };
-  /** Every job, in the order of submission. */
+  /** Every job, in the order of their turns: of submission, or of resumption. */
   readonly queue: readonly string[];
 }
 
@@ -321,7 +321,7 @@ export interface JobState {
   /** Who was given tasks, and what it ran them with. */
   workersSeen: { [worker: string]: WorkerCapabilities };
   /** Of the workers that compute this job: others would round otherwise. Null before its first task. */
-  versions: Pick<WorkerCapabilities, 'version' | 'engineVersion'> | null;
+  versions: Pick<WorkerCapabilities, 'version' | 'engineVersion' | 'provider'> | null;
   /** Tokens through layers: what has been computed of what an undisturbed run computes, and what was computed again. */
   workDone: number;
   workTotal: number;
@@ -345,6 +345,11 @@ export function activeJob(state: CoordinatorState): JobState | undefined {
     if (job !== undefined && !hasEnded(job)) return job;
   }
   return undefined;
+}
+
+/** Grows with every resumption. */
+export function lifeOf(job: JobState): number {
+  return job.resumes;
 }
 
 /** Names come from outside: "constructor" must be unknown, not something that every object has. */

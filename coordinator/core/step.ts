@@ -18,7 +18,7 @@ import {
 } from './results.ts';
 import { assignments } from './schedule.ts';
 import { giveShares } from './shares.ts';
-import { activeJob, type CoordinatorState, jobOf, workerOf } from './state.ts';
+import { activeJob, type CoordinatorState, jobOf, lifeOf, workerOf } from './state.ts';
 import { type TaskSpec, taskName } from './task.ts';
 import { Transition } from './transition.ts';
 import {
@@ -43,6 +43,7 @@ export function step(state: CoordinatorState, event: CoreEvent, nowMs: number): 
 }
 
 function apply(t: Transition, event: CoreEvent): void {
+  if ('life' in event && isOfAnotherLife(t.state, event)) return;
   switch (event.type) {
     case 'tick':
       return;
@@ -85,6 +86,11 @@ function apply(t: Transition, event: CoreEvent): void {
   throw new SecateurError('JournalCorrupt', `unknown event in the journal: ${JSON.stringify(unknown)}`);
 }
 
+function isOfAnotherLife(state: CoordinatorState, event: { readonly job: string; readonly life: number }): boolean {
+  const job = jobOf(state, event.job);
+  return job === undefined || event.life !== lifeOf(job);
+}
+
 /** Gives out shares, then a task to every idle worker for whom there is one; lets go who has nothing left to hand over. */
 function assignTasks(t: Transition): void {
   const active = activeJob(t.state);
@@ -106,11 +112,7 @@ function lease(t: Transition, jobId: string, spec: TaskSpec, worker: string): vo
   const attempt = job.leaseCount;
   const epoch = t.state.epoch;
   const capabilities = workerOf(t.state, worker)?.capabilities;
-  if (capabilities !== undefined) {
-    job.workersSeen[worker] = capabilities;
-    const { version, engineVersion } = capabilities;
-    job.versions ??= { version, engineVersion };
-  }
+  if (capabilities !== undefined) job.workersSeen[worker] = capabilities;
   job.leases[task] = { task, attempt, epoch, worker, spec, leasedMs: t.nowMs };
   t.command({ kind: 'assign', worker, identity: { job: jobId, task, attempt, epoch }, spec });
 }

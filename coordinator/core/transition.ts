@@ -59,6 +59,10 @@ export class Transition {
     return job;
   }
 
+  moveToEnd(job: string): void {
+    this.draft = { ...this.draft, queue: [...this.draft.queue.filter((id) => id !== job), job] };
+  }
+
   setWorker(worker: WorkerState): void {
     this.draft = { ...this.draft, workers: { ...this.draft.workers, [worker.id]: worker } };
   }

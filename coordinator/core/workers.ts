@@ -1,8 +1,7 @@
 /** Workers that come, go, come back, and what their going means for the tasks and the hidden states they had. */
 import { difference, isEmpty, NO_MICROBATCHES } from '../../shared/microbatch-set.ts';
-import { layerFileName } from '../../shared/storage/staging-names.ts';
 import type { EventOf } from './events.ts';
-import { failJob, repeatEffects } from './lifecycle.ts';
+import { failJob, removeUnfinished, repeatEffects } from './lifecycle.ts';
 import { charge, chargedBy, retryOf, worstOf } from './retries.ts';
 import { handOverTask } from './schedule.ts';
 import { dropShares } from './shares.ts';
@@ -194,12 +193,6 @@ function loseLease(t: Transition, jobId: string, lease: Lease, why: string): voi
   if (lost < LOST_MAX || lease.spec.kind === 'handOver') return;
   const message = `task ${lease.task} was lost with its worker ${lost} times, last on ${lease.worker} (${why}). See the workers' logs for what ended them (memory, most often), then resume the job.`;
   failJob(t, jobId, { code: 'EngineCrashed', message, details: { task: lease.task, lost } });
-}
-
-/** What a lease that came to nothing may have left: nobody will ever name that file. */
-export function removeUnfinished(t: Transition, jobId: string, lease: Lease): void {
-  if (lease.spec.kind !== 'prune') return;
-  t.command({ kind: 'removeStaged', job: jobId, names: [layerFileName(lease.spec.layer, lease)] });
 }
 
 function leasesOf(job: JobState, worker: string): Lease[] {

@@ -3,10 +3,10 @@
  * command may be carried out twice (a restart repeats those that were under way).
  */
 
-import { invariant, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { type ErrorCode, invariant, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import type { Command, CoreEvent } from '../core/events.ts';
-import { currentLease, type JobState, jobOf } from '../core/state.ts';
+import { currentLease, type JobState, jobOf, lifeOf } from '../core/state.ts';
 import type { CommandRunner, CoordinatorLoop } from '../loop.ts';
 import type { JobWork } from './job-work.ts';
 
@@ -14,6 +14,9 @@ export interface WorkerDelivery {
   assign(worker: string, task: Task): void;
   deliver(command: Extract<Command, { kind: 'abort' | 'releaseJob' | 'dismiss' }>): void;
 }
+
+/** The sums of a layer are not there, or not what was written: another try would find them so again. */
+const UNREADABLE: ReadonlySet<ErrorCode> = new Set(['ChecksumMismatch', 'SourceMissing', 'SafetensorsInvalid']);
 
 export class Effects implements CommandRunner {
   private readonly loop: CoordinatorLoop;
@@ -41,7 +44,7 @@ export class Effects implements CommandRunner {
       case 'intake':
         return this.effect(command.job, 'intake', async (job) => {
           if (job.phase !== 'Intake') return null;
-          return { type: 'intakeSucceeded', job: job.id, intake: await this.work.intake(job) };
+          return { type: 'intakeSucceeded', job: job.id, life: lifeOf(job), intake: await this.work.intake(job) };
         });
       case 'reduceStatistics':
         return this.effect(command.job, `reduce-${command.layer}`, (job) => this.reduce(job, command.layer));
@@ -51,12 +54,13 @@ export class Effects implements CommandRunner {
         return this.effect(command.job, 'assembly', async (job) => {
           const { shard } = command;
           if (job.phase !== 'Assembling' || job.assembled.length !== shard) return null;
-          return { type: 'shardAssembled', job: job.id, shard, file: await this.work.assembleShard(job, shard) };
+          const file = await this.work.assembleShard(job, shard);
+          return { type: 'shardAssembled', job: job.id, life: lifeOf(job), shard, file };
         });
       case 'publishCheckpoint':
         return this.effect(command.job, 'publish', async (job) => {
           if (job.phase !== 'Assembling') return null;
-          return { type: 'checkpointPublished', job: job.id, files: await this.work.publish(job) };
+          return { type: 'checkpointPublished', job: job.id, life: lifeOf(job), files: await this.work.publish(job) };
         });
     }
   }
@@ -70,8 +74,8 @@ export class Effects implements CommandRunner {
   private async reduce(job: JobState, layer: number): Promise<CoreEvent | null> {
     if (job.layers[layer]?.status !== 'reducing') return null;
     const file = await this.work.reduce(job, layer);
-    if (file === null) return { type: 'statisticsLost', job: job.id, layer };
-    return { type: 'statisticsReduced', job: job.id, layer, file };
+    if (file === null) return { type: 'statisticsLost', job: job.id, life: lifeOf(job), layer };
+    return { type: 'statisticsReduced', job: job.id, life: lifeOf(job), layer, file };
   }
 
   /**
@@ -94,8 +98,9 @@ export class Effects implements CommandRunner {
     await this.loop.submit(event);
     if (event.type !== 'statisticsReduced') return;
     const job = jobOf(this.loop.state, event.job);
-    // The sums are in the journal: nobody will ask for the samples again.
-    if (job !== undefined) await this.work.dropSamples(job, event.layer);
+    // Once the sums are in the journal nobody will ask for the samples again.
+    if (job !== undefined && job.layers[event.layer]?.status !== 'reducing')
+      await this.work.dropSamples(job, event.layer);
   }
 
   private async outcomeOf(
@@ -103,14 +108,14 @@ export class Effects implements CommandRunner {
     effect: string,
     work: (job: JobState) => Promise<CoreEvent | null>,
   ): Promise<CoreEvent | null> {
+    const job = jobOf(this.loop.state, jobId);
+    invariant(job !== undefined, `job ${jobId} is known`);
     try {
-      const job = jobOf(this.loop.state, jobId);
-      invariant(job !== undefined, `job ${jobId} is known`);
       return await work(job);
     } catch (thrown) {
       const { code, message, details, stack } = toSecateurError(thrown);
       if (code === 'Internal') this.onError(stack);
-      return { type: 'effectFailed', job: jobId, effect, failure: { code, message, details } };
+      return { type: 'effectFailed', job: jobId, life: lifeOf(job), effect, failure: { code, message, details } };
     }
   }
 
@@ -130,9 +135,14 @@ export class Effects implements CommandRunner {
       .catch(async (thrown: unknown) => {
         const { code, message, details } = toSecateurError(thrown);
         const failure = { code, message, details, retryable: spec.kind === 'prune' };
-        await this.loop.submit({ type: 'taskFailed', worker, identity, failure, holdings: null });
-        if (spec.kind === 'prune')
-          await this.loop.submit({ type: 'statisticsLost', job: identity.job, layer: spec.layer });
+        const failed = this.loop.submit({ type: 'taskFailed', worker, identity, failure, holdings: null });
+        // In the same turn, before the task can be given out again.
+        const isLost = spec.kind === 'prune' && UNREADABLE.has(code);
+        const { job: id } = identity;
+        const lost = isLost
+          ? this.loop.submit({ type: 'statisticsLost', job: id, life: lifeOf(job), layer: spec.layer })
+          : undefined;
+        await Promise.all([failed, lost]);
       })
       .catch(this.onError);
   }

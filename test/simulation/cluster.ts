@@ -295,18 +295,25 @@ export class Cluster {
   private carryOut(command: Command): void {
     switch (command.kind) {
       case 'intake':
-        return this.take({ type: 'intakeSucceeded', job: command.job, intake: this.intake });
+        return this.take({ type: 'intakeSucceeded', job: command.job, life: this.job.resumes, intake: this.intake });
       case 'reduceStatistics':
-        return this.take({ type: 'statisticsReduced', job: command.job, layer: command.layer, file: file('sums') });
+        return this.take({
+          type: 'statisticsReduced',
+          job: command.job,
+          life: this.job.resumes,
+          layer: command.layer,
+          file: file('sums'),
+        });
       case 'assembleShard':
         return this.take({
           type: 'shardAssembled',
           job: command.job,
+          life: this.job.resumes,
           shard: command.shard,
           file: { ...file('s'), file: 's' },
         });
       case 'publishCheckpoint':
-        return this.take({ type: 'checkpointPublished', job: command.job, files: [] });
+        return this.take({ type: 'checkpointPublished', job: command.job, life: this.job.resumes, files: [] });
       case 'assign': {
         const worker = this.workers.get(command.worker);
         if (!worker?.attached) return;

@@ -39,7 +39,12 @@ function live(seed: number): Cluster {
     else if (dice < 0.1) cluster.restartCoordinator();
     else if (dice < 0.105) cluster.loseFiles(0.4);
     else if (dice < 0.11)
-      cluster.take({ type: 'statisticsLost', job: 'fake-1', layer: Math.floor(random() * layerCount) });
+      cluster.take({
+        type: 'statisticsLost',
+        job: 'fake-1',
+        life: cluster.job.resumes,
+        layer: Math.floor(random() * layerCount),
+      });
     else if (dice < 0.114) cluster.take({ type: 'cancelRequested', job: 'fake-1' });
     else if (dice < 0.12) cluster.take({ type: 'resumeRequested', job: 'fake-1' });
     else if (dice < 0.135) cluster.passTime(random() * 2 * RECONNECT_GRACE_MS);
@@ -86,23 +91,146 @@ describe('a job that has succeeded', () => {
   });
 });
 
-describe('a job that is resumed', () => {
-  function begun(): Cluster {
-    const cluster = new Cluster(2, seededRandom(1));
-    cluster.take({ type: 'coordinatorStarted' });
-    const manifest = fakeManifest({ propagate: 'pruned', stages: 1 });
-    cluster.take({ type: 'jobSubmitted', job: 'fake-1', namespace: 'default', name: 'fake', manifest });
-    cluster.attach('w1');
-    return cluster;
-  }
+const WORKERS = Array.from({ length: 12 }, (_, index) => `w${String(index).padStart(2, '0')}`);
 
+function begin(layers: number, samples: number, workers: readonly string[], over: object = {}): Cluster {
+  const cluster = new Cluster(layers, seededRandom(3), samples);
+  cluster.take({ type: 'coordinatorStarted' });
+  const manifest = fakeManifest({ propagate: 'pruned', stages: 1, samples, ...over });
+  cluster.take({ type: 'jobSubmitted', job: 'fake-1', namespace: 'default', name: 'fake', manifest });
+  for (const worker of workers) cluster.attach(worker);
+  return cluster;
+}
+
+function leasesOf(cluster: Cluster, kind: 'pass' | 'handOver') {
+  return Object.values(cluster.job.leases).filter((lease) => lease.spec.kind === kind);
+}
+
+function advanceUntil(cluster: Cluster, isThere: () => boolean): void {
+  for (let count = 0; !isThere(); count++) {
+    expect(count).toBeLessThan(5_000);
+    cluster.advance();
+  }
+}
+
+describe('a job that is resumed', () => {
   it('gives no task while its inputs are read again, and is assembled when nothing else is left to do', () => {
-    const cluster = begun();
-    while (cluster.commits.size < 2 || Object.keys(cluster.job.digests).length < 1) cluster.advance();
+    const cluster = begin(2, 4, ['w1']);
+    advanceUntil(cluster, () => cluster.commits.size === 2 && Object.keys(cluster.job.digests).length === 1);
     cluster.take({ type: 'cancelRequested', job: 'fake-1' });
     cluster.take({ type: 'resumeRequested', job: 'fake-1' });
     expect([cluster.job.phase, cluster.job.leases]).toEqual(['Intake', {}]);
     expect(cluster.settle(1_000)).toBe(true);
+    expect([cluster.job.phase, cluster.violations]).toEqual(['Succeeded', []]);
+  });
+
+  it('takes nothing that the coordinator did for its life before', () => {
+    const cluster = begin(2, 4, ['w1']);
+    cluster.take({ type: 'cancelRequested', job: 'fake-1' });
+    cluster.take({ type: 'resumeRequested', job: 'fake-1' });
+    const failure = { code: 'SourceMissing' as const, message: 'before', details: {} };
+    cluster.take({ type: 'effectFailed', job: 'fake-1', life: 0, effect: 'intake', failure });
+    expect(cluster.job.phase).toBe('Intake');
+    cluster.take({ type: 'effectFailed', job: 'fake-1', life: 1, effect: 'intake', failure });
+    expect(cluster.job.phase).toBe('Failed');
+  });
+
+  it('waits for the job that runs meanwhile', () => {
+    const cluster = begin(4, 4, ['w1']);
+    advanceUntil(cluster, () => cluster.commits.size === 1);
+    cluster.take({ type: 'cancelRequested', job: 'fake-1' });
+    const base = fakeManifest({ propagate: 'pruned', stages: 1 });
+    const output = { ...base.spec.output, destination: 'file:///other' };
+    const manifest = { ...base, spec: { ...base.spec, output } };
+    cluster.take({ type: 'jobSubmitted', job: 'other-1', namespace: 'default', name: 'other', manifest });
+    cluster.take({ type: 'resumeRequested', job: 'fake-1' });
+    expect([cluster.job.phase, cluster.job.reason]).toEqual(['Queued', 'WaitingForJob']);
+    expect(cluster.state.jobs['other-1']?.phase).toBe('Intake');
+  });
+
+  it('that begins anew with other inputs knows nothing of the hidden states that a cut-off worker still has', () => {
+    const cluster = begin(4, 4, ['w1', 'w2'], { propagate: 'dense' });
+    advanceUntil(cluster, () => cluster.job.held.w1?.[0]?.boundary === 2 && cluster.commits.size === 0);
+    const holdings = (cluster.job.held.w1 ?? []).map((states) => ({ job: 'fake-1', ...states }));
+    const { capabilities, incarnation } = cluster.state.workers.w1 as (typeof cluster.state.workers)[string];
+    cluster.take({ type: 'cancelRequested', job: 'fake-1' });
+    cluster.take({ type: 'resumeRequested', job: 'fake-1' });
+    const intake = { ...cluster.intake, calibrationFiles: [{ file: '/a.txt', sizeBytes: 11, mtimeMs: 2 }] };
+    cluster.take({ type: 'intakeSucceeded', job: 'fake-1', life: 1, intake });
+    cluster.take({ type: 'workerAttached', worker: 'w1', incarnation, capabilities, tasks: [], holdings });
+    expect([cluster.job.calibration, cluster.job.held]).toEqual([null, {}]);
+  });
+});
+
+describe('many workers that go wrong once each', () => {
+  it('are lost together: nobody was lost twice, and the job goes on', () => {
+    const cluster = begin(6, 32, WORKERS);
+    advanceUntil(cluster, () => cluster.commits.size >= 2 && leasesOf(cluster, 'pass').length === 12);
+    for (const { worker } of leasesOf(cluster, 'pass').slice(0, 8)) cluster.kill(worker);
+    cluster.passTime(RECONNECT_GRACE_MS + 100);
+    for (const worker of WORKERS) cluster.attach(worker);
+    expect(cluster.settle(5_000)).toBe(true);
+    expect([cluster.job.phase, cluster.violations]).toEqual(['Succeeded', []]);
+  });
+
+  it('fail together: every task is tried again, and a storage that hiccups shuns nobody', () => {
+    const cluster = begin(6, 32, WORKERS);
+    advanceUntil(cluster, () => cluster.commits.size >= 2 && leasesOf(cluster, 'pass').length === 12);
+    for (const { worker, task, attempt, epoch } of leasesOf(cluster, 'pass')) {
+      const failure = { code: 'Unavailable' as const, message: 'a hiccup', details: {}, retryable: true };
+      const identity = { job: 'fake-1', task, attempt, epoch };
+      cluster.take({ type: 'taskFailed', worker, identity, failure, holdings: null });
+      Object.assign(cluster.workers.get(worker) as object, { task: null });
+    }
+    expect([cluster.job.phase, cluster.job.shunnedUntilMs]).toEqual(['Pruning', {}]);
+    expect(cluster.settle(5_000)).toBe(true);
+    expect(cluster.job.phase).toBe('Succeeded');
+  });
+
+  it('find every snapshot gone: all is computed again', () => {
+    const cluster = begin(6, 24, WORKERS, { snapshotInterval: 2 });
+    advanceUntil(cluster, () =>
+      cluster.job.snapshots.some(({ boundary, files }) => boundary === 2 && Object.keys(files).length === 24),
+    );
+    for (const worker of WORKERS) cluster.kill(worker);
+    for (const worker of WORKERS) cluster.attach(worker);
+    cluster.loseFiles(1);
+    expect(cluster.settle(10_000)).toBe(true);
+    expect([cluster.job.phase, cluster.violations]).toEqual(['Succeeded', []]);
+  });
+
+  it('of which the same task fails each time: the job fails after four', () => {
+    const cluster = begin(2, 4, ['w1']);
+    advanceUntil(cluster, () => leasesOf(cluster, 'pass').length === 1);
+    for (let failed = 0; failed < 4; failed++) {
+      advanceUntil(cluster, () => {
+        cluster.passTime(1_000);
+        return cluster.workers.get('w1')?.task?.spec.kind === 'pass';
+      });
+      cluster.crashEngine('w1');
+    }
+    expect([cluster.job.phase, cluster.job.message]).toEqual(['Failed', expect.stringContaining('tried 4 times')]);
+  });
+});
+
+describe('a hand-over that fails', () => {
+  it('lets the worker go, and the job goes on', () => {
+    const cluster = begin(6, 8, WORKERS.slice(0, 3));
+    advanceUntil(cluster, () => cluster.commits.size >= 2 && Object.keys(cluster.job.held).length === 3);
+    cluster.drain('w00');
+    advanceUntil(cluster, () => leasesOf(cluster, 'handOver').length > 0);
+    const [{ worker, task, attempt, epoch }] = leasesOf(cluster, 'handOver') as [ReturnType<typeof leasesOf>[number]];
+    Object.assign(cluster.workers.get(worker) as object, { task: null });
+    const failure = { code: 'StorageFull' as const, message: 'full', details: {}, retryable: false };
+    cluster.take({
+      type: 'taskFailed',
+      worker,
+      identity: { job: 'fake-1', task, attempt, epoch },
+      failure,
+      holdings: null,
+    });
+    expect([cluster.job.phase, cluster.state.workers.w00?.dismissed]).toEqual(['Pruning', true]);
+    expect(cluster.settle(5_000)).toBe(true);
     expect([cluster.job.phase, cluster.violations]).toEqual(['Succeeded', []]);
   });
 });

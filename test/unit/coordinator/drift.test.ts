@@ -94,7 +94,7 @@ describe('describeDrift', () => {
   });
 });
 
-const capabilities = (version: string, engineVersion: string) => ({ version, engineVersion }) as never;
+const capabilities = (version: string, engineVersion: string) => ({ version, engineVersion, provider: 'cpu' }) as never;
 const worker = (id: string, version: string, engineVersion: string, attached = true): WorkerState => ({
   id,
   incarnation: '1',
@@ -104,7 +104,9 @@ const worker = (id: string, version: string, engineVersion: string, attached = t
   dismissed: false,
   sinceMs: 0,
 });
-const begun: Pick<JobState, 'versions'> = { versions: { version: '0.1.0', engineVersion: '1.22.0' } };
+const begun: Pick<JobState, 'versions'> = {
+  versions: { version: '0.1.0', engineVersion: '1.22.0', provider: 'cpu' },
+};
 const fresh: Pick<JobState, 'versions'> = { versions: null };
 
 describe('describeVersionDrift', () => {
@@ -127,9 +129,10 @@ describe('describeVersionDrift', () => {
   });
 
   it('counts the pair of both versions', () => {
-    expect(fitsVersions(begun, { version: '0.1.0', engineVersion: '1.22.0' })).toBe(true);
-    expect(fitsVersions(begun, { version: '0.1.0', engineVersion: '1.30.0' })).toBe(false);
-    expect(fitsVersions(begun, { version: '0.2.0', engineVersion: '1.22.0' })).toBe(false);
-    expect(fitsVersions(fresh, { version: '0.2.0', engineVersion: '1.30.0' })).toBe(true);
+    expect(fitsVersions(begun, { version: '0.1.0', engineVersion: '1.22.0', provider: 'cpu' })).toBe(true);
+    expect(fitsVersions(begun, { version: '0.1.0', engineVersion: '1.30.0', provider: 'cpu' })).toBe(false);
+    expect(fitsVersions(begun, { version: '0.1.0', engineVersion: '1.22.0', provider: 'cuda' })).toBe(false);
+    expect(fitsVersions(begun, { version: '0.2.0', engineVersion: '1.22.0', provider: 'cpu' })).toBe(false);
+    expect(fitsVersions(fresh, { version: '0.2.0', engineVersion: '1.30.0', provider: 'cpu' })).toBe(true);
   });
 });

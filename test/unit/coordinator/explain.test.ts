@@ -50,7 +50,7 @@ class Told {
   }
 
   intake(job: string): void {
-    this.tell({ type: 'intakeSucceeded', job, intake: fakeIntake(2) });
+    this.tell({ type: 'intakeSucceeded', job, life: this.job(job).resumes, intake: fakeIntake(2) });
   }
 
   failTask(code: 'StorageFull', message: string): void {
@@ -153,10 +153,10 @@ describe('a job says', () => {
     const told = planned();
     const committed = { ...told.job('a'), phase: 'Pruning' as const, stages: [], retries: {} };
     committed.layers = [{ status: 'committed', worker: 'w0' } as JobState['layers'][number]];
-    committed.versions = { version: '0.0.9', engineVersion: '1.22.0' };
+    committed.versions = { version: '0.0.9', engineVersion: '1.22.0', provider: 'cpu' };
     told.state = { ...told.state, jobs: { a: committed } };
     told.attach('w1');
-    expect(told.said).toContain('Pruning WaitingForVersion: needs a worker of the version');
+    expect(told.said).toContain('Pruning WaitingForVersion: needs a worker of the version that it was begun with');
     expect(told.said).toContain('secateur version was 0.0.9, is 0.1.0; engine version was 1.22.0, is 1.30.0');
     expect(told.said).toContain('there: w1 attached');
     expect(told.does('w1')).toBe('idle: job a was begun with other versions than its 0.1.0, engine 1.30.0');
