@@ -1,7 +1,7 @@
 /** How far a job is and how fast: from the state and from what workers last said. Not journaled, not part of the events. */
 import type { Progress } from '../../shared/rpc/generated/secateur/v1/Progress.ts';
 import { committedCount } from '../core/lifecycle.ts';
-import type { JobState } from '../core/state.ts';
+import { hasEnded, type JobState } from '../core/state.ts';
 
 /** The speed is that of the last minute: long enough to hold a whole layer of a small model, short enough to follow. */
 const RATE_WINDOW_MS = 60_000;
@@ -31,11 +31,13 @@ export class ProgressTracker {
 
   of(job: JobState, nowMs: number): Progress {
     const leases = Object.values(job.leases);
+    this.dropOthers(job.id, new Set(leases.map((lease) => lease.task)));
     let work = job.workDone;
     for (const lease of leases) {
       if (lease.spec.kind === 'pass') work += this.running.get(`${job.id}/${lease.task}`)?.done ?? 0;
     }
-    const rate = this.rate(job.id, work, nowMs);
+    const rate = hasEnded(job) ? 0 : this.rate(job.id, work, nowMs);
+    if (hasEnded(job)) this.samples.delete(job.id);
     const left = Math.max(0, job.workTotal - work);
     return {
       layersCommitted: committedCount(job),
@@ -52,6 +54,13 @@ export class ProgressTracker {
               .join(', ')
           : job.message,
     };
+  }
+
+  /** Tasks that were aborted or lost bring no result, and a job that has ended is not asked for its speed again. */
+  private dropOthers(job: string, tasks: ReadonlySet<string>): void {
+    for (const key of this.running.keys()) {
+      if (key.startsWith(`${job}/`) && !tasks.has(key.slice(job.length + 1))) this.running.delete(key);
+    }
   }
 
   private rate(job: string, work: number, nowMs: number): number {

@@ -9,7 +9,14 @@
 import { ERROR_TABLE, type ErrorCode, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { reach } from '../../shared/failpoint.ts';
 import type { Log } from '../../shared/log.ts';
-import { isEmpty, type MicrobatchSet, microbatchSet } from '../../shared/microbatch-set.ts';
+import {
+  countOf,
+  difference,
+  isEmpty,
+  lowest,
+  type MicrobatchSet,
+  microbatchSet,
+} from '../../shared/microbatch-set.ts';
 import type { CoordinatorMessage } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
 import type { FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { Heartbeat__Output } from '../../shared/rpc/generated/secateur/v1/Heartbeat.ts';
@@ -36,6 +43,7 @@ import type {
 } from '../core/events.ts';
 import { samplesOf } from '../core/lineage.ts';
 import { currentLease, type JobState, jobOf, type StagedFile } from '../core/state.ts';
+import type { PassSpec } from '../core/task.ts';
 import type { StatisticsSink, StatisticsStore } from '../effects/statistics-store.ts';
 import type { JobLogs } from '../logs/job-logs.ts';
 import type { CoordinatorLoop } from '../loop.ts';
@@ -283,7 +291,8 @@ export class WorkersService {
     const { residentBytes, engineResidentBytes } = heartbeat;
     session.memory = { residentBytes, engineResidentBytes };
     for (const { identity, done, total, unit } of heartbeat.tasks) {
-      if (identity) this.context.progress.report(identity.job, identity.task, { done, total, unit });
+      if (!identity || currentLease(this.context.loop.state, identityOf(identity))?.worker !== session.worker) continue;
+      this.context.progress.report(identity.job, identity.task, { done, total, unit });
     }
   }
 
@@ -293,7 +302,8 @@ export class WorkersService {
     const identity = identityOf(message.identity);
     const lease = currentLease(this.context.loop.state, identity);
     const job = jobOf(this.context.loop.state, identity.job);
-    if (lease?.worker !== session.worker || lease.spec.kind !== 'pass' || job === undefined) return;
+    if (lease?.worker !== session.worker || job === undefined) return;
+    if (lease.spec.kind !== 'pass' || !lease.spec.statistics) return;
     const row = rowOf(job, lease.spec.microbatches, message.sample);
     if (row === null) {
       throw new SecateurError(
@@ -341,7 +351,8 @@ export class WorkersService {
     } else {
       await loop.submit(await this.successOf(session, result, identity));
     }
-    session.statistics.delete(keyOf(identity));
+    // Where its lease was over by then, nobody has taken them.
+    this.discardStatistics(session, identity);
     reach('coordinator.result-journaled');
     this.send(session.worker, { acknowledge: identity });
   }
@@ -405,6 +416,14 @@ export class WorkersService {
     const lease = currentLease(this.context.loop.state, identity);
     const isAwaited = lease?.worker === session.worker && lease.spec.kind === 'pass' && lease.spec.statistics;
     if (job === undefined || !isAwaited || isEmpty(done)) return null;
+    // Rows are in the order of the task: what is done must be its beginning, or samples would be added up as others.
+    const { microbatches } = lease.spec as PassSpec;
+    if (!isEmpty(difference(done, lowest(microbatches, countOf(done))))) {
+      throw new SecateurError(
+        'Internal',
+        `task ${identity.task}: expected the first of its microbatches to be done; found others`,
+      );
+    }
     const sink = session.statistics.get(keyOf(identity));
     session.statistics.delete(keyOf(identity));
     const stored = (await sink?.finish(samplesOf(job, done))) ?? null;
@@ -426,11 +445,12 @@ export class WorkersService {
   }
 
   private async detach(session: Session): Promise<void> {
+    // Also of a session whose worker has come back in another: what it brought is sent again there.
+    for (const sink of session.statistics.values()) sink.discard().catch(this.logError);
+    session.statistics.clear();
     if (this.sessions.get(session.worker) !== session) return;
     this.sessions.delete(session.worker);
     const { worker, incarnation, leaving } = session;
-    for (const sink of session.statistics.values()) sink.discard().catch(this.logError);
-    session.statistics.clear();
     this.context.log('info', `worker ${worker} ${leaving ? 'left' : 'lost its stream'}`, { worker });
     await this.context.loop.submit({ type: 'workerDetached', worker, incarnation, leaving });
   }
@@ -536,8 +556,12 @@ function failureOf(error: TaskError__Output): TaskFailure {
 /** Details are for people and programs that look closer: what cannot be read of them never hides the failure itself. */
 function parseDetails(json: string): TaskFailure['details'] {
   try {
-    return JSON.parse(json || '{}') as TaskFailure['details'];
+    const details: unknown = JSON.parse(json || '{}');
+    if (typeof details === 'object' && details !== null && !Array.isArray(details)) {
+      return details as TaskFailure['details'];
+    }
   } catch {
-    return { unreadableDetails: json.slice(0, 200) };
+    // Told below, as it came.
   }
+  return { unreadableDetails: json.slice(0, 200) };
 }

@@ -49,6 +49,7 @@ class FileSink implements StatisticsSink {
   private handle: FileHandle | null = null;
   private rowBytes = 0;
   private failure: SecateurError | null = null;
+  private isClosed = false;
 
   constructor(folder: string, name: string) {
     this.folder = folder;
@@ -56,9 +57,11 @@ class FileSink implements StatisticsSink {
   }
 
   async add(row: number, float32: Uint8Array): Promise<void> {
-    if (this.failure !== null) return;
+    if (this.failure !== null || this.isClosed) return;
     try {
       this.handle ??= await this.create();
+      // Discarded while the file was being made.
+      if (this.isClosed) return await this.discard();
       this.rowBytes = float32.byteLength;
       await writeFully(this.handle, float32, row * this.rowBytes);
       this.rows.add(row);
@@ -69,13 +72,17 @@ class FileSink implements StatisticsSink {
 
   async finish(rows: number): Promise<StagedFile | null> {
     const isComplete = Array.from({ length: rows }, (_, row) => row).every((row) => this.rows.has(row));
+    let isStored = false;
     try {
       if (this.failure !== null) throw this.failure;
-      return isComplete && this.handle !== null ? await this.store(this.handle, rows) : null;
+      if (!isComplete || this.handle === null) return null;
+      const stored = await this.store(this.handle, rows);
+      isStored = true;
+      return stored;
     } catch (thrown) {
       throw thrown === this.failure ? thrown : this.storageError(thrown);
     } finally {
-      if (!isComplete) await this.discard();
+      if (!isStored) await this.discard();
     }
   }
 
@@ -95,8 +102,10 @@ class FileSink implements StatisticsSink {
   }
 
   async discard(): Promise<void> {
-    await this.handle?.close();
+    this.isClosed = true;
+    const handle = this.handle;
     this.handle = null;
+    await handle?.close();
     this.rows.clear();
     // Where it could not be made, there is nothing to remove.
     await rm(join(this.folder, this.name), { force: true }).catch(() => undefined);

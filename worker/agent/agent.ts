@@ -184,7 +184,10 @@ export class Agent {
     this.logs.sendTo(this.stream);
     for (const slot of this.slots()) {
       for (const statistics of slot.allStatistics()) this.stream.send({ statistics });
-      if (slot.result !== null) this.stream.send({ result: slot.result });
+      // What the engine holds by now, not what it held when the task ended.
+      if (slot.result !== null) {
+        this.stream.send({ result: { ...slot.result, holdings: this.holdingsOf(slot.identity.job) } });
+      }
     }
     this.heartbeat?.clear();
     this.heartbeat = this.options.timers.setInterval(() => this.sendHeartbeat(), heartbeatIntervalMs);
@@ -314,6 +317,10 @@ export class Agent {
     }
   }
 
+  private holdingsOf(job: string): { job: string; boundary: number; microbatches: MicrobatchRange[] }[] {
+    return (this.holdings.get(job) ?? []).map((states) => ({ job, ...holdingOf(states) }));
+  }
+
   private setHoldings(job: string, stages: readonly HeldStates[]): void {
     if (stages.length === 0) this.holdings.delete(job);
     else this.holdings.set(job, stages);
@@ -343,8 +350,7 @@ export class Agent {
     if (slot === null) return;
     this.running = null;
     const { job } = slot.identity;
-    const holdings = (this.holdings.get(job) ?? []).map((states) => ({ job, ...holdingOf(states) }));
-    slot.result = { identity: slot.identity, holdings, ...result };
+    slot.result = { identity: slot.identity, holdings: this.holdingsOf(job), ...result };
     this.finished.push(slot);
     reach('agent.result-made');
     this.stream.send({ result: slot.result });

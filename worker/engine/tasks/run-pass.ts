@@ -8,7 +8,7 @@
  * Statistics of a sample go to the coordinator as one float32 row: the layer's statistics one after the other, in the
  * order in which the model lists its linears.
  */
-import { SecateurError } from '../../../shared/errors/secateur-error.ts';
+import { SecateurError, toSecateurError } from '../../../shared/errors/secateur-error.ts';
 import { reach, slowDown } from '../../../shared/failpoint.ts';
 import {
   contains,
@@ -66,7 +66,7 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
   try {
     for (const microbatch of membersOf(microbatches)) {
       if (context.isYielding()) break;
-      await runMicrobatch(task, context, session, microbatch, input, progress);
+      if (!(await isThere(() => runMicrobatch(task, context, session, microbatch, input, progress), progress))) break;
       // One turn of the event loop between runs: messages that the engine was sent are seen.
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -77,6 +77,17 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
   const { computeMs, tokens, snapshots, count } = progress;
   const done = lowest(microbatches, count).map(([first, end]) => ({ first, end }));
   return { pass: { tokens, computeMs, loadMs, done, snapshots } };
+}
+
+/** False where an input is missing behind others that are done: those count, and the next task begins with this one. */
+async function isThere(run: () => Promise<void>, progress: Progress): Promise<boolean> {
+  try {
+    await run();
+    return true;
+  } catch (thrown) {
+    if (progress.count === 0 || toSecateurError(thrown).code !== 'InputsMissing') throw thrown;
+    return false;
+  }
 }
 
 async function runMicrobatch(
