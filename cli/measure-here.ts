@@ -9,9 +9,10 @@ import { EngineProcess } from '../worker/agent/engine-process.ts';
 import type { EngineReady } from '../worker/engine/messages.ts';
 import { note } from './render/output.ts';
 
-/** One engine measures for all: they would share the cores and the disk evenly. */
+/** One engine measures for all: they would share the disk evenly, and the cores where there are too few. */
 export async function measureHere(count: number): Promise<PlannedWorker[]> {
-  const threads = Math.max(1, Math.floor(availableParallelism() / count));
+  const cores = availableParallelism();
+  const threads = Math.max(1, Math.floor(cores / count));
   const ready = await engineReady(threads);
   const figures = ready?.figures;
   const capabilities = {
@@ -24,7 +25,7 @@ export async function measureHere(count: number): Promise<PlannedWorker[]> {
     engineVersion: ready?.engineVersion ?? '',
     storageReadBytesPerSecond: (figures?.storageReadBytesPerSecond ?? 0) / count,
     storageWriteBytesPerSecond: (figures?.storageWriteBytesPerSecond ?? 0) / count,
-    computeFlops: figures?.computeFlops ?? 0,
+    computeFlops: (figures?.computeFlops ?? 0) * Math.min(1, cores / (threads * count)),
     deviceMemoryBytes: figures?.deviceMemoryBytes ?? 0,
   };
   return Array.from({ length: count }, (_, index) => ({ name: `worker-${index + 1}`, capabilities }));

@@ -10,6 +10,7 @@
  */
 
 import { SecateurError, toSecateurError } from '../shared/errors/secateur-error.ts';
+import { reach } from '../shared/failpoint.ts';
 import type { Timer, Timers } from '../shared/timers.ts';
 import type { Command, CoreEvent, StepResult } from './core/events.ts';
 import { type CoordinatorState, INITIAL_STATE } from './core/state.ts';
@@ -213,6 +214,7 @@ export class CoordinatorLoop {
     if (!journal.isCompactionDue) return;
     try {
       await events.makeDurable();
+      reach('coordinator.journal-superseded');
       await journal.compact({ state: this.current, lastMs: this.lastMs, events: events.extents() });
     } catch (thrown) {
       // The old journal is whole: as long as appending works, a disk without room for another one stops nothing.

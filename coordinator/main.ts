@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { SecateurError, toSecateurError } from '../shared/errors/secateur-error.ts';
+import { compactAtBytes } from '../shared/failpoint.ts';
 import type { Log } from '../shared/log.ts';
 import { fsyncDirectory } from '../shared/storage/atomic-file.ts';
 import { SYSTEM_TIMERS } from '../shared/timers.ts';
@@ -55,7 +56,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
   };
   try {
     const timers = SYSTEM_TIMERS;
-    const journal = await Journal.open({ disk: SYSTEM_DISK, directory: stateDirectory, nowMs: timers.now() });
+    const bounds = compactAtBytes === undefined ? {} : { bounds: { bytes: compactAtBytes, records: compactAtBytes } };
+    const journal = await Journal.open({
+      disk: SYSTEM_DISK,
+      directory: stateDirectory,
+      nowMs: timers.now(),
+      ...bounds,
+    });
     undo.push(() => journal.close());
     const events = new EventLog({ disk: SYSTEM_DISK, stateDirectory });
     const warn = (error: SecateurError): void => log('warn', error.message);

@@ -9,6 +9,7 @@
  *                                                       there first, and becomes <file>.fired: when, and in which one
  *   SECATEUR_SLOW_MS=<n>                                a pause after every microbatch, so that a kill from outside finds
  *                                                       the work half done
+ *   SECATEUR_COMPACT_BYTES=<n>                          the journal is compacted so early that a test gets there
  *
  * The settings are read once, when the process starts; a name that is none of these is an error at once. The state is the
  * process's own, as the environment is: what writes files deep down has nobody to be handed it by.
@@ -26,6 +27,10 @@ export const FAILPOINTS = {
   'coordinator.journal-unwritten': 'events were taken, nothing of them is in the journal',
   'coordinator.journal-unsynced': 'the line is written, not synced',
   'coordinator.journal-synced': 'the line is durable, nobody was told',
+  'coordinator.journal-superseded': 'events stand in files of their own, the compacted journal is not begun',
+  'coordinator.journal-compacted': 'the compacted journal is durable beside the old one',
+  'coordinator.journal-replaced': 'the compacted journal has taken its place, the folder is not synced',
+  'coordinator.samples-unsynced': 'the statistics of a pass are written, not synced',
   'coordinator.samples-stored': 'the statistics of a pass are durable, its result is not in the journal',
   'coordinator.sums-reduced': 'the sums of a layer are durable, not in the journal',
   'coordinator.samples-dropped': 'the samples of a layer whose sums are in the journal are removed',
@@ -160,6 +165,10 @@ const slowMs = Number(process.env.SECATEUR_SLOW_MS ?? 0);
 export function reach(name: FailpointName): void {
   ofProcess.reach(name);
 }
+
+/** Undefined: as it is for everybody. */
+export const compactAtBytes =
+  process.env.SECATEUR_COMPACT_BYTES === undefined ? undefined : Number(process.env.SECATEUR_COMPACT_BYTES);
 
 export async function slowDown(): Promise<void> {
   if (slowMs > 0) await sleep(slowMs);

@@ -5,6 +5,9 @@ import { showCount, showDuration, showShare } from '../render/units.ts';
 import type { Provenance } from '../verify/provenance-file.ts';
 import { formatVerifyCommand } from './shell-commands.ts';
 
+/** A job of seconds is overhead; its parts say nothing. */
+const PARTS_SHOWN_FROM_MS = 10_000;
+
 export interface RunSummary {
   readonly job: string;
   readonly layers: number;
@@ -12,6 +15,9 @@ export interface RunSummary {
   readonly zeros: number;
   readonly sparsity: number;
   readonly elapsedMs: number;
+  /** What the cost model said; null in records of earlier versions. */
+  readonly predicted: Provenance['prediction'] | null;
+  readonly measured: Provenance['measurement'] | null;
   readonly output: string;
   readonly verify: string;
 }
@@ -25,6 +31,8 @@ export function summarizeRun(provenance: Provenance, output: string, source: str
     zeros,
     sparsity,
     elapsedMs: provenance.times.elapsedMs,
+    predicted: provenance.prediction ?? null,
+    measured: provenance.measurement ?? null,
     output,
     verify: formatVerifyCommand(output, source),
   };
@@ -37,8 +45,29 @@ export function renderSummary(summary: RunSummary): string {
     ['weights', showCount(summary.weights)],
     ['zeros', showCount(summary.zeros)],
     ['sparsity', showShare(summary.sparsity)],
-    ['time', showDuration(summary.elapsedMs)],
+    ['time', withPrediction(summary.elapsedMs, summary.predicted?.totalMs)],
+    ...showParts(summary),
+    ...showRedone(summary),
     ['output', summary.output],
     ['verify', summary.verify],
   ]);
+}
+
+/** What the workers spent, added up: shown where it is a part of the time that anybody would look into. */
+function showParts({ elapsedMs, measured, predicted }: RunSummary): [string, string][] {
+  if (measured === null || measured === undefined || elapsedMs < PARTS_SHOWN_FROM_MS) return [];
+  return [
+    ['compute', withPrediction(measured.computeMs, predicted?.computeMs)],
+    ['prune', withPrediction(measured.pruneMs, predicted?.pruneMs)],
+  ];
+}
+
+function showRedone({ measured }: RunSummary): [string, string][] {
+  const tokens = measured?.tokensRedone ?? 0;
+  return tokens === 0 ? [] : [['lost', `${showCount(tokens)} tokens through a layer were computed again`]];
+}
+
+function withPrediction(measuredMs: number, predictedMs: number | undefined): string {
+  const shown = showDuration(measuredMs);
+  return predictedMs === undefined ? shown : `${shown} (predicted ${showDuration(predictedMs)})`;
 }

@@ -42,6 +42,11 @@ const provenanceSchema = z.object({
     }),
   ),
   times: z.object({ elapsedMs: z.number() }),
+  // Records of earlier versions have neither.
+  prediction: z.object({ totalMs: z.number(), computeMs: z.number(), pruneMs: z.number() }).nullish(),
+  measurement: z
+    .object({ totalMs: z.number(), computeMs: z.number(), pruneMs: z.number(), tokensRedone: z.number() })
+    .nullish(),
 });
 
 export type Provenance = z.infer<typeof provenanceSchema>;

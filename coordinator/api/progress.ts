@@ -39,7 +39,7 @@ export class ProgressTracker {
     const left = Math.max(0, job.workTotal - work);
     return {
       layersCommitted: committedCount(job),
-      layerCount: job.intake?.layers.length ?? 0,
+      layerCount: job.intake?.layers.length ?? job.layers.length,
       workDone: Math.min(work, job.workTotal),
       workTotal: job.workTotal,
       tokensPerSecond: rate,

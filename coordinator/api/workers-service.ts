@@ -65,6 +65,8 @@ export interface WorkersContext {
   readonly log: Log;
 }
 
+type Assignment = NonNullable<CoordinatorMessage['assign']>;
+
 export interface WorkerMemory {
   readonly residentBytes: number;
   readonly engineResidentBytes: number;
@@ -77,6 +79,8 @@ interface Session {
   readonly turns: MessageTurns<WorkerMessage__Output>;
   /** Statistics of tasks whose result has not come yet. */
   readonly statistics: Map<string, StatisticsSink>;
+  /** Tasks that came before the core took the registration; null afterwards. */
+  early: Assignment[] | null;
   memory: WorkerMemory;
   heardMs: number;
   leaving: boolean;
@@ -116,8 +120,24 @@ export class WorkersService {
   }
 
   /** A worker that has no stream now is not told: its next registration shows that it never got the task. */
-  assign(worker: string, task: NonNullable<CoordinatorMessage['assign']>): void {
-    this.send(worker, { assign: task });
+  assign(worker: string, task: Assignment): void {
+    const session = this.sessions.get(worker);
+    if (session?.early) session.early.push(task);
+    else this.send(worker, { assign: task });
+  }
+
+  /**
+   * What was leased before the core knew of this registration, it has taken back: the registration did not name it. Sent
+   * all the same, the worker would run it before the one that counts.
+   */
+  private sendEarly(session: Session): void {
+    const early = session.early ?? [];
+    session.early = null;
+    if (this.sessions.get(session.worker) !== session) return;
+    for (const task of early) {
+      const lease = currentLease(this.context.loop.state, identityOf(task.identity as TaskIdentity));
+      if (lease?.worker === session.worker) this.send(session.worker, { assign: task });
+    }
   }
 
   /** One that does not read is ended before what waits for it fills the memory; it comes back, and is told what counts. */
@@ -192,6 +212,7 @@ export class WorkersService {
       stream,
       turns,
       statistics: new Map(),
+      early: [],
       memory: { residentBytes: 0, engineResidentBytes: 0 },
       heardMs: this.context.timers.monotonicMs(),
       leaving: false,
@@ -226,6 +247,7 @@ export class WorkersService {
       tasks: register.tasks.map(identityOf),
       holdings: register.holdings.map(holdingOf),
     });
+    this.sendEarly(session);
     this.context.log('info', `worker ${worker} attached`, { worker, host: register.host, provider: register.provider });
     return session;
   }
@@ -332,7 +354,7 @@ export class WorkersService {
       return { type: 'taskSucceeded', worker, identity, outcome, holdings: result.holdings.map(holdingOf) };
     } catch (thrown) {
       const { code, message, details } = toSecateurError(thrown);
-      if (code === 'ArgumentInvalid') throw thrown;
+      if (code === 'ArgumentInvalid' || code === 'Unavailable') throw thrown;
       return {
         type: 'taskFailed',
         worker,
@@ -372,7 +394,7 @@ export class WorkersService {
   /**
    * Makes the statistics of a pass durable before its result counts. Null where the pass had none, or no longer matters.
    *
-   * @throws ArgumentInvalid where some did not come before the result: the stream ends, and the worker sends all again
+   * @throws Unavailable where some did not come before the result: the stream ends, and the worker sends all again
    */
   private async storeStatistics(
     session: Session,
@@ -387,10 +409,10 @@ export class WorkersService {
     session.statistics.delete(keyOf(identity));
     const stored = (await sink?.finish(samplesOf(job, done))) ?? null;
     if (stored !== null) return stored;
-    throw new SecateurError(
-      'ArgumentInvalid',
-      `task ${identity.task}: not all of its statistics came before its result`,
-    );
+    // Not `ArgumentInvalid`, with which a worker leaves for good.
+    throw new SecateurError('Unavailable', `task ${identity.task}: not all of its statistics came before its result`, {
+      retryable: true,
+    });
   }
 
   /** A message that cannot be taken ends the stream with the reason; the worker comes back with all that it has. */

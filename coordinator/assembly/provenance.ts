@@ -1,5 +1,6 @@
 /** `secateur.json`: what was done to which bytes, with what, and what came of it. docs/provenance.md describes it. */
-import { type AssembledShard, countPruned, type JobState } from '../core/state.ts';
+import { type AssembledShard, countPruned, type JobState, type Plan } from '../core/state.ts';
+import { measurementOf } from './measurement.ts';
 
 const PROVENANCE_FORMAT = 'secateur.provenance/v1';
 
@@ -30,7 +31,9 @@ export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
     manifest: job.manifest,
     model: job.intake?.model,
     calibration: calibrationOf(job),
-    plan: { stages: job.plan?.stages, microbatch: job.plan?.microbatch },
+    plan: job.plan === null ? null : placementOf(job.plan),
+    prediction: job.plan?.prediction ?? null,
+    measurement: measurementOf(job, parts.publishedMs),
     inputs: {
       shards: (job.intake?.shards ?? []).map(({ file, sizeBytes }) => ({
         file,
@@ -64,6 +67,11 @@ export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
       resumes: job.resumes,
     },
   };
+}
+
+function placementOf(plan: Plan): object {
+  const { stages, replicas, replicasMax, wave, snapshotInterval, microbatch } = plan;
+  return { stages, replicas, replicasMax, wave, snapshotInterval, microbatch };
 }
 
 function choiceOf(job: JobState, layer: number, tensor: string): object | undefined {

@@ -10,8 +10,8 @@ import { type PlannedWorker, ratesOf, UNKNOWN_WORKER } from './worker-rates.ts';
 
 /** Up to here every number of replicas is tried, above it powers of two. */
 const REPLICAS_TRIED_MAX = 64;
-/** Placements of several stages are for comparison, or asked for: fewer do. */
-const REPLICAS_OF_STAGES_TRIED_MAX = 8;
+/** A wave is tried at this many for each stage, at most: by then the filling of the pipeline is an eighth of its time. */
+const WAVES_PER_STAGE_MAX = 8;
 
 export interface AskedPlacement {
   readonly stages: 'auto' | number;
@@ -26,6 +26,8 @@ export interface Alternative {
   /** Microbatches in one wave; null where there is no pipeline. */
   readonly wave: number | null;
   readonly cost: PlacementCost;
+  /** By the manifest. */
+  readonly isAllowed: boolean;
   readonly isChosen: boolean;
   /** Why it is chosen, or is not. */
   readonly note: string;
@@ -57,7 +59,9 @@ export function choosePlacement(
     for (const replicas of replicaCounts(inputs, workers.length, stageCount, asked.replicas)) {
       const isAllowed =
         (asked.stages === 'auto' || asked.stages === stageCount) &&
-        (asked.replicas === 'auto' || replicasOf(asked.replicas) === replicas);
+        (asked.replicas === 'auto'
+          ? stageCount === 1 || replicas === spreadOver(inputs, workers.length, stageCount)
+          : replicas === replicasOf(asked.replicas));
       const common = { stages: planStages(stageCount, inputs.layerCount), replicas };
       const placement = { ...common, snapshotInterval: asked.snapshotInterval };
       candidates.push({ ...bestWave(inputs, workers, placement), isAllowed });
@@ -97,12 +101,23 @@ function stageCounts({ layerCount }: CostInputs, workerCount: number, asked: 'au
   return ladder(most, 1, asked === 'auto' ? [] : [asked]);
 }
 
+/** Of several stages: one each, all spread over them, and all for each. Others lie between. */
 function replicaCounts(inputs: CostInputs, workerCount: number, stageCount: number, asked: 'auto' | number): number[] {
   // A replica without a microbatch has nothing to do.
   const most = Math.min(workerCount, microbatchCount(inputs));
-  const more = [Math.max(1, Math.floor(Math.min(most, workerCount / stageCount)))];
-  if (asked !== 'auto') more.push(Math.min(asked, workerCount));
-  return ladder(most, stageCount === 1 ? REPLICAS_TRIED_MAX : REPLICAS_OF_STAGES_TRIED_MAX, more);
+  const more = asked === 'auto' ? [] : [Math.min(asked, workerCount)];
+  if (stageCount === 1) return ladder(most, REPLICAS_TRIED_MAX, more);
+  return [...new Set([1, spreadOver(inputs, workerCount, stageCount), most, ...more])];
+}
+
+/**
+ * What `replicas: auto` gives each of several stages (shares.ts): the workers are spread over them. Of a pipeline, whose
+ * stages all run at once, some may get one more; it is as fast as its slowest.
+ */
+function spreadOver(inputs: CostInputs, workerCount: number, stageCount: number): number {
+  const each = workerCount / stageCount;
+  const whole = inputs.propagate === 'dense' ? Math.floor(each) : Math.ceil(each);
+  return Math.max(1, Math.min(whole, microbatchCount(inputs)));
 }
 
 /** 1 to `dense`, powers of two up to `most`, `most` itself, and `more`; each once, in order. */
@@ -112,15 +127,16 @@ function ladder(most: number, dense: number, more: readonly number[]): number[] 
   return [...found].sort((a, b) => a - b);
 }
 
-/** Only a dense pipeline has waves: those that cut the microbatches into 1, 2, 4, … parts are tried. */
+/** Only a dense pipeline has waves: 1, 2, 4, … of them are tried. */
 function bestWave(
   inputs: CostInputs,
   workers: ReturnType<typeof ratesOf>,
   placement: Omit<Placement, 'wave'>,
 ): { placement: Placement; cost: PlacementCost } {
   const count = microbatchCount(inputs);
+  const wavesMax = Math.min(count, WAVES_PER_STAGE_MAX * placement.stages.length);
   const isPipeline = inputs.propagate === 'dense' && placement.stages.length > 1;
-  const waves = isPipeline ? ladder(count, 1, []).map((parts) => Math.ceil(count / parts)) : [count];
+  const waves = isPipeline ? ladder(wavesMax, 1, []).map((parts) => Math.ceil(count / parts)) : [count];
   const tried = [...new Set(waves)].map((wave) => {
     const whole = { ...placement, wave };
     return { placement: whole, cost: costOf(inputs, workers, whole) };
@@ -159,6 +175,7 @@ function describe(inputs: CostInputs, candidate: Candidate, best: Candidate, ask
     replicas: placement.replicas,
     wave: isPipeline ? placement.wave : null,
     cost,
+    isAllowed: candidate.isAllowed,
     isChosen: candidate === best,
     note: noteOn(candidate, best, asked),
   };
@@ -172,8 +189,10 @@ function noteOn({ placement, cost, isAllowed }: Candidate, best: Candidate, aske
   }
   if (cost.problem !== null) return cost.problem;
   if (!isAllowed) {
-    const field = asked.stages !== 'auto' && asked.stages !== placement.stages.length ? 'stages' : 'replicas';
-    return `spec.placement.${field} is ${asked[field]}`;
+    if (asked.stages !== 'auto' && asked.stages !== placement.stages.length)
+      return `spec.placement.stages is ${asked.stages}`;
+    if (asked.replicas !== 'auto') return `spec.placement.replicas is ${asked.replicas}`;
+    return `needs spec.placement.replicas: ${placement.replicas}`;
   }
   const ratio = cost.totalMs / best.cost.totalMs;
   if (ratio < 1.0005) return 'as fast';

@@ -38,8 +38,8 @@ import type { StagePlan } from './state.ts';
 import type { WorkerRates } from './worker-rates.ts';
 
 // Measured: docs/performance.md, "What plans are made with".
-/** From a result to the next task's result, with nothing to compute: journal, stream, session, fsync. */
-const TASK_MS = 12;
+/** From a result to the next one, with nothing to compute: journal, stream, session. */
+const TASK_MS = 10;
 /** Adding up a layer's statistics before it can be pruned. */
 const REDUCE_MS = 5;
 /** Threads, memory and code of the kernels, when a worker prunes for the first time. */
@@ -108,7 +108,7 @@ interface Pass {
 }
 
 /** One layer of a stage. */
-interface StageCost extends StagePlan {
+interface GroupCost {
   readonly workers: readonly number[];
   readonly times: readonly LayerTimes[];
   readonly shares: readonly number[];
@@ -116,6 +116,9 @@ interface StageCost extends StagePlan {
   readonly calibrate: Pass;
   readonly forward: Pass;
   readonly prune: number;
+}
+
+interface StageCost extends StagePlan, GroupCost {
   /** How often its hidden states go to files. */
   readonly snapshots: number;
 }
@@ -139,7 +142,7 @@ export function costOf(inputs: CostInputs, workers: readonly WorkerRates[], plac
   const snapshotInterval = intervalFor(placement, layerCount, bare[0] as StageCost, timing);
   const stages = bare.map((stage) => ({ ...stage, snapshots: snapshotsOf(stage, snapshotInterval, layerCount) }));
   addSnapshots(stages, waves, elapsed, work);
-  const overheadMs = JOB_MS + KERNEL_START_MS + tasksMs + digestMs(inputs, workers) + assemblyMs(inputs, workers);
+  const overheadMs = JOB_MS + tasksMs + digestMs(inputs, workers) + assemblyMs(inputs, workers);
   const parts = stages.flatMap((stage, index) => partsOf(inputs, stage, index, waves));
   const costs = workerCosts(inputs, workers, parts);
   const snapshots = stages.reduce((sum, stage) => sum + stage.snapshots, 0);
@@ -169,36 +172,45 @@ function stageCosts(inputs: CostInputs, workers: readonly WorkerRates[], placeme
   const isOneHost = new Set(workers.map((worker) => worker.host)).size <= 1;
   const timesOf = workers.map((worker) => layerTimes(inputs, worker, isOneHost));
   const replicas = Math.min(placement.replicas, workers.length);
+  // Stages of the same workers cost the same.
+  const groups = new Map<number, GroupCost>();
   return placement.stages.map((stage, index) => {
-    const members = Array.from(
-      { length: replicas },
-      (_, at) => order[(index * replicas + at) % order.length] as number,
-    );
-    const times = members.map((worker) => timesOf[worker] as LayerTimes);
-    const loadSource = times.map((time) => time.loadSource);
-    const loadCommitted = times.map((time) => time.loadCommitted);
-    const forward = times.map((time) => time.forward);
-    const isDense = inputs.propagate === 'dense';
-    const calibrate = isDense ? forward : times.map((time) => time.calibrate);
-    // A replica has the same microbatches in both passes.
-    const shares = isDense
-      ? splitMicrobatches(placement.wave, loadSource, forward)
-      : splitMicrobatches(
-          placement.wave,
-          times.map((time) => time.loadSource + time.loadCommitted),
-          times.map((time) => time.calibrate + time.forward),
-        );
-    return {
-      ...stage,
-      workers: members,
-      times,
-      shares,
-      calibrate: passCost(shares, loadSource, calibrate),
-      forward: passCost(shares, loadCommitted, forward),
-      prune: Math.min(...times.map((time) => time.prune)),
-      snapshots: 0,
-    };
+    const begin = (index * replicas) % order.length;
+    const members = Array.from({ length: replicas }, (_, at) => order[(begin + at) % order.length] as number);
+    const group = groups.get(begin) ?? groupCost(inputs, members, timesOf, placement.wave);
+    groups.set(begin, group);
+    return { ...stage, ...group, snapshots: 0 };
   });
+}
+
+function groupCost(
+  inputs: CostInputs,
+  workers: readonly number[],
+  timesOf: readonly LayerTimes[],
+  wave: number,
+): GroupCost {
+  const times = workers.map((worker) => timesOf[worker] as LayerTimes);
+  const loadSource = times.map((time) => time.loadSource);
+  const loadCommitted = times.map((time) => time.loadCommitted);
+  const forward = times.map((time) => time.forward);
+  const isDense = inputs.propagate === 'dense';
+  const calibrate = isDense ? forward : times.map((time) => time.calibrate);
+  // A replica has the same microbatches in both passes.
+  const shares = isDense
+    ? splitMicrobatches(wave, loadSource, forward)
+    : splitMicrobatches(
+        wave,
+        times.map((time) => time.loadSource + time.loadCommitted),
+        times.map((time) => time.calibrate + time.forward),
+      );
+  return {
+    workers,
+    times,
+    shares,
+    calibrate: passCost(shares, loadSource, calibrate),
+    forward: passCost(shares, loadCommitted, forward),
+    prune: Math.min(...times.map((time) => time.prune)),
+  };
 }
 
 function passCost(shares: readonly number[], loads: readonly number[], each: readonly number[]): Pass {
@@ -226,6 +238,7 @@ function timePruned(stages: readonly StageCost[], layerCount: number): Timing {
     }
     elapsed.prune += layers * prune;
   }
+  elapsed.prune += KERNEL_START_MS;
   work.prune = elapsed.prune;
   const { calibrate, forward, prune } = stages[0] as StageCost;
   const repeatMs = forward.elapsed.load + forward.elapsed.compute;
@@ -250,9 +263,11 @@ function timeDense(stages: readonly StageCost[], workerCount: number, waves: num
   work.prune = stages.reduce((sum, stage) => sum + stage.layerCount * stage.prune, 0);
   const layerCount = stages.reduce((sum, stage) => sum + stage.layerCount, 0);
   // Every worker prunes, between its passes and behind the last one.
-  const pruners = sideBySide * replicas;
-  elapsed.prune = work.prune / pruners;
-  const layerMs = waves * (slowest.calibrate.elapsed.load + slowest.calibrate.elapsed.compute);
+  const pruners = Math.min(workerCount, layerCount);
+  elapsed.prune = work.prune / pruners + KERNEL_START_MS;
+  work.prune += pruners * KERNEL_START_MS;
+  // A worker holds, and loses, one wave.
+  const layerMs = slowest.calibrate.elapsed.load + slowest.calibrate.elapsed.compute;
   const tasksMs = steps * slowest.layerCount * TASK_MS + (layerCount * (TASK_MS + REDUCE_MS)) / pruners;
   return { elapsed, work, tasksMs, layerMs, repeatMs: layerMs };
 }

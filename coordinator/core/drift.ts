@@ -70,46 +70,30 @@ function compareFile(drift: string[], before: FileIntake, now: FileIntake): void
   }
 }
 
-/** Versions of secateur and of its engine: the ones that computed the committed layers, against those that are there. */
-export function describeVersionDrift(
-  job: Pick<JobState, 'layers' | 'workersSeen'>,
-  workers: readonly WorkerState[],
-): string[] {
+/** Versions of secateur and of its engine: those that the job was begun with, against those that are there. */
+export function describeVersionDrift(job: Pick<JobState, 'versions'>, workers: readonly WorkerState[]): string[] {
   const attached = workers.filter((worker) => worker.attached);
-  if (attached.length === 0 || attached.some((worker) => fitsVersions(job, worker.capabilities))) return [];
-  const committed = committedVersions(job);
+  const begun = job.versions;
+  if (begun === null || attached.length === 0) return [];
+  if (attached.some((worker) => fitsVersions(job, worker.capabilities))) return [];
   const drift: string[] = [];
   for (const [name, of] of [
     ['secateur version', (each: Versions) => each.version],
     ['engine version', (each: Versions) => each.engineVersion],
   ] as const) {
-    const was = [...new Set(committed.map(of))].sort().join(', ');
     const is = [...new Set(attached.map((worker) => of(worker.capabilities)))].sort().join(', ');
-    if (was !== is) drift.push(`${name} was ${was}, is ${is}`);
+    if (of(begun) !== is) drift.push(`${name} was ${of(begun)}, is ${is}`);
   }
-  // Each is there, but not with the other: no worker has both.
-  return drift.length > 0 ? drift : [`no worker has the versions that the committed layers were computed with`];
+  return drift;
 }
 
-/** Whether a worker may add to what is committed; any may begin. */
-export function fitsVersions(job: Pick<JobState, 'layers' | 'workersSeen'>, worker: Versions): boolean {
-  return versionsThatFit(job)(worker);
-}
-
-/** The same question about many workers: what is committed is looked at once. */
-export function versionsThatFit(job: Pick<JobState, 'layers' | 'workersSeen'>): (worker: Versions) => boolean {
-  const committed = committedVersions(job);
-  return (worker) =>
-    committed.length === 0 ||
-    committed.some((each) => each.version === worker.version && each.engineVersion === worker.engineVersion);
+/** Whether a worker may compute for a job: statistics of two versions do not add up to those of either. */
+export function fitsVersions(job: Pick<JobState, 'versions'>, worker: Versions): boolean {
+  const { versions } = job;
+  return versions === null || (versions.version === worker.version && versions.engineVersion === worker.engineVersion);
 }
 
 type Versions = Pick<WorkerCapabilities, 'version' | 'engineVersion'>;
-
-function committedVersions(job: Pick<JobState, 'layers' | 'workersSeen'>): Versions[] {
-  const names = new Set(job.layers.map((layer) => (layer.status === 'committed' ? layer.worker : null)));
-  return [...names].flatMap((name) => (name === null ? [] : (job.workersSeen[name] ?? [])));
-}
 
 function compare(drift: string[], field: string, before: unknown, now: unknown): void {
   const [was, is] = [JSON.stringify(before), JSON.stringify(now)];

@@ -10,14 +10,16 @@ const FLOAT32_BYTES = 4;
 // Measured: docs/performance.md, "What plans are made with".
 /** Of the rate of a bare product, what a whole layer reaches. */
 const LAYER_EFFICIENCY = 0.8;
-/** Casting and packing a weight when a session is created: 1.6 to 4.4 ns, 11 where the memory is touched first. */
+/** Casting and packing a weight when a session is created: 2 to 17 ns, the more the busier the machine. */
 const PACK_NS_PER_WEIGHT = 4;
 /** File to file, one thread, through the page cache. */
 const PRUNE_NS_PER_WEIGHT = { BF16: 0.85, F16: 1.1, F32: 4 } as const;
 /** SHA-256 with the processor's own instructions. */
 export const DIGEST_BYTES_PER_SECOND = 1.9e9;
-/** fsync, digest and rename of one file of hidden states, apart from its bytes. */
-const SNAPSHOT_FILE_MS = 5;
+/** fsync, digest and rename of one file (a layer, or hidden states), apart from its bytes. */
+const COMMIT_MS = 5;
+/** Calling the runtime once (a tenth of this) and sending statistics on, whatever is computed. */
+const RUN_MS = 0.5;
 
 // Not measured.
 /** Reading what was just written on the same host: out of memory, with a page fault every 4 KiB. */
@@ -80,14 +82,14 @@ export function layerTimes(inputs: CostInputs, worker: WorkerRates, isOneHost: b
   const warm = inMs(bytesPerLayer, Math.max(PAGE_CACHE_BYTES_PER_SECOND, worker.readBytesPerSecond));
   const select = (parametersPerLayer * PRUNE_NS_PER_WEIGHT[inputs.weightDtype]) / 1e6 / worker.threads;
   const written = (bytes: number): number =>
-    inMs(bytes, worker.writeBytesPerSecond) + inMs(bytes, DIGEST_BYTES_PER_SECOND);
+    inMs(bytes, worker.writeBytesPerSecond) + inMs(bytes, DIGEST_BYTES_PER_SECOND) + COMMIT_MS;
   return {
     loadSource: cold + pack,
     loadCommitted: (isOneHost ? warm : cold) + pack,
-    calibrate: inMs(full - lastLinear, rate) + copy,
-    forward: inMs(full, rate) + copy,
+    calibrate: inMs(full - lastLinear, rate) + copy + RUN_MS,
+    forward: inMs(full, rate) + copy + RUN_MS,
     prune: select + written(bytesPerLayer),
-    writeHidden: written(hiddenBytes) + SNAPSHOT_FILE_MS,
+    writeHidden: written(hiddenBytes),
     readHidden: inMs(hiddenBytes, worker.readBytesPerSecond),
   };
 }

@@ -47,9 +47,11 @@ export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
     shunnedUntilMs: {},
     assembled: [],
     workersSeen: {},
+    versions: null,
     workDone: 0,
     workTotal: 0,
     workRedone: 0,
+    computeMs: 0,
     resumes: 0,
     failure: null,
   });
@@ -129,6 +131,7 @@ function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>): void {
     held: {},
     snapshots: [],
     digests: {},
+    versions: null,
     workDone: 0,
     workRedone: 0,
   });
@@ -179,6 +182,7 @@ function emptyLayer(keepsAll: boolean): LayerState {
     worker: null,
     pruneMs: 0,
     forwarded: [],
+    commitMs: 0,
   };
 }
 

@@ -92,6 +92,7 @@ function passFinished(t: Transition, jobId: string, lease: Lease, outcome: Outco
   const layer = job.layers[spec.layer];
   if (stage === undefined || layer === undefined) return;
   const done = intersection(outcome.done, spec.microbatches);
+  job.computeMs += outcome.computeMs;
   measure(job, lease.worker, outcome);
   countWork(job, spec, done);
   for (const snapshot of outcome.snapshots) addSnapshot(t, jobId, snapshot);
@@ -199,6 +200,7 @@ function layerCommitted(t: Transition, jobId: string, lease: Lease, outcome: Out
     committedMs: t.nowMs,
     worker: lease.worker,
     pruneMs: outcome.pruneMs,
+    commitMs: outcome.commitMs,
   });
   const { weights, zeros } = countPruned(outcome.tensors);
   t.tell(jobId, 'layer', 'committed', {
@@ -336,4 +338,19 @@ export function checkpointPublished(t: Transition, event: EventOf<'checkpointPub
     tokensAgain: job.workRedone,
   });
   t.explain(event.job, 'Succeeded', 'Published', `published to ${job.manifest.spec.output.destination}`);
+  retire(job);
+}
+
+/**
+ * A job that has succeeded is never taken up again, and what it was made of stands in its provenance: here it keeps what
+ * people ask for later. Otherwise every job ever run would stand whole in memory and in every checkpoint of the journal.
+ */
+function retire(job: JobState): void {
+  job.intake = null;
+  if (job.plan !== null) {
+    const outputShards = job.plan.outputShards.map((shard) => ({ ...shard, tensors: [] }));
+    job.plan = { ...job.plan, outputShards };
+  }
+  job.layers = job.layers.map((layer) => ({ ...layer, parts: [], statisticsFile: null, tensors: [], forwarded: [] }));
+  Object.assign(job, { digests: {}, held: {}, snapshots: [], rates: {}, retries: {}, shunnedUntilMs: {} });
 }

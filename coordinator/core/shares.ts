@@ -13,7 +13,7 @@ import {
   showMicrobatches,
   union,
 } from '../../shared/microbatch-set.ts';
-import { versionsThatFit } from './drift.ts';
+import { fitsVersions } from './drift.ts';
 import { ownedIn, samplesOf, stageNeeds } from './lineage.ts';
 import {
   type CoordinatorState,
@@ -33,9 +33,8 @@ const GAIN_MS_MIN = 100;
 
 /** Workers that may compute for a job: attached, staying, and of the versions that it began with. */
 export function usableWorkers(state: CoordinatorState, job: JobState): WorkerState[] {
-  const fits = versionsThatFit(job);
   return Object.values(state.workers).filter(
-    (worker) => worker.attached && !worker.draining && fits(worker.capabilities),
+    (worker) => worker.attached && !worker.draining && fitsVersions(job, worker.capabilities),
   );
 }
 

@@ -15,11 +15,10 @@ export function splitMicrobatches(count: number, loads: readonly number[], each:
     else low = middle;
   }
   const shares = within(high * (1 + 1e-9));
-  for (let surplus = total(shares) - count; surplus > 0; surplus--) {
-    const ends = shares.map((share, worker) => (share === 0 ? -1 : (loads[worker] ?? 0) + share * (each[worker] ?? 0)));
-    const latest = ends.lastIndexOf(Math.max(...ends));
-    shares[latest] = (shares[latest] ?? 0) - 1;
-  }
+  // At the least such time whoever ends exactly then may have one too many: at most one each.
+  const ends = shares.map((share, worker) => (share === 0 ? -1 : (loads[worker] ?? 0) + share * (each[worker] ?? 0)));
+  const latest = shares.map((_, worker) => worker).sort((a, b) => (ends[b] ?? 0) - (ends[a] ?? 0) || b - a);
+  for (const worker of latest.slice(0, total(shares) - count)) shares[worker] = (shares[worker] ?? 0) - 1;
   return shares;
 }
 

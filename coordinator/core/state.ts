@@ -245,6 +245,8 @@ export interface LayerState {
   pruneMs: number;
   /** Microbatches whose next hidden states were computed at least once: the rest of such passes is work done again. */
   forwarded: MicrobatchSet;
+  /** Its fsync, digest and rename. */
+  commitMs: number;
 }
 
 /** Which lease of which task, as every message about it says. `attempt` numbers the leases of the job. */
@@ -315,10 +317,14 @@ export interface JobState {
   assembled: AssembledShard[];
   /** Who was given tasks, and what it ran them with. */
   workersSeen: { [worker: string]: WorkerCapabilities };
+  /** Of the workers that compute this job: others would round otherwise. Null before its first task. */
+  versions: Pick<WorkerCapabilities, 'version' | 'engineVersion'> | null;
   /** Tokens through layers: what has been computed of what an undisturbed run computes, and what was computed again. */
   workDone: number;
   workTotal: number;
   workRedone: number;
+  /** Of all finished passes, whatever came of them: added up over the workers. */
+  computeMs: number;
   resumes: number;
   failure: JobFailure | null;
 }

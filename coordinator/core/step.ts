@@ -104,7 +104,11 @@ function lease(t: Transition, jobId: string, spec: TaskSpec, worker: string): vo
   const attempt = job.leaseCount;
   const epoch = t.state.epoch;
   const capabilities = workerOf(t.state, worker)?.capabilities;
-  if (capabilities !== undefined) job.workersSeen[worker] = capabilities;
+  if (capabilities !== undefined) {
+    job.workersSeen[worker] = capabilities;
+    const { version, engineVersion } = capabilities;
+    job.versions ??= { version, engineVersion };
+  }
   job.leases[task] = { task, attempt, epoch, worker, spec, leasedMs: t.nowMs };
   t.command({ kind: 'assign', worker, identity: { job: jobId, task, attempt, epoch }, spec });
 }

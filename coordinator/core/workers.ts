@@ -115,6 +115,8 @@ export function workerDraining(t: Transition, event: EventOf<'workerDraining'>):
   const worker = workerOf(t.state, event.worker);
   if (worker === undefined || worker.draining) return;
   t.setWorker({ ...worker, draining: true });
+  const active = activeJob(t.state);
+  if (active !== undefined) tellWorker(t, active, 'draining', event.worker, {});
 }
 
 /** The engine ended, say, and with it the hidden states; the worker itself goes on. */
@@ -139,7 +141,10 @@ export function dismissDrained(t: Transition): void {
 export function expireWorkers(t: Transition): void {
   for (const worker of Object.values(t.state.workers)) {
     if (!worker.attached && t.nowMs - worker.sinceMs >= RECONNECT_GRACE_MS) {
-      forget(t, worker.id, `it was away for ${Math.round((t.nowMs - worker.sinceMs) / 1000)} s`);
+      const why = `it was away for ${Math.round((t.nowMs - worker.sinceMs) / 1000)} s`;
+      const active = activeJob(t.state);
+      if (active !== undefined) tellWorker(t, active, 'lost', worker.id, { why });
+      forget(t, worker.id, why);
     }
   }
 }

@@ -14,7 +14,7 @@ import { claimOutput } from './claim-output.ts';
 import { type JobPaths, jobPaths } from './job-paths.ts';
 import { readIntake } from './read-intake.ts';
 import { checkShardUntouched, digestTouched } from './source-drift.ts';
-import { dropSamples, reduceStatistics } from './statistics.ts';
+import { dropSamples, loadSums, reduceStatistics } from './statistics.ts';
 import { taskMessage } from './task-messages.ts';
 
 /** Each may be asked for twice: a restart repeats what was under way. */
@@ -51,7 +51,10 @@ export class FileJobWork implements JobWork {
 
   async describeTask(job: JobState, spec: TaskSpec, identity: TaskIdentity): Promise<Task> {
     if (spec.kind === 'digestSource' && job.intake !== null) await checkShardUntouched(job.intake, spec.shard);
-    return taskMessage(job, spec, identity, this.pathsOf(job));
+    const paths = this.pathsOf(job);
+    const file = spec.kind === 'prune' ? job.layers[spec.layer]?.statisticsFile : null;
+    const sums = file ? await loadSums(paths.state, file) : new Map<string, Uint8Array>();
+    return taskMessage(job, spec, identity, paths, sums);
   }
 
   async reduce(job: JobState, layer: number): Promise<StagedFile | null> {

@@ -22,6 +22,7 @@ export interface PreviewedPlacement {
   readonly replicas: number;
   readonly wave: number | null;
   readonly snapshotInterval: number;
+  readonly isAllowed: boolean;
   readonly isChosen: boolean;
   readonly note: string;
   readonly totalMs: number;
@@ -62,6 +63,16 @@ export interface PlanPreview {
 export async function previewPlan(manifest: Manifest, workers: readonly PlannedWorker[]): Promise<PlanPreview> {
   const intake = await readIntake(manifest);
   await checkOutputIsFree(outputPaths(intake.outputDirectory), null);
+  return toPreview(manifest, intake, workers, await freeBytesAt(intake.outputDirectory));
+}
+
+/** Pure: what is left once the inputs are read. */
+export function toPreview(
+  manifest: Manifest,
+  intake: JobIntake,
+  workers: readonly PlannedWorker[],
+  freeBytes: number,
+): PlanPreview {
   const { plan, choice } = placeJob(manifest, intake, workers);
   const names = workers.map((worker) => worker.name);
   const microbatches = Math.ceil((plan.samples ?? 0) / plan.microbatch);
@@ -72,7 +83,7 @@ export async function previewPlan(manifest: Manifest, workers: readonly PlannedW
     workers: workers.map((worker, index) => ({ ...worker, ...askedOf(choice?.chosen, index) })),
     alternatives: (choice?.alternatives ?? []).slice(0, ALTERNATIVES_TOLD_MAX).map(inNumbers),
     shardMap: choice && mapShards(choice.chosen, intake, plan.outputShards, microbatches, names),
-    freeBytes: await freeBytesAt(intake.outputDirectory),
+    freeBytes,
   };
 }
 
@@ -84,7 +95,7 @@ function askedOf(chosen: Alternative | undefined, worker: number): Omit<Previewe
   return { bytesRead, bytesWritten, memoryBytes, deviceMemoryBytes, diskBytes };
 }
 
-function inNumbers({ stages, replicas, wave, cost, isChosen, note }: Alternative): PreviewedPlacement {
+function inNumbers({ stages, replicas, wave, cost, isAllowed, isChosen, note }: Alternative): PreviewedPlacement {
   const most = (of: (worker: Alternative['cost']['workers'][number]) => number): number =>
     Math.max(...cost.workers.map(of));
   const { snapshotInterval, totalMs, elapsed, bytesRead, bytesWritten, bytesOverNetwork, destinationBytes } = cost;
@@ -93,6 +104,7 @@ function inNumbers({ stages, replicas, wave, cost, isChosen, note }: Alternative
     replicas,
     wave,
     snapshotInterval,
+    isAllowed,
     isChosen,
     note,
     totalMs,

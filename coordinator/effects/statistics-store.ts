@@ -73,7 +73,7 @@ class FileSink implements StatisticsSink {
       if (this.failure !== null) throw this.failure;
       return isComplete && this.handle !== null ? await this.store(this.handle, rows) : null;
     } catch (thrown) {
-      throw this.storageError(thrown);
+      throw thrown === this.failure ? thrown : this.storageError(thrown);
     } finally {
       if (!isComplete) await this.discard();
     }
@@ -83,6 +83,7 @@ class FileSink implements StatisticsSink {
     const file = join(this.folder, this.name);
     try {
       await handle.truncate(rows * this.rowBytes);
+      reach('coordinator.samples-unsynced');
       await handle.sync();
     } finally {
       await handle.close();
@@ -107,7 +108,7 @@ class FileSink implements StatisticsSink {
     const code = cause.code === 'StorageFull' ? 'StorageFull' : 'StorageFailed';
     return new SecateurError(
       code,
-      `${join(this.folder, this.name)}: the statistics of a pass cannot be written: ${cause.message}`,
+      `${join(this.folder, this.name)}: the statistics of a pass cannot be written: ${cause.message}. Make room for them, or mend that folder, on the coordinator's machine, then resume the job.`,
       { cause, retryable: true, details: { ...cause.details, folder: this.folder } },
     );
   }

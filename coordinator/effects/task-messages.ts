@@ -16,14 +16,15 @@ import type { TaskIdentity } from '../core/events.ts';
 import type { JobIntake, JobState, LinearIntake, StagedFile, TensorSlot } from '../core/state.ts';
 import type { PassSpec, TaskSpec } from '../core/task.ts';
 import { type JobPaths, PROBE_FILE_NAME } from './job-paths.ts';
-import { loadSums } from './statistics.ts';
 
-export async function taskMessage(
+/** `sums`: of the layer that is to be pruned, by statistic, as float64 little-endian bytes; empty for other tasks. */
+export function taskMessage(
   job: JobState,
   spec: TaskSpec,
   identity: TaskIdentity,
   paths: JobPaths,
-): Promise<Task> {
+  sums: ReadonlyMap<string, Uint8Array>,
+): Task {
   const intake = job.intake;
   invariant(intake !== null, `job ${job.id} has read its inputs`);
   const head = { identity, context: contextMessage(job, intake, paths) };
@@ -37,7 +38,7 @@ export async function taskMessage(
     case 'pass':
       return { ...head, pass: passMessage(job, intake, spec, identity) };
     case 'prune':
-      return { ...head, prune: await pruneMessage(job, intake, spec.layer, identity, paths) };
+      return { ...head, prune: pruneMessage(job, intake, spec.layer, identity, sums) };
     case 'handOver': {
       const microbatches = rangesOf(spec.microbatches);
       return { ...head, handOver: { boundary: spec.boundary, microbatches, suffix: leaseSuffix(identity) } };
@@ -137,23 +138,21 @@ function passInput(job: JobState, intake: JobIntake, spec: PassSpec): PassInput 
   }
 }
 
-async function pruneMessage(
+function pruneMessage(
   job: JobState,
   intake: JobIntake,
   layer: number,
   identity: TaskIdentity,
-  paths: JobPaths,
-): Promise<NonNullable<Task['prune']>> {
+  sums: ReadonlyMap<string, Uint8Array>,
+): NonNullable<Task['prune']> {
   const layerIntake = intake.layers[layer];
-  const sums = job.layers[layer]?.statisticsFile;
   invariant(layerIntake !== undefined, `job ${job.id} has layer ${layer}`);
-  const statistics = sums ? await loadSums(paths.state, sums) : new Map<string, Uint8Array>();
   return {
     layer,
     tensors: layerIntake.tensors.map((slot) => sourceTensor(slot, intake)),
     method: job.manifest.spec.pruning.method,
     linears: layerIntake.linears.map(linearMessage),
-    statistics: [...statistics].map(([statistic, float64]) => ({ statistic, float64: Buffer.from(float64) })),
+    statistics: [...sums].map(([statistic, float64]) => ({ statistic, float64: Buffer.from(float64) })),
     samples: job.calibration?.samples ?? 0,
     output: { root: 'FILE_ROOT_STAGING', name: layerFileName(layer, identity) },
   };

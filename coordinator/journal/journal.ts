@@ -182,7 +182,9 @@ export class Journal {
     const next = `${this.path}.next`;
     const { file, sizeBytes, lastNumber } = await this.writeNext(next, checkpoint);
     try {
+      reach('coordinator.journal-compacted');
       await this.disk.rename(next, this.path);
+      reach('coordinator.journal-replaced');
       await this.disk.syncDirectory(dirname(this.path));
       await this.file.close();
     } catch (thrown) {

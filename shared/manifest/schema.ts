@@ -245,7 +245,7 @@ const specSchema = strict({
     replicas: autoOrInteger(1, PLACEMENT_MAX)
       .meta({
         description:
-          'Workers that share the microbatches of a stage, at most; `auto` is every worker there is, newcomers too.',
+          'Workers that share the microbatches of a stage, at most; `auto` divides all workers by the stages, newcomers too.',
       })
       .default('auto'),
     snapshotInterval: autoOrInteger(1, PLACEMENT_MAX)

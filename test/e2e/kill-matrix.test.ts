@@ -11,6 +11,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { CloudEvent } from '../../shared/events/cloud-event.ts';
 import { FAILPOINTS, type FailpointName } from '../../shared/failpoint.ts';
+import { TOKENS } from '../support/golden-tokens.ts';
 import { flawsOf } from '../support/job-flaws.ts';
 import { seededRandom } from '../support/kernel-cases.ts';
 import { KillReport } from '../support/kill-report.ts';
@@ -41,6 +42,12 @@ interface Point {
 
 /** The journal is written to from the first moment on: its failpoints are armed in the middle of the job as well. */
 const JOURNAL = /^coordinator\.journal-/;
+/** Reached once in many jobs, and always again by a coordinator that was started again there: these have a journal of their own. */
+const COMPACTION: readonly FailpointName[] = [
+  'coordinator.journal-superseded',
+  'coordinator.journal-compacted',
+  'coordinator.journal-replaced',
+];
 /** Passed for the first time before anything interesting has happened: armed only after that. */
 const OFTEN =
   /^(storage\.|coordinator\.(event|cursor|result)-|agent\.|engine\.(task-begun|pass-microbatch|upload-sent-part))/;
@@ -55,13 +62,25 @@ function pointsOf(name: FailpointName): Point[] {
   return sides.flatMap((side) => moments.map((moment) => ({ name, side, moment })));
 }
 
-/** One of the coordinator, one of the workers, and so on: a worker whose coordinator dies too often waits longer. */
-function points(): Point[] {
-  const all = (Object.keys(FAILPOINTS) as FailpointName[]).flatMap(pointsOf);
-  const [ofCoordinator, ofWorkers] = (['coordinator', 'workers'] as const).map((side) =>
-    all.filter((point) => point.side === side),
-  ) as [Point[], Point[]];
-  return ofCoordinator.flatMap((point, index) => [point, ...ofWorkers.slice(index, index + 1)]);
+/**
+ * What dies during one job. The long form: one at a time, so that the figures are of one cause. Else up to three: a worker,
+ * and the coordinator early and late.
+ */
+function groups(): Point[][] {
+  const names = (Object.keys(FAILPOINTS) as FailpointName[]).filter((name) => !COMPACTION.includes(name));
+  const all = names.flatMap(pointsOf);
+  const ofCoordinator = all.filter((point) => point.side === 'coordinator');
+  const ofWorkers = all.filter((point) => point.side === 'workers');
+  // In turn: a worker whose coordinator dies too often waits longer.
+  if (isLong) return rows([ofCoordinator, ofWorkers]).flatMap((row) => row.map((point) => [point]));
+  const half = Math.ceil(ofCoordinator.length / 2);
+  return rows([ofCoordinator.slice(0, half), ofCoordinator.slice(half), ofWorkers]);
+}
+
+/** The first of each column, then the second of each, and so on until the longest ends. */
+function rows<T>(columns: readonly (readonly T[])[]): T[][] {
+  const count = Math.max(...columns.map((column) => column.length));
+  return Array.from({ length: count }, (_, index) => columns.flatMap((column) => column.slice(index, index + 1)));
 }
 
 /** Durable steps at which a disk may be full or broken. */
@@ -95,7 +114,8 @@ describe.skipIf(nats.kind === 'none')(`a job goes on whatever dies${withoutNats}
     const source = cluster.bench.path('model');
     await writeWideVocabulary(source);
     // Two stages, so that hidden states are handed over.
-    options = { source, placement: { stages: 2 }, maxShardSize: LAYER_SIZE };
+    const calibration = { tokens: TOKENS, microbatch: 4 };
+    options = { source, placement: { stages: 2 }, calibration, maxShardSize: LAYER_SIZE };
     const begunMs = performance.now();
     const run = await cluster.run(options);
     quietMs = performance.now() - begunMs;
@@ -112,8 +132,7 @@ describe.skipIf(nats.kind === 'none')(`a job goes on whatever dies${withoutNats}
   afterAll(async () => {
     await cluster?.[Symbol.asyncDispose]();
     process.stdout.write(`\n${report.render()}\n`);
-    const file = process.env.SECATEUR_KILL_REPORT;
-    if (file !== undefined) report.write(file);
+    report.write();
   });
 
   function judge(kind: string, point: string, atMs: number | null, run: JobRun): void {
@@ -123,13 +142,22 @@ describe.skipIf(nats.kind === 'none')(`a job goes on whatever dies${withoutNats}
     expect(flaws).toEqual([]);
   }
 
-  for (const { name, side, moment } of points()) {
-    it(`SIGKILL at ${name}, of the ${side}, armed ${moment}`, async () => {
-      const run = await runArmed({ name, side, moment }, null);
-      const victim = name.startsWith('storage.') && side === 'workers' ? 'engine' : name.replace(/\..*/, '');
-      judge(`SIGKILL of ${victim === 'storage' ? 'coordinator' : victim}`, name, cluster.firedAtMs(side, name), run);
+  for (const group of groups()) {
+    it(`SIGKILL at ${group.map(({ name, side, moment }) => `${name} of the ${side}, armed ${moment}`).join('; ')}`, async () => {
+      const run = await runArmed(group, null);
+      for (const { name, side } of group) {
+        judge(`SIGKILL of ${victimOf(name, side)}`, `${name} ${side}`, cluster.firedAtMs(side, name), run);
+      }
     });
   }
+
+  it(`SIGKILL at ${COMPACTION.join(', ')}: the first job of a journal of its own`, async () => {
+    await using fresh = await SupervisedCluster.start({ nats });
+    await fresh.addWorkers({ direct: WORKERS.direct });
+    for (const name of COMPACTION) fresh.arm('coordinator', name);
+    const run = await fresh.run(options);
+    for (const name of COMPACTION) judge('SIGKILL of coordinator', name, fresh.firedAtMs('coordinator', name), run);
+  });
 
   for (const moment of NATS_DIES_AT) {
     it(`SIGKILL of NATS at ${moment}`, async () => {
@@ -149,7 +177,7 @@ describe.skipIf(nats.kind === 'none')(`a job goes on whatever dies${withoutNats}
     const errnos = ['EIO', 'ENOSPC'] as const;
     for (const errno of isLong ? errnos : errnos.slice(index % 2, (index % 2) + 1)) {
       it(`${errno} at ${name} of the ${side}: the job succeeds, or says what is wrong and can be resumed`, async () => {
-        let run = await runArmed({ name, side, moment: pointsOf(name).at(-1)?.moment ?? 'at once' }, errno);
+        let run = await runArmed([{ name, side, moment: pointsOf(name).at(-1)?.moment ?? 'at once' }], errno);
         if (run.job.phase === 'Failed') {
           expect(run.job.failure?.code).toBe(errno === 'ENOSPC' ? 'StorageFull' : 'StorageFailed');
           expect(run.job.failure?.message).toContain(name);
@@ -174,14 +202,19 @@ describe.skipIf(nats.kind === 'none')(`a job goes on whatever dies${withoutNats}
     });
   }
 
-  /** Who gets which task is not settled in advance: a job in which nobody came past the failpoint is followed by another. */
-  async function runArmed({ name, side, moment }: Point, errno: 'EIO' | 'ENOSPC' | null): Promise<JobRun> {
+  /** Who gets which task is not settled in advance: a job in which nobody came past a failpoint is followed by another. */
+  async function runArmed(group: readonly Point[], errno: 'EIO' | 'ENOSPC' | null): Promise<JobRun> {
     for (let jobs = 1; ; jobs++) {
-      if (moment === 'at once') cluster.arm(side, name, errno);
+      const waiting = group.filter(({ name, side }) => cluster.firedAtMs(side, name, errno) === null);
+      const arm = (moment: Point['moment']): void => {
+        for (const point of waiting) if (point.moment === moment) cluster.arm(point.side, point.name, errno);
+      };
+      arm('at once');
       const run = await cluster.run(options, (event) => {
-        if (moment === 'after a commit' && isFirst(event, COMMITTED)) cluster.arm(side, name, errno);
+        if (isFirst(event, COMMITTED)) arm('after a commit');
       });
-      if (cluster.firedAtMs(side, name, errno) !== null || jobs === JOBS_MAX) return run;
+      const haveAllFired = group.every(({ name, side }) => cluster.firedAtMs(side, name, errno) !== null);
+      if (haveAllFired || jobs === JOBS_MAX) return run;
       expect(flawsOf(run, quiet)).toEqual([]);
     }
   }
@@ -199,6 +232,11 @@ describe.skipIf(nats.kind === 'none')(`a job goes on whatever dies${withoutNats}
     else cluster.workers.get(worker)?.kill();
   }
 });
+
+function victimOf(name: FailpointName, side: Side): string {
+  const [where = ''] = name.split('.');
+  return where === 'storage' ? { coordinator: 'coordinator', workers: 'engine' }[side] : where;
+}
 
 function isFirst(event: CloudEvent, type: string): boolean {
   return event.type === type && (event.data.committed === undefined || event.data.committed === 1);

@@ -42,9 +42,10 @@ export function fakeManifest(options: {
   stages: number | 'auto';
   replicas?: number | 'auto';
   samples?: number;
+  microbatch?: number | 'auto';
   snapshotInterval?: number | 'auto';
 }): Manifest {
-  const { propagate, stages, replicas = 'auto', samples = 4, snapshotInterval = 'auto' } = options;
+  const { propagate, stages, replicas = 'auto', samples = 4, microbatch = 1, snapshotInterval = 'auto' } = options;
   return {
     apiVersion: 'secateur/v1',
     kind: 'PruneJob',
@@ -52,7 +53,7 @@ export function fakeManifest(options: {
     spec: {
       model: { source: 'file:///model' },
       output: { destination: 'file:///out', maxShardSize: 1_000 },
-      calibration: { text: ['file:///a.txt'], samples, sequenceLength: 8, seed: 0, microbatch: 1 },
+      calibration: { text: ['file:///a.txt'], samples, sequenceLength: 8, seed: 0, microbatch },
       pruning: { method: 'wanda', sparsity: 0.5, propagate },
       placement: { stages, replicas, snapshotInterval },
     },

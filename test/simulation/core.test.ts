@@ -58,6 +58,25 @@ describe('hidden states that vanish without a word', () => {
   });
 });
 
+describe('a job that has succeeded', () => {
+  it('keeps in the state what people ask for, not what it was made of', () => {
+    const cluster = new Cluster(40, seededRandom(1));
+    cluster.take({ type: 'coordinatorStarted' });
+    const manifest = fakeManifest({ propagate: 'pruned', stages: 1, snapshotInterval: 2 });
+    cluster.take({ type: 'jobSubmitted', job: 'fake-1', namespace: 'default', name: 'fake', manifest });
+    cluster.attach('w1');
+    while (!cluster.commits.has(39)) cluster.advance();
+    const running = JSON.stringify(cluster.job).length;
+    expect(cluster.settle(1_000)).toBe(true);
+    expect(cluster.job.layers.map((layer) => [layer.status, layer.worker])).toEqual(
+      Array.from({ length: 40 }, () => ['committed', 'w1']),
+    );
+    expect(JSON.stringify(cluster.job).length).toBeLessThan(running / 2);
+    cluster.restartCoordinator();
+    expect(cluster.violations).toEqual([]);
+  });
+});
+
 describe('the core under seeded faults', () => {
   for (let block = 0; block < 25; block++) {
     it(`seeds ${block * 40}…${block * 40 + 39}: the job ends, no committed layer is computed twice, the sequence has no gap`, () => {

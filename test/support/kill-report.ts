@@ -1,11 +1,6 @@
-/**
- * What a disturbance cost, out of the job's own events, and the table of many. SECATEUR_KILL_REPORT=<file> gets the
- * rows as JSON: the figures of docs/reliability.md come from there.
- */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
-import { dirname } from 'node:path';
+/** What a disturbance cost, out of the job's own events, and the table of many. */
 import type { CloudEvent } from '../../shared/events/cloud-event.ts';
+import { writeReport } from './report-file.ts';
 import type { JobRun } from './supervised-cluster.ts';
 
 export interface Disturbance {
@@ -61,11 +56,8 @@ export class KillReport {
     return this.rows.length === 0 ? '' : [head, ...lines, renderGroup('all', this.rows)].join('\n');
   }
 
-  write(file: string): void {
-    mkdirSync(dirname(file), { recursive: true });
-    const machine = `${process.platform} ${process.arch}, ${cpus().length} cores, Node ${process.version}`;
-    const content = { date: new Date().toISOString(), machine, runs: this.rows };
-    writeFileSync(file, `${JSON.stringify(content, null, 2)}\n`);
+  write(): void {
+    writeReport('kill-matrix', this.rows);
   }
 }
 

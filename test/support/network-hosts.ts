@@ -24,7 +24,9 @@ export type Cut = 'both' | 'mute' | 'deaf' | 'unplugged';
 /** Null where hosts can be made; else why not. */
 export async function whyNoNetworkHosts(): Promise<string | null> {
   try {
-    await (await NetworkHosts.create(['probe']))[Symbol.asyncDispose]();
+    await using hosts = await NetworkHosts.create(['probe']);
+    // What needs tc, and a queue of the kernel's.
+    await hosts.cut('probe', 'mute');
     return null;
   } catch (thrown) {
     const { code, stderr, message } = thrown as NodeJS.ErrnoException & { stderr?: string };
@@ -57,7 +59,7 @@ export class NetworkHosts implements AsyncDisposable {
   }
 
   addressOf(host: string): string {
-    return `${NETWORK}.${this.names.indexOf(host) + 1}`;
+    return `${NETWORK}.${this.numberOf(host)}`;
   }
 
   /** What stands before a command so that it runs on the host. It replaces itself: the process id is the command's. */
@@ -100,7 +102,13 @@ export class NetworkHosts implements AsyncDisposable {
   }
 
   private portOf(host: string): string {
-    return `port${this.names.indexOf(host) + 1}`;
+    return `port${this.numberOf(host)}`;
+  }
+
+  private numberOf(host: string): number {
+    const index = this.names.indexOf(host);
+    if (index < 0) throw new Error(`no host ${host}; there are ${this.names.join(', ')}`);
+    return index + 1;
   }
 
   private async make(): Promise<void> {

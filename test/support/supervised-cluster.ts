@@ -68,6 +68,7 @@ export class SupervisedCluster implements AsyncDisposable {
     const args = ['coordinator', '--state', this.state, '--listen', address];
     this.coordinator = new SupervisedProcess(bench, nats === null ? args : [...args, '--nats', nats.url], {
       SECATEUR_FAILPOINT_FOLDER: this.folderOf('coordinator'),
+      SECATEUR_COMPACT_BYTES: '8192',
     });
     this.connection = new Connection(address);
   }

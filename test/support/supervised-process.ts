@@ -10,10 +10,11 @@ const RESTART_DELAY_MS = 200;
 export class SupervisedProcess {
   current: SecateurProcess;
   /** Ends so far that nobody asked for, oldest first. */
-  readonly deaths: { readonly process: SecateurProcess; readonly how: string }[] = [];
+  readonly ended: SecateurProcess[] = [];
   private readonly bench: Bench;
   private readonly args: readonly string[];
   private readonly env: Record<string, string>;
+  private readonly firstEnd = Promise.withResolvers<SecateurProcess>();
   private isStopped = false;
 
   constructor(bench: Bench, args: readonly string[], env: Record<string, string>) {
@@ -27,11 +28,14 @@ export class SupervisedProcess {
     return this.current.child.pid;
   }
 
+  /** Resolves when it has ended for the first time without having been asked to. */
+  firstEnded(): Promise<SecateurProcess> {
+    return this.firstEnd.promise;
+  }
+
   /** Everything that it, and those before it, have printed. */
   printed(): string {
-    return [...this.deaths.map((death) => death.process), this.current]
-      .map((each) => each.stdout + each.stderr)
-      .join('');
+    return [...this.ended, this.current].map((each) => each.stdout + each.stderr).join('');
   }
 
   /** SIGKILL from outside; the supervisor starts it again. */
@@ -47,9 +51,10 @@ export class SupervisedProcess {
   private start(): SecateurProcess {
     const started = this.bench.start(this.args, this.env);
     // Not `finished`, which waits for its pipes: an engine that outlives its agent by a moment holds them open.
-    started.child.once('exit', (code, signal) => {
+    started.child.once('exit', (_, signal) => {
       if (this.isStopped) return;
-      this.deaths.push({ process: started, how: signal ?? `exit code ${code}` });
+      this.ended.push(started);
+      this.firstEnd.resolve(started);
       const again = (): void => {
         if (!this.isStopped) this.current = this.start();
       };

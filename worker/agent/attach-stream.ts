@@ -14,7 +14,8 @@ import { fromServiceError } from '../../shared/rpc/status.ts';
 import type { Timer, Timers } from '../../shared/timers.ts';
 
 const RETRY_FIRST_MS = 200;
-const RETRY_MAX_MS = 5_000;
+/** Well below the time that a coordinator which comes back gives its workers to come back as well. */
+const RETRY_MAX_MS = 3_000;
 const STABLE_AFTER_MS = 5_000;
 /** Nothing of what was written was taken for this long: the coordinator does not read, and the stream is begun anew. */
 const BLOCKED_MAX_MS = 30_000;

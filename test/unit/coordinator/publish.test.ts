@@ -74,6 +74,7 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
     submittedMs: 1,
     startedMs: 1,
     resumes: 0,
+    computeMs: 3,
     digests: {},
     workersSeen: {},
     calibration: {
@@ -93,6 +94,7 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
         committedMs: 1,
         worker: 'w',
         pruneMs: 1,
+        commitMs: 2,
       },
     ],
     assembled: [],

@@ -1,0 +1,318 @@
+/**
+ * A simulated engine: it runs the tasks of the wire in simulated time, on the arithmetic of model.ts.
+ *
+ * Invariants:
+ *  1. It is strict: a task that names hidden states or files which it has not gets `InputsMissing`, never a guess.
+ *  2. What it writes is written as the real engine writes: temp file, fsync, rename, fsync of the folder.
+ *  3. It dies with its agent, a moment later; what it has under way on the disk until then takes effect.
+ */
+import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import {
+  contains,
+  countOf,
+  lowest,
+  type MicrobatchSet,
+  membersOf,
+  microbatchSet,
+} from '../../shared/microbatch-set.ts';
+import type { FileRef, FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
+import type { HandOverTask__Output } from '../../shared/rpc/generated/secateur/v1/HandOverTask.ts';
+import type { MicrobatchRange__Output } from '../../shared/rpc/generated/secateur/v1/MicrobatchRange.ts';
+import type { PassTask__Output } from '../../shared/rpc/generated/secateur/v1/PassTask.ts';
+import type { PruneTask__Output } from '../../shared/rpc/generated/secateur/v1/PruneTask.ts';
+import type { SnapshotFile } from '../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
+import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
+import { snapshotFileName } from '../../shared/storage/staging-names.ts';
+import type { Engine, EngineListener } from '../../worker/agent/engine.ts';
+import type { HeldStates } from '../../worker/engine/hidden-store.ts';
+import type { EngineReady, FromEngine, Outcome } from '../../worker/engine/messages.ts';
+import type { SimulatedDisk } from './disk.ts';
+import { calibrationContent, digestOf, embed, forward, prunedLayer, sourceLayer, statisticOf } from './model.ts';
+import { SimulatedProcess, type SimulatedTime } from './time.ts';
+
+const READY_MS = 300;
+/** Between engine and agent. */
+const PIPE_MS = 0.1;
+/** Preparing, digesting and pruning take between this and as long as a pass. */
+const SMALL_TASK_MS = 40;
+
+export interface EngineSettings {
+  readonly time: SimulatedTime;
+  readonly agent: SimulatedProcess;
+  /** The files of the job, which every worker reaches. */
+  readonly shared: SimulatedDisk;
+  /** One sample through one layer. */
+  readonly sampleMs: number;
+  readonly engineVersion: string;
+  readonly random: () => number;
+  /** Tasks that kill every engine that runs them, by name. */
+  readonly isPoisoned: (task: string) => boolean;
+  /** For a broken engine: hidden states that are not there are made up. */
+  readonly guesses: boolean;
+}
+
+export class SimulatedEngine implements Engine {
+  readonly ready: Promise<EngineReady>;
+  readonly processId: number;
+  readonly process: SimulatedProcess;
+  /** What it is computing now. */
+  task: Task__Output | null = null;
+  private readonly settings: EngineSettings;
+  private readonly listener: EngineListener;
+  /** Boundary → microbatch → one hash a sample. */
+  private readonly held = new Map<number, Map<number, string[]>>();
+  private isYielding = false;
+  private turn: Promise<void>;
+
+  constructor(settings: EngineSettings, processId: number, listener: EngineListener) {
+    this.settings = settings;
+    this.listener = listener;
+    this.processId = processId;
+    this.process = new SimulatedProcess(settings.time, `${settings.agent.name}/engine`);
+    settings.agent.onEnd(() => settings.time.after(settings.random() * 50, null, () => this.process.kill()));
+    const { engineVersion } = settings;
+    this.ready = new Promise((resolve) => {
+      settings.agent.after(READY_MS, () => resolve({ provider: 'cpu', engineVersion, figures: null }));
+    });
+    this.turn = this.sleep(READY_MS);
+  }
+
+  run(task: Task__Output): void {
+    this.turn = this.turn.then(() => this.perform(task));
+  }
+
+  yield(): void {
+    this.isYielding = true;
+  }
+
+  kill(): void {
+    this.end('it was ended by SIGKILL');
+  }
+
+  /** Hidden states vanish without a word. */
+  forget(): void {
+    this.held.clear();
+  }
+
+  /** It dies by itself. */
+  crash(): void {
+    this.end('it was ended by SIGSEGV; its last words: simulated');
+  }
+
+  private end(why: string): void {
+    if (!this.process.isAlive) return;
+    this.process.kill();
+    this.settings.agent.after(5, () => this.listener.ended(why));
+  }
+
+  private say(message: FromEngine): void {
+    if (this.process.isAlive) this.settings.agent.after(PIPE_MS, () => this.listener.message(message));
+  }
+
+  private sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.process.after(ms, resolve);
+    });
+  }
+
+  private async perform(task: Task__Output): Promise<void> {
+    const job = task.identity?.job ?? '';
+    this.task = task;
+    try {
+      if (this.settings.isPoisoned(task.identity?.task ?? '')) {
+        await this.sleep(SMALL_TASK_MS);
+        this.crash();
+      }
+      const outcome = await this.dispatch(task);
+      this.task = null;
+      this.say({ type: 'succeeded', outcome, job, holdings: this.holdings() });
+    } catch (thrown) {
+      const { code, message, retryable, details } = toSecateurError(thrown);
+      this.task = null;
+      this.say({ type: 'failed', code, message, retryable, details, job, holdings: this.holdings() });
+    }
+  }
+
+  private dispatch(task: Task__Output): Promise<Outcome> {
+    if (task.pass) return this.runPass(task, task.pass);
+    if (task.prune) return this.runPrune(task, task.prune);
+    if (task.handOver) return this.runHandOver(task, task.handOver);
+    if (task.prepareCalibration) return this.runCalibration(task);
+    if (task.digestSource) return this.runDigest(task.digestSource.file as FileRef__Output);
+    throw new Error(`a task of an unknown kind: ${task.spec}`);
+  }
+
+  private async runCalibration(task: Task__Output): Promise<Outcome> {
+    const { samples = 0, sequenceLength = 0, output } = task.prepareCalibration ?? {};
+    await this.smallTask(1);
+    const file = await this.commit(task, output?.name ?? '', calibrationContent(samples));
+    return { prepareCalibration: { file, samples, sequenceLength, inputs: [{ sha256: digestOf('a.txt') }] } };
+  }
+
+  private smallTask(samples: number): Promise<void> {
+    const { random, sampleMs } = this.settings;
+    return this.sleep(SMALL_TASK_MS + random() * samples * sampleMs);
+  }
+
+  private async runDigest(file: FileRef__Output): Promise<Outcome> {
+    await this.smallTask(1);
+    return { digestSource: { file: { ...file, sha256: digestOf(file.name) } } };
+  }
+
+  private async runPrune(task: Task__Output, prune: PruneTask__Output): Promise<Outcome> {
+    await this.smallTask(prune.samples);
+    const sum = Buffer.from(prune.statistics[0]?.float64 ?? []).toString();
+    const file = await this.commit(task, prune.output?.name ?? '', prunedLayer(prune.layer, sum));
+    const tensors = prune.tensors.map(({ name }) => ({ name, elements: 10, zeros: 5, pruned: true }));
+    return { prune: { file, tensors, pruneMs: SMALL_TASK_MS, commitMs: 1 } };
+  }
+
+  private async runPass(task: Task__Output, pass: PassTask__Output): Promise<Outcome> {
+    const begunMs = this.settings.time.nowMs;
+    const { microbatch: size, sequenceLength } = contextOf(task);
+    const weights = await this.weightsOf(task, pass);
+    const microbatches = setOf(pass.microbatches);
+    const snapshots: SnapshotFile[] = [];
+    const computing = { count: 0, samples: 0, computeMs: 0 };
+    for (const microbatch of membersOf(microbatches)) {
+      if (this.isYielding) break;
+      const states = await this.inputOf(task, pass, microbatch);
+      const ms = this.settings.sampleMs * states.length;
+      await this.sleep(ms);
+      if (pass.statistics) this.sayStatistics(pass.layer, microbatch * size, states);
+      const boundary = pass.hidden ? pass.layer + 1 : pass.layer;
+      const next = pass.hidden ? states.map((state) => forward(this.settings.engineVersion, weights, state)) : states;
+      if (pass.hidden && contains(setOf(pass.write), microbatch))
+        snapshots.push(await this.writeSnapshot(task, boundary, microbatch, next, pass.suffix));
+      this.held.get(pass.layer)?.delete(microbatch);
+      if (!contains(setOf(pass.drop), microbatch)) this.hold(boundary, microbatch, next);
+      computing.count += 1;
+      computing.samples += states.length;
+      computing.computeMs += ms;
+      const total = countOf(microbatches) * size * sequenceLength;
+      this.say({ type: 'progress', done: computing.samples * sequenceLength, total, unit: 'tokens' });
+    }
+    const done = lowest(microbatches, computing.count).map(([first, end]) => ({ first, end }));
+    const { computeMs } = computing;
+    const loadMs = this.settings.time.nowMs - begunMs - computeMs;
+    return { pass: { tokens: computing.samples * sequenceLength, computeMs, loadMs, done, snapshots } };
+  }
+
+  private sayStatistics(layer: number, first: number, states: readonly string[]): void {
+    const { engineVersion } = this.settings;
+    for (const [offset, state] of states.entries())
+      this.say({
+        type: 'statistics',
+        layer,
+        sample: first + offset,
+        float32: Buffer.from(statisticOf(engineVersion, layer, state)),
+      });
+  }
+
+  private async runHandOver(task: Task__Output, handOver: HandOverTask__Output): Promise<Outcome> {
+    const { boundary, suffix } = handOver;
+    const snapshots: SnapshotFile[] = [];
+    for (const microbatch of membersOf(setOf(handOver.microbatches))) {
+      const states = this.heldAt(boundary, microbatch);
+      snapshots.push(await this.writeSnapshot(task, boundary, microbatch, states, suffix));
+      this.held.get(boundary)?.delete(microbatch);
+    }
+    return { handOver: { snapshots } };
+  }
+
+  private async writeSnapshot(
+    task: Task__Output,
+    boundary: number,
+    microbatch: number,
+    states: readonly string[],
+    suffix: string,
+  ): Promise<SnapshotFile> {
+    const file = await this.commit(task, snapshotFileName(boundary, microbatch, suffix), states.join('\n'));
+    const snapshot = { boundary, microbatch, file };
+    this.say({ type: 'snapshot', snapshot });
+    return snapshot;
+  }
+
+  private hold(boundary: number, microbatch: number, states: string[]): void {
+    const held = this.held.get(boundary) ?? new Map<number, string[]>();
+    held.set(microbatch, states);
+    this.held.set(boundary, held);
+  }
+
+  private heldAt(boundary: number, microbatch: number): string[] {
+    const states = this.held.get(boundary)?.get(microbatch);
+    if (states !== undefined) return states;
+    if (this.settings.guesses) return ['a guess'];
+    const what = `microbatch ${microbatch} at boundary ${boundary}`;
+    throw new SecateurError('InputsMissing', `expected ${what} in memory; it is not there`, { retryable: true });
+  }
+
+  /** The layer's content, from its committed file or as the source has it. */
+  private async weightsOf(task: Task__Output, pass: PassTask__Output): Promise<string> {
+    const file = pass.tensors[0]?.file;
+    if (file?.root !== 'FILE_ROOT_STAGING') return sourceLayer(pass.layer);
+    return this.read(task, file);
+  }
+
+  private async inputOf(task: Task__Output, pass: PassTask__Output, microbatch: number): Promise<string[]> {
+    const { snapshot, embed: ids } = pass.input ?? {};
+    if (snapshot) {
+      const file = snapshot.files.find((each) => each.microbatch === microbatch)?.file;
+      return (await this.readSnapshot(task, file, pass.layer, microbatch)).split('\n');
+    }
+    if (!ids) return this.heldAt(pass.layer, microbatch);
+    const calibration = await this.read(task, ids.calibration as FileRef__Output);
+    const { microbatch: size, samples } = contextOf(task);
+    const [first, end] = [microbatch * size, Math.min((microbatch + 1) * size, samples)];
+    return Array.from({ length: end - first }, (_, offset) => embed(calibration, first + offset));
+  }
+
+  /** As worker/engine/snapshot.ts: whatever is wrong with the file, the coordinator is told which one. */
+  private async readSnapshot(
+    task: Task__Output,
+    file: FileRef__Output | null | undefined,
+    boundary: number,
+    microbatch: number,
+  ): Promise<string> {
+    try {
+      if (!file) throw new Error('a snapshot names its file');
+      return await this.read(task, file);
+    } catch (thrown) {
+      const details = { boundary, microbatch };
+      const message = `microbatch ${microbatch} at boundary ${boundary}: ${toSecateurError(thrown).message}`;
+      throw new SecateurError('InputsMissing', message, { retryable: true, details });
+    }
+  }
+
+  private holdings(): HeldStates[] {
+    return [...this.held]
+      .filter(([, held]) => held.size > 0)
+      .map(([boundary, held]) => ({
+        boundary,
+        microbatches: microbatchSet([...held.keys()].map((each) => [each, each + 1] as const)),
+      }))
+      .sort((a, b) => a.boundary - b.boundary);
+  }
+
+  private async read(task: Task__Output, file: FileRef__Output): Promise<string> {
+    const path = `${contextOf(task).stagingDirectory}/${file.name}`;
+    const content = await this.settings.shared.readFile(this.process, path);
+    if (digestOf(content) === file.sha256) return content;
+    throw new SecateurError('ChecksumMismatch', `${file.name} is not what was written`, { retryable: true });
+  }
+
+  private async commit(task: Task__Output, name: string, content: string): Promise<FileRef> {
+    const path = `${contextOf(task).stagingDirectory}/${name}`;
+    await this.settings.shared.writeAtomic(this.process, path, content);
+    return { root: 'FILE_ROOT_STAGING', name, sizeBytes: content.length, sha256: digestOf(content) };
+  }
+}
+
+function contextOf(task: Task__Output): NonNullable<Task__Output['context']> {
+  if (!task.context) throw new Error('a task has its context');
+  return task.context;
+}
+
+function setOf(ranges: readonly MicrobatchRange__Output[]): MicrobatchSet {
+  return microbatchSet(ranges.map(({ first, end }) => [first, end] as const));
+}

@@ -1,0 +1,156 @@
+/**
+ * What must hold in every simulated life of a job, whatever happens to it. A breach is kept with the time at which it
+ * was seen; a life with a breach has failed.
+ */
+
+import { fitsVersions } from '../../coordinator/core/drift.ts';
+import type { Command } from '../../coordinator/core/events.ts';
+import { type CoordinatorState, currentLease, hasEnded, type JobState } from '../../coordinator/core/state.ts';
+import type { JobEvent } from '../../shared/events/job-event.ts';
+import type { TaskIdentity } from '../../shared/rpc/generated/secateur/v1/TaskIdentity.ts';
+import { type LeaseNumbers, leaseSuffix } from '../../shared/storage/staging-names.ts';
+import type { SimulatedDisk } from './disk.ts';
+import { digestOf } from './model.ts';
+
+/** Phase, reason and message say what a job waits for at most this long after it began to wait. */
+const EXPLAINED_WITHIN_MS = 10_000;
+/** A worker that is gone is noticed within this. */
+export const NOTICED_WITHIN_MS = 20_000;
+/** Messages, timers and the disk take a moment too. */
+const SLACK_MS = 2_000;
+
+export interface Clock {
+  readonly nowMs: number;
+}
+
+/** What is true at the moment, as nobody in the cluster can know it. */
+export interface Truth {
+  /** Whether the task of a lease is on its way, runs, or waits with its result. */
+  isCarriedOut(worker: string, lease: { task: string; attempt: number; epoch: number }): boolean;
+  /** Workers that live, can be reached and have nothing to do. */
+  idleWorkers(): readonly string[];
+}
+
+export class Invariants {
+  readonly breaches: string[] = [];
+  private readonly clock: Clock;
+  private readonly shared: SimulatedDisk;
+  /** Layer → how often an event told that it was committed. */
+  private readonly commits = new Map<string, number>();
+  /** Of files that the state counts on: path → digest. */
+  private readonly accepted = new Map<string, string>();
+  private readonly givenOut = new Map<string, LeaseNumbers & { worker: string }>();
+  private readonly idleLeases = new Map<string, number>();
+  private waitingSince: { what: string; atMs: number } | null = null;
+
+  constructor(clock: Clock, shared: SimulatedDisk) {
+    this.clock = clock;
+    this.shared = shared;
+    shared.onName = (path, content) => this.fileChanged(path, content);
+  }
+
+  breach(what: string): void {
+    if (this.breaches.length < 20) this.breaches.push(`${(this.clock.nowMs / 1000).toFixed(3)} s: ${what}`);
+  }
+
+  /** No committed layer is computed again. */
+  commanded(command: Command, state: CoordinatorState): void {
+    if (command.kind !== 'assign') return;
+    const { spec, identity, worker } = command;
+    this.givenOut.set(`${identity.job}/${identity.task}`, { ...identity, worker });
+    const job = state.jobs[identity.job];
+    const versions = state.workers[worker]?.capabilities;
+    if (job && versions && !fitsVersions(job, versions))
+      this.breach(`${identity.task} was given to ${worker} of engine ${versions.engineVersion}`);
+    const layer = 'layer' in spec ? job?.layers[spec.layer] : undefined;
+    const isAgain = spec.kind === 'prune' || (spec.kind === 'pass' && spec.statistics);
+    if (isAgain && layer?.status === 'committed')
+      this.breach(`${identity.task} was given out after its layer's commit`);
+  }
+
+  /** What is acknowledged is durable. */
+  acknowledged(identity: TaskIdentity, state: CoordinatorState): void {
+    const whole = { job: '', task: '', attempt: 0, epoch: 0, ...identity };
+    if (currentLease(state, whole) !== undefined) this.breach(`${whole.task} was acknowledged before it was journaled`);
+  }
+
+  /** Called once for each event that a watcher has not seen before. */
+  told(event: JobEvent): void {
+    if (event.entity !== 'layer' || event.verb !== 'committed') return;
+    const { layer, file, sha256, worker } = event.data as Record<string, string>;
+    const key = `${event.job}/${layer}`;
+    this.commits.set(key, (this.commits.get(key) ?? 0) + 1);
+    if (this.commits.get(key) !== 1) this.breach(`layer ${layer} was committed twice`);
+    const lease = this.givenOut.get(`${event.job}/prune-${String(layer).padStart(5, '0')}`);
+    if (lease?.worker !== worker) this.breach(`layer ${layer} is ${worker}'s, but ${lease?.worker} had the lease`);
+    if (lease && !file?.includes(`-${leaseSuffix(lease)}.`))
+      this.breach(`layer ${layer} is ${file}, but the lease is ${leaseSuffix(lease)}`);
+    this.accepted.set(`/out/.secateur/${file}`, sha256 as string);
+  }
+
+  /** No write of a stale lease gets at what the state counts on: nobody writes there any more. */
+  private fileChanged(path: string, content: Buffer | null): void {
+    if (!this.accepted.has(path)) return;
+    this.breach(content === null ? `${path} was removed` : `${path} was written to after its commit`);
+  }
+
+  /** What the state counts on is there, as it was written. Called after a loss of power, and at the end. */
+  checkFiles(job: JobState): void {
+    for (const [index, layer] of job.layers.entries()) {
+      if (layer.file === null) continue;
+      const content = this.shared.peek(`/out/.secateur/${layer.file.name}`);
+      if (content === undefined) this.breach(`the committed file of layer ${index} is gone`);
+      else if (digestOf(content.toString()) !== layer.file.sha256)
+        this.breach(`the committed file of layer ${index} is not what was committed`);
+    }
+  }
+
+  /** Never a silent wait. Called every second with what the coordinator says and what is true. */
+  explained(job: JobState | undefined, truth: Truth): void {
+    if (job === undefined || hasEnded(job)) return this.forgetWaits();
+    if (job.reason === '' || job.message === '') this.breach(`${job.phase} without a reason or a message`);
+    this.checkLeases(job, truth);
+    const what = `${job.phase} ${job.reason}`;
+    const isWaiting = Object.keys(job.leases).length === 0 && job.phase !== 'Assembling';
+    if (!isWaiting) {
+      this.waitingSince = null;
+      return;
+    }
+    if (this.waitingSince?.what !== what) this.waitingSince = { what, atMs: this.clock.nowMs };
+    const waitedMs = this.clock.nowMs - this.waitingSince.atMs;
+    if (waitedMs <= EXPLAINED_WITHIN_MS + SLACK_MS) return;
+    if (job.reason === 'Running') this.breach(`${what} for ${waitedMs} ms, but nothing is leased: "${job.message}"`);
+    const idle = truth.idleWorkers();
+    if (job.reason === 'WaitingForWorker' && idle.length > 0)
+      this.breach(`${what} for ${waitedMs} ms, but ${idle.join(', ')} could work: "${job.message}"`);
+    if (waitedMs > 3 * NOTICED_WITHIN_MS && idle.length > 0)
+      this.breach(`${what} for ${waitedMs} ms while ${idle.join(', ')} could work: "${job.message}"`);
+  }
+
+  /** The coordinator is not there, or stands still: nobody can expect a word of it. */
+  forgetWaits(): void {
+    this.idleLeases.clear();
+    this.waitingSince = null;
+  }
+
+  private checkLeases(job: JobState, truth: Truth): void {
+    const seen = new Set<string>();
+    for (const lease of Object.values(job.leases)) {
+      const key = `${lease.task}/${lease.attempt}/${lease.epoch}`;
+      seen.add(key);
+      if (truth.isCarriedOut(lease.worker, lease)) {
+        this.idleLeases.delete(key);
+        continue;
+      }
+      const since = this.idleLeases.get(key) ?? this.clock.nowMs;
+      this.idleLeases.set(key, since);
+      if (this.clock.nowMs - since > NOTICED_WITHIN_MS + SLACK_MS) {
+        this.breach(
+          `${lease.task} is leased to ${lease.worker}, which does nothing about it for ${NOTICED_WITHIN_MS} ms`,
+        );
+        this.idleLeases.set(key, Number.POSITIVE_INFINITY);
+      }
+    }
+    for (const key of this.idleLeases.keys()) if (!seen.has(key)) this.idleLeases.delete(key);
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * A model of which only the arithmetic of dependence is left: every value is a hash of what it was computed from, per
+ * sample, as ARCHITECTURE.md has it. `expectedShards` is what any run must publish, whatever happened to it.
+ */
+import { planOutputShards } from '../../coordinator/core/plan.ts';
+import type { AssembledShard, JobIntake } from '../../coordinator/core/state.ts';
+import type { Manifest } from '../../shared/manifest/schema.ts';
+import { hashOf } from './hash.ts';
+
+export interface ModelOptions {
+  readonly layers: number;
+  readonly samples: number;
+  readonly microbatch: number;
+  readonly propagate: 'pruned' | 'dense';
+  readonly stages: number | 'auto';
+  readonly replicas: number | 'auto';
+  readonly snapshotInterval: number | 'auto';
+}
+
+/** Three tensors. */
+const SHARD_BYTES_MAX = 120;
+export const SOURCE = '/model';
+export const OUTPUT = '/out';
+export const STATE = '/state';
+
+export function manifestOf(options: ModelOptions): Manifest {
+  const { samples, microbatch, propagate, stages, replicas, snapshotInterval } = options;
+  return {
+    apiVersion: 'secateur/v1',
+    kind: 'PruneJob',
+    metadata: { name: 'simulated', namespace: 'default' },
+    spec: {
+      model: { source: `file://${SOURCE}` },
+      output: { destination: `file://${OUTPUT}`, maxShardSize: SHARD_BYTES_MAX },
+      calibration: { text: ['file:///a.txt'], samples, sequenceLength: 8, seed: 0, microbatch },
+      pruning: { method: 'wanda', sparsity: 0.5, propagate },
+      placement: { stages, replicas, snapshotInterval },
+    },
+  } as unknown as Manifest;
+}
+
+export function intakeOf(options: ModelOptions): JobIntake {
+  const slot = (name: string) => ({
+    name,
+    dtype: 'F32' as const,
+    shape: [10],
+    file: 'model.safetensors',
+    offset: 0,
+    sizeBytes: 40,
+  });
+  return {
+    sourceDirectory: SOURCE,
+    outputDirectory: OUTPUT,
+    model: { hiddenSize: 10, intermediateSize: 10, headCount: 1, headDim: 10 } as JobIntake['model'],
+    shards: [
+      { file: 'a.safetensors', sizeBytes: 100, mtimeMs: 1 },
+      { file: 'b.safetensors', sizeBytes: 100, mtimeMs: 1 },
+    ],
+    auxiliaryFiles: [],
+    calibrationFiles: [{ file: '/a.txt', sizeBytes: 10, mtimeMs: 1 }],
+    givenTokens: null,
+    layers: Array.from({ length: options.layers }, (_, layer) => ({
+      linears: [
+        {
+          tensor: `l${layer}.w`,
+          statistic: 'x',
+          outFeatures: 1,
+          inFeatures: 10,
+          choice: { kind: 'unstructured' as const, sparsity: 0.5 },
+        },
+      ],
+      tensors: [slot(`l${layer}.w`)],
+    })),
+    outside: [slot('embed'), slot('head')],
+    embedding: slot('embed'),
+    warnings: [],
+  };
+}
+
+/** Of a file's content; stands where a SHA-256 does. */
+export function digestOf(content: string): string {
+  return hashOf('file', content);
+}
+
+export function calibrationContent(samples: number): string {
+  return `calibration of ${samples} samples`;
+}
+
+/** Engines of different versions round differently: `engine` is part of whatever they compute. */
+export function embed(calibration: string, sample: number): string {
+  return hashOf('embed', calibration, sample);
+}
+
+/** The source's weights of a layer, as content. */
+export function sourceLayer(layer: number): string {
+  return `source layer ${layer}`;
+}
+
+export function forward(engine: string, weights: string, hidden: string): string {
+  return hashOf('forward', engine, weights, hidden);
+}
+
+export function statisticOf(engine: string, layer: number, hidden: string): string {
+  return hashOf('statistic', engine, layer, hidden);
+}
+
+/** In the order of the samples. */
+export function sumOf(layer: number, statistics: readonly string[]): string {
+  return hashOf('sum', layer, ...statistics);
+}
+
+/** A committed layer's content. */
+export function prunedLayer(layer: number, sum: string): string {
+  return `pruned layer ${layer} ${hashOf('prune', layer, sum)}`;
+}
+
+/** An output shard's content: its tensors in order, each by its name or by its committed layer. */
+export function shardContent(tensors: readonly string[], layerContent: (layer: number) => string): string {
+  return tensors
+    .map((tensor) => {
+      const layer = /^l(\d+)\.w$/.exec(tensor)?.[1];
+      return layer === undefined ? tensor : layerContent(Number(layer));
+    })
+    .join('\n');
+}
+
+export function expectedLayers(options: ModelOptions, engine: string): string[] {
+  const calibration = calibrationContent(options.samples);
+  let hidden = Array.from({ length: options.samples }, (_, sample) => embed(calibration, sample));
+  const layers: string[] = [];
+  for (let layer = 0; layer < options.layers; layer++) {
+    const sum = sumOf(
+      layer,
+      hidden.map((each) => statisticOf(engine, layer, each)),
+    );
+    const pruned = prunedLayer(layer, sum);
+    layers.push(pruned);
+    const weights = options.propagate === 'pruned' ? pruned : sourceLayer(layer);
+    hidden = hidden.map((each) => forward(engine, weights, each));
+  }
+  return layers;
+}
+
+/** File → content. */
+export function expectedShards(options: ModelOptions, engine: string): Map<string, string> {
+  const layers = expectedLayers(options, engine);
+  return new Map(
+    planOutputShards(intakeOf(options), SHARD_BYTES_MAX).map(({ file, tensors }) => [
+      file,
+      shardContent(tensors, (layer) => layers[layer] as string),
+    ]),
+  );
+}
+
+export function assembled(file: string, content: string): AssembledShard {
+  return { file, sizeBytes: content.length, sha256: digestOf(content) };
+}

@@ -1,0 +1,66 @@
+/**
+ * Programs that are broken on purpose: a simulation that finds nothing wrong with one of them proves nothing.
+ *
+ * Each takes one guard away, from the outside: it stands between the real parts, and does what they would do without.
+ */
+import type { WorkerStream } from '../../coordinator/api/worker-stream.ts';
+import type { CoreEvent } from '../../coordinator/core/events.ts';
+import type { CoordinatorState } from '../../coordinator/core/state.ts';
+import type { Disk } from '../../coordinator/journal/disk.ts';
+import type { CoordinatorLoop } from '../../coordinator/loop.ts';
+import { between } from './between.ts';
+
+export interface Breakage {
+  /** Two coordinators on one state. */
+  readonly ignoresLock: boolean;
+  /** An engine that computes on what it has when that is not what the task names. */
+  readonly engineGuesses: boolean;
+  /** Statistics are added up in the order in which they came. */
+  readonly sumsInAnyOrder: boolean;
+  disk(disk: Disk): Disk;
+  stream(stream: WorkerStream, loop: CoordinatorLoop): WorkerStream;
+  /** What becomes of an event on its way to the core. */
+  event(event: CoreEvent, state: CoordinatorState): CoreEvent;
+}
+
+export const SOUND: Breakage = {
+  ignoresLock: false,
+  engineGuesses: false,
+  sumsInAnyOrder: false,
+  disk: (disk) => disk,
+  stream: (stream) => stream,
+  event: (event) => event,
+};
+
+export const MUTANTS: { readonly [name: string]: Breakage } = {
+  'two coordinators may have one state': { ...SOUND, ignoresLock: true },
+  'an engine guesses hidden states that it lacks': { ...SOUND, engineGuesses: true },
+  'statistics are added up in the order of their coming': { ...SOUND, sumsInAnyOrder: true },
+  'the journal is not synced': {
+    ...SOUND,
+    disk: (disk) => ({
+      ...disk,
+      open: async (path, mode) => ({ ...(await disk.open(path, mode)), datasync: async () => undefined }),
+    }),
+  },
+  'a result is acknowledged before the journal has it': {
+    ...SOUND,
+    stream: (stream, loop) =>
+      between(stream, {
+        said: (message) => {
+          if (message.result?.identity) stream.write({ epoch: loop.state.epoch, acknowledge: message.result.identity });
+          return message;
+        },
+      }),
+  },
+  'the worker, the attempt and the epoch of a result are not looked at': {
+    ...SOUND,
+    event: (event, state) => {
+      if (event.type !== 'taskSucceeded') return event;
+      const lease = state.jobs[event.identity.job]?.leases[event.identity.task];
+      if (lease === undefined) return event;
+      const { attempt, epoch, worker } = lease;
+      return { ...event, worker, identity: { ...event.identity, attempt, epoch } };
+    },
+  },
+};
