@@ -52,6 +52,8 @@ export interface ScaleResult extends Omit<ScaleShape, 'profile'> {
   /** Of one core, over the job. */
   readonly coordinatorCpuShare: number;
   readonly coordinatorPeakBytes: number;
+  /** Of the processes that stand for the workers, which share this machine with the coordinator. */
+  readonly workersCpuSeconds: number;
   readonly tasks: number;
   readonly tasksPerSecond: number;
   readonly steps: number;
@@ -79,7 +81,7 @@ export async function runScale(shape: ScaleShape): Promise<ScaleResult> {
     children.push(...startWorkers(address, shape));
     using connection = new Connection(address);
     await untilAttached(connection, shape.workers);
-    const run = await runJob(bench, connection, coordinator, shape);
+    const run = await runJob(bench, connection, coordinator, children, shape);
     const lag = nats === null ? null : await untilPublished(nats, run.events.length);
     for (const child of children) child.send('stop');
     await Promise.all(children.map((child) => once(child, 'exit')));
@@ -127,6 +129,7 @@ interface JobRun {
   readonly events: readonly JobEvent[];
   readonly jobMs: number;
   readonly cpuSeconds: number;
+  readonly workersCpuSeconds: number;
   readonly peakBytes: number;
   readonly journalBytes: number;
 }
@@ -135,11 +138,13 @@ async function runJob(
   bench: Bench,
   connection: Connection,
   coordinator: SecateurProcess,
+  children: readonly ChildProcess[],
   shape: ScaleShape,
 ): Promise<JobRun> {
   const processId = coordinator.child.pid as number;
   const journal = new JournalGrowth(join(bench.path('state'), 'journal.jsonl'));
-  const cpuBefore = cpuSecondsOf(processId);
+  const cpuOfWorkers = (): number => children.reduce((sum, child) => sum + cpuSecondsOf(child.pid as number), 0);
+  const [cpuBefore, workersCpuBefore] = [cpuSecondsOf(processId), cpuOfWorkers()];
   const begunMs = performance.now();
   const { propagate, stages } = shape;
   const manifest = tinyManifest(bench.path('model'), { name: 'scale', output: bench.path('out'), propagate, stages });
@@ -155,6 +160,7 @@ async function runJob(
     events,
     jobMs,
     cpuSeconds: cpuSecondsOf(processId) - cpuBefore,
+    workersCpuSeconds: cpuOfWorkers() - workersCpuBefore,
     peakBytes: peakResidentBytesOf(processId),
     journalBytes: journal.stop(),
   };
@@ -215,6 +221,7 @@ async function resultOf(bench: Bench, shape: ScaleShape, run: JobRun): Promise<O
     coordinatorCpuSeconds: cpuSeconds,
     coordinatorCpuShare: cpuSeconds / seconds,
     coordinatorPeakBytes: run.peakBytes,
+    workersCpuSeconds: run.workersCpuSeconds,
     tasks,
     tasksPerSecond: tasks / seconds,
     steps: records.length,

@@ -24,7 +24,7 @@ function report(result: ScaleResult): string {
     `${workers} workers, ${layers} layers, ${microbatches} microbatches, ${stages} stage(s), ${propagate}, ${layerMs} ms a layer on one worker`,
     `  job          ${(result.jobMs / 1000).toFixed(1)} s; tokens computed again: ${result.tokensAgain}`,
     `  a layer      ${ms(result.layerWallMs)}, of it compute ${ms(result.layerIdealMs)}, prune and commit ${ms(result.layerPruneMs)}, overhead ${ms(result.layerOverheadMs)}`,
-    `  coordinator  ${result.coordinatorCpuSeconds.toFixed(1)} s of CPU (${(result.coordinatorCpuShare * 100).toFixed(0)} % of a core), at most ${each(result.coordinatorPeakBytes / MB)} MB resident`,
+    `  coordinator  ${result.coordinatorCpuSeconds.toFixed(1)} s of CPU (${(result.coordinatorCpuShare * 100).toFixed(0)} % of a core), at most ${each(result.coordinatorPeakBytes / MB)} MB resident; worker processes ${result.workersCpuSeconds.toFixed(1)} s of CPU`,
     `  tasks        ${result.tasks}, ${each(result.tasksPerSecond)} a second`,
     `  steps        ${result.steps}, ${each(result.stepsPerSecond)} a second; journal ${(result.journalBytes / MB).toFixed(1)} MB`,
     `  events       ${result.events}, ${result.eventsPerSecond.toFixed(1)} a second; ${toNats}`,
