@@ -39,10 +39,10 @@ describe('whoever watches', () => {
       TOLD_WITHIN_MS,
     );
     const away = await bench.run(['workers', ...at]);
-    expect(away.stdout).toMatch(/slow +away .*calibrate-00000 is given to another then/);
+    expect(away.stdout).toMatch(/slow +away .*calibrate-00000-m\S+ is given to another then/);
 
     // Its engine dies in every pass: each time the pause before the next attempt is longer.
-    worker('weak', { SECATEUR_FAILPOINT: 'pass-computed' });
+    worker('weak', { SECATEUR_FAILPOINT: 'engine.pass-computed' });
     await watched.printed(
       /Pruning \(WaitingToRetry\) since \S+: calibrate-00000 failed \d times, last on weak \(EngineCrashed: .*\); needs another attempt, at \S+Z; there: .*weak attached/,
     );

@@ -15,7 +15,7 @@ import { digestOf } from './model.ts';
 /** Phase, reason and message say what a job waits for at most this long after it began to wait. */
 const EXPLAINED_WITHIN_MS = 10_000;
 /** A worker that is gone is noticed within this. */
-export const NOTICED_WITHIN_MS = 20_000;
+const NOTICED_WITHIN_MS = 20_000;
 /** Messages, timers and the disk take a moment too. */
 const SLACK_MS = 2_000;
 

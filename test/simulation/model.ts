@@ -19,7 +19,7 @@ export interface ModelOptions {
 
 /** Three tensors. */
 const SHARD_BYTES_MAX = 120;
-export const SOURCE = '/model';
+const SOURCE = '/model';
 export const OUTPUT = '/out';
 export const STATE = '/state';
 
@@ -124,7 +124,7 @@ export function shardContent(tensors: readonly string[], layerContent: (layer: n
     .join('\n');
 }
 
-export function expectedLayers(options: ModelOptions, engine: string): string[] {
+function expectedLayers(options: ModelOptions, engine: string): string[] {
   const calibration = calibrationContent(options.samples);
   let hidden = Array.from({ length: options.samples }, (_, sample) => embed(calibration, sample));
   const layers: string[] = [];

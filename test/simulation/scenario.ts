@@ -2,7 +2,7 @@
 import type { ModelOptions } from './model.ts';
 import { seededRandom } from './time.ts';
 
-export const FAULT_KINDS = [
+const FAULT_KINDS = [
   'killWorker',
   'killEngine',
   'killCoordinator',

@@ -152,7 +152,7 @@ describe('a job says', () => {
     const told = planned();
     const committed = { ...told.job('a'), phase: 'Pruning' as const, stages: [], retries: {} };
     committed.layers = [{ status: 'committed', worker: 'w0' } as JobState['layers'][number]];
-    committed.workersSeen = { w0: { version: '0.0.9', engineVersion: '1.22.0' } as never };
+    committed.versions = { version: '0.0.9', engineVersion: '1.22.0' };
     told.state = { ...told.state, jobs: { a: committed } };
     told.attach('w1');
     expect(told.said).toContain('Pruning WaitingForVersion: needs a worker of the version');

@@ -31,7 +31,7 @@ describe('a plan', () => {
   it('has its prediction as soon as the manifest says how much calibration data there is', () => {
     const { prediction, replicas, replicasMax } = planJob(manifest, fakeIntake(4), plannedWorkers(2).map(capabilities));
     expect(prediction?.totalMs).toBeGreaterThan(0);
-    expect([replicas, replicasMax]).toEqual([2, null]);
+    expect([replicas, replicasMax]).toEqual([1, null]);
   });
 
   it('of token ids whose number nobody knows yet has none, and what is asked for', () => {
