@@ -93,7 +93,7 @@ function nextRetry(job: JobState, nowMs: number): [string, RetryState] | null {
 }
 
 function waitingToRetry(task: string, retry: RetryState, there: string): Explanation {
-  const times = retry.failures + retry.lost;
+  const times = retry.failed.length + retry.lost.length;
   const where = retry.worker === undefined ? '' : `, last on ${retry.worker}`;
   const why = retry.why === undefined ? '' : ` (${retry.why})`;
   return {

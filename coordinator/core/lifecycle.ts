@@ -283,5 +283,8 @@ export function continueAssembly(t: Transition, jobId: string): void {
 /** What a whole run is worth in tokens through layers; known once the calibration data is. */
 export function workTotal(job: JobState): number {
   if (job.calibration === null) return 0;
-  return totalWork(job.manifest, job.layers.length, job.calibration.samples * job.calibration.sequenceLength);
+  const keepsAll = (job.intake?.layers ?? []).map(({ linears }) =>
+    linears.every(({ choice }) => choice.kind === 'keepAll'),
+  );
+  return totalWork(job.manifest, keepsAll, job.calibration.samples * job.calibration.sequenceLength);
 }

@@ -150,10 +150,15 @@ export function planOutputShards(intake: JobIntake, shardSizeBytesMax: number): 
   }));
 }
 
-/** Tokens through layers in a run that nothing disturbs: with pruned propagation every layer but the last runs twice. */
-export function totalWork(manifest: Manifest, layerCount: number, tokens: number): number {
-  const passes = manifest.spec.pruning.propagate === 'pruned' ? 2 * layerCount - 1 : layerCount;
-  return passes * tokens;
+/**
+ * Tokens through layers in a run that nothing disturbs: with pruned propagation every layer runs twice. A layer that keeps
+ * every weight is not calibrated; behind the last one that is, nothing runs.
+ */
+export function totalWork(manifest: Manifest, keepsAll: readonly boolean[], tokens: number): number {
+  const last = keepsAll.lastIndexOf(false);
+  if (last < 0) return 0;
+  const calibrated = keepsAll.filter((keeps) => !keeps).length;
+  return tokens * (manifest.spec.pruning.propagate === 'pruned' ? calibrated + last : last + 1);
 }
 
 function sum(values: readonly number[]): number {

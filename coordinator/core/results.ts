@@ -1,5 +1,6 @@
 /** What workers and effects bring back. A result counts only from the worker, attempt and epoch that were leased. */
 
+import type { ErrorCode } from '../../shared/errors/secateur-error.ts';
 import {
   countOf,
   difference,
@@ -14,18 +15,36 @@ import type { EventOf, TaskIdentity, TaskOutcome } from './events.ts';
 import { committedCount, continueAssembly, endLeases, failJob, workTotal } from './lifecycle.ts';
 import { allMicrobatches, calibratedAt, samplesOf, snapshotAt } from './lineage.ts';
 import { resolveMicrobatch } from './plan.ts';
+import { charge, chargedBy, forgive, retryOf, worstOf } from './retries.ts';
 import { dropShares, takeFromShare, usableWorkers } from './shares.ts';
 import { addSnapshot, forgetSnapshot, removeNeedlessSnapshots } from './snapshots.ts';
-import { countPruned, currentLease, type JobFailure, type JobState, jobOf, type Lease, leaseOf, own } from './state.ts';
+import {
+  activeJob,
+  countPruned,
+  currentLease,
+  type JobFailure,
+  type JobState,
+  jobOf,
+  type Lease,
+  leaseOf,
+  own,
+} from './state.ts';
 import { type PassSpec, taskKind, taskName } from './task.ts';
 import type { Transition } from './transition.ts';
-import { LOST_MAX, removeUnfinished, retryOf, setHeld } from './workers.ts';
+import { LOST_MAX, removeUnfinished, setHeld } from './workers.ts';
 
 /** Attempts of one task that may fail for a reason that could pass. */
 const FAILURES_MAX = 4;
 const RETRY_BASE_MS = 500;
 /** After a failure on one worker others are preferred to it for so long. */
 const SHUN_MS = 30_000;
+/** What may be the worker's own fault: its memory, its device, its engine. A storage that hiccups is everybody's. */
+const OWN_FAULTS: ReadonlySet<ErrorCode> = new Set([
+  'EngineCrashed',
+  'EngineFailed',
+  'ProviderUnavailable',
+  'Internal',
+]);
 /** Of a newly measured speed in the running figure. */
 const RATE_WEIGHT = 0.5;
 /** Of a failure, in the message of a job that waits to try again: the whole of it is in the event. */
@@ -39,9 +58,8 @@ export function taskSucceeded(t: Transition, event: EventOf<'taskSucceeded'>): v
   const jobId = event.identity.job;
   setHeld(t, jobId, event.worker, event.holdings);
   const outcome = event.outcome;
-  // Of passes, others of the same layer may still fail: those retries go when the layer is through.
-  if (outcome.kind === 'pass') retryOf(t.editJob(jobId), taskKind(lease.spec)).lost = 0;
-  else delete t.editJob(jobId).retries[taskKind(lease.spec)];
+  const done = outcome.kind === 'pass' ? outcome.done : chargedBy(lease.spec);
+  forgive(t.editJob(jobId), taskKind(lease.spec), done);
   switch (outcome.kind) {
     case 'prepareCalibration':
       calibrationPrepared(t, jobId, outcome);
@@ -60,7 +78,6 @@ export function taskSucceeded(t: Transition, event: EventOf<'taskSucceeded'>): v
       layerCommitted(t, jobId, lease, outcome);
       break;
   }
-  assembleWhenDone(t, jobId);
 }
 
 /** Ends the lease that a message is about; null where it is about none (stale, twice, of an ended job). */
@@ -101,9 +118,6 @@ function passFinished(t: Transition, jobId: string, lease: Lease, outcome: Outco
   const isLast = spec.layer === job.layers.length - 1;
   const given = intersection(spec.drop, isLast ? done : snapshotAt(job, spec.layer + 1));
   takeFromShare(stage, lease.worker, given);
-  if (isEmpty(difference(allMicrobatches(job), spec.statistics ? calibratedAt(job, spec.layer) : layer.forwarded))) {
-    delete job.retries[taskKind(spec)];
-  }
   removeNeedlessSnapshots(t, jobId);
 }
 
@@ -120,10 +134,8 @@ function countWork(job: JobState, spec: PassSpec, done: MicrobatchSet): void {
   const known = spec.statistics ? calibratedAt(job, spec.layer) : (layer?.forwarded ?? NO_MICROBATCHES);
   const tokens = (set: MicrobatchSet): number => samplesOf(job, set) * (job.calibration?.sequenceLength ?? 0);
   const again = intersection(done, known);
-  // Dense: a pass without statistics only brings back what was lost.
-  const isRecovery = !spec.statistics && spec.weights === 'source';
-  job.workDone += isRecovery ? 0 : tokens(difference(done, again));
-  job.workRedone += isRecovery ? tokens(done) : tokens(again);
+  job.workDone += tokens(difference(done, again));
+  job.workRedone += tokens(again);
 }
 
 function addStatistics(
@@ -178,6 +190,7 @@ function handedOver(t: Transition, jobId: string, lease: Lease, outcome: Outcome
   const { stage: index, boundary, microbatches } = lease.spec;
   const stage = job.stages[index];
   if (stage !== undefined) takeFromShare(stage, lease.worker, intersection(microbatches, snapshotAt(job, boundary)));
+  removeNeedlessSnapshots(t, jobId);
   t.tell(jobId, 'worker', 'handedOver', { worker: lease.worker, boundary, files: outcome.snapshots.length });
 }
 
@@ -218,62 +231,93 @@ function layerCommitted(t: Transition, jobId: string, lease: Lease, outcome: Out
   });
 }
 
-function assembleWhenDone(t: Transition, jobId: string): void {
-  const job = jobOf(t.state, jobId);
+/** Derived in every step, whatever came last: a result, or the inputs of a job that was resumed. */
+export function assembleWhenDone(t: Transition): void {
+  const job = activeJob(t.state);
   if (job === undefined || job.phase !== 'Pruning' || job.intake === null) return;
   const isPruned = job.layers.every((layer) => layer.status === 'committed');
   const isDigested = job.intake.shards.every((shard) => job.digests[shard.file] !== undefined);
   if (!isPruned || !isDigested) return;
+  const jobId = job.id;
   for (const worker of Object.keys(t.state.workers)) t.command({ kind: 'releaseJob', worker, job: jobId });
   endLeases(t, jobId);
   t.explain(jobId, 'Assembling', 'WritingShards', 'every layer is committed');
   continueAssembly(t, jobId);
 }
 
-/** Tries again with growing pauses where the failure may pass; else, and after the last attempt, the job fails. */
+/**
+ * Tries again with growing pauses where the failure may pass; else, and after the last attempt, the job fails. Two kinds
+ * of failure never end a job by themselves: hidden states that are gone are computed again (unless they are gone each
+ * time), and a hand-over only saves computing again.
+ */
 export function taskFailed(t: Transition, event: EventOf<'taskFailed'>): void {
   const lease = takeLease(t, event.worker, event.identity);
   if (lease === null) return;
   const jobId = event.identity.job;
-  const { code, message, details, retryable } = event.failure;
+  const { code, message, retryable } = event.failure;
   if (event.holdings !== null) setHeld(t, jobId, event.worker, event.holdings);
-  const { boundary, microbatch } = details;
-  if (code === 'InputsMissing' && typeof boundary === 'number' && typeof microbatch === 'number') {
-    forgetSnapshot(t, jobId, boundary, microbatch);
-  }
   removeUnfinished(t, jobId, lease);
-  const job = t.editJob(jobId);
-  const retry = retryOf(job, taskKind(lease.spec));
-  // Hidden states that are gone by the time a task asks for them are nobody's failure: they are computed again.
-  if (code === 'InputsMissing') retry.lost += 1;
-  else retry.failures += 1;
-  const isLast = !retryable || retry.failures >= FAILURES_MAX || retry.lost >= LOST_MAX;
-  retry.notBeforeMs = t.nowMs + RETRY_BASE_MS * 2 ** Math.max(0, retry.failures - 1);
-  retry.worker = event.worker;
-  retry.why = `${code}: ${message.slice(0, WHY_CHARACTERS_MAX)}`;
-  t.tell(jobId, 'task', 'failed', {
-    task: lease.task,
-    attempt: lease.attempt,
-    worker: event.worker,
-    code,
-    message,
-    retried: !isLast,
-  });
+  if (lease.spec.kind === 'handOver') return handOverFailed(t, jobId, lease, event.failure);
+  const count = countFailure(t, jobId, lease, event);
+  const isMissing = code === 'InputsMissing';
+  const isLast = !retryable || count >= (isMissing ? LOST_MAX : FAILURES_MAX);
+  tellFailure(t, jobId, lease, event.failure, !isLast);
   if (isLast) {
-    const tried = retry.failures > 1 ? ` (tried ${retry.failures} times)` : '';
+    const tried = count > 1 ? ` (tried ${count} times)` : '';
+    const { details } = event.failure;
     const failure: JobFailure = {
       code,
       message: `task ${lease.task} on ${event.worker} failed${tried}: ${message}`,
       details,
     };
     failJob(t, jobId, failure);
-  } else if (code !== 'InputsMissing') {
-    shun(t, jobId, event.worker, lease);
+  } else if (!isMissing) {
+    shun(t, jobId, event.worker, lease, code);
   }
 }
 
+/** @returns how often the worst microbatch of this failure has failed so by now */
+function countFailure(t: Transition, jobId: string, lease: Lease, event: EventOf<'taskFailed'>): number {
+  const { code, message, details } = event.failure;
+  const { boundary, microbatch } = details;
+  const job = t.editJob(jobId);
+  const retry = retryOf(job, taskKind(lease.spec));
+  retry.worker = event.worker;
+  retry.why = `${code}: ${message.slice(0, WHY_CHARACTERS_MAX)}`;
+  if (code === 'InputsMissing') {
+    const isOneFile = typeof boundary === 'number' && typeof microbatch === 'number';
+    const missing: MicrobatchSet = isOneFile ? [[microbatch, microbatch + 1]] : chargedBy(lease.spec);
+    if (isOneFile) forgetSnapshot(t, jobId, boundary, microbatch);
+    retry.lost = charge(retry.lost, missing);
+    return worstOf(retry.lost, missing);
+  }
+  const charged = chargedBy(lease.spec);
+  retry.failed = charge(retry.failed, charged);
+  const count = worstOf(retry.failed, charged);
+  retry.notBeforeMs = t.nowMs + RETRY_BASE_MS * 2 ** (count - 1);
+  return count;
+}
+
+function tellFailure(
+  t: Transition,
+  jobId: string,
+  { task, attempt, worker }: Lease,
+  { code, message }: JobFailure,
+  retried: boolean,
+): void {
+  t.tell(jobId, 'task', 'failed', { task, attempt, worker, code, message, retried });
+}
+
+/** What the leaver could not save is computed again, by others. */
+function handOverFailed(t: Transition, jobId: string, lease: Lease, failure: JobFailure): void {
+  tellFailure(t, jobId, lease, failure, false);
+  dropShares(t, jobId, lease.worker);
+  setHeld(t, jobId, lease.worker, []);
+}
+
 /** Lets others try, where there are others: one machine with too little memory must not fail the job. */
-function shun(t: Transition, jobId: string, worker: string, lease: Lease): void {
+function shun(t: Transition, jobId: string, worker: string, lease: Lease, code: ErrorCode): void {
+  if (!OWN_FAULTS.has(code)) return;
   const job = t.editJob(jobId);
   job.shunnedUntilMs[worker] = t.nowMs + SHUN_MS;
   const others = usableWorkers(t.state, job).filter(
@@ -302,9 +346,10 @@ export function statisticsLost(t: Transition, event: EventOf<'statisticsLost'>):
   Object.assign(job.layers[event.layer] as object, { status: 'pending', parts: [], statisticsFile: null });
   const name = `statistics-${fiveDigits(event.layer)}`;
   const retry = retryOf(job, name);
-  retry.lost += 1;
-  if (retry.lost < LOST_MAX) return;
-  const message = `the stored statistics of layer ${event.layer} were unreadable ${retry.lost} times. Check the disk of the coordinator's state folder, then resume the job.`;
+  retry.lost = charge(retry.lost, [[0, 1]]);
+  const lost = retry.lost.length;
+  if (lost < LOST_MAX) return;
+  const message = `the stored statistics of layer ${event.layer} were unreadable ${lost} times. Check the disk of the coordinator's state folder, then resume the job.`;
   failJob(t, event.job, { code: 'StorageFailed', message, details: { layer: event.layer } });
 }
 

@@ -23,7 +23,6 @@ import { type Surplus, surplusIn, surplusOf, usableWorkers } from './shares.ts';
 import {
   type CoordinatorState,
   endOf,
-  hasEnded,
   type JobState,
   own,
   type StageState,
@@ -43,7 +42,8 @@ export interface Assignment {
 
 /** One task for every worker that is idle and for whom there is something to do. */
 export function assignments(state: CoordinatorState, job: JobState, nowMs: number): Assignment[] {
-  if (hasEnded(job) || job.intake === null) return [];
+  // While the inputs of a resumed job are read again nobody knows whether they are still those of its tasks.
+  if (job.intake === null || (job.phase !== 'Preparing' && job.phase !== 'Pruning')) return [];
   const busy = new Set(
     Object.values(state.jobs).flatMap((each) => Object.values(each.leases).map((lease) => lease.worker)),
   );
@@ -250,7 +250,7 @@ function unboundTask(job: JobState, worker: string, round: Round): TaskSpec | un
     const spec = { kind: 'prepareCalibration' } as const;
     if (round.isFree(spec)) return spec;
   }
-  if (job.phase === 'Pruning' && isAwaited(job, worker)) return undefined;
+  if (isAwaited(job, worker)) return undefined;
   return (job.intake?.shards ?? [])
     .map(({ file }) => ({ kind: 'digestSource', shard: file }) as const)
     .find((spec) => own(job.digests, spec.shard) === undefined && round.isFree(spec));

@@ -266,10 +266,13 @@ export interface Lease {
   readonly leasedMs: number;
 }
 
-/** What went wrong with tasks of one kind at one layer, whichever microbatches they had. */
+/**
+ * What went wrong with tasks of one kind at one layer. Counted by microbatch, since the same microbatches come in other
+ * tasks the next time: `failed[n]` are those that failed more than n times. A task without microbatches counts as one.
+ */
 export interface RetryState {
-  failures: number;
-  lost: number;
+  failed: readonly MicrobatchSet[];
+  lost: readonly MicrobatchSet[];
   notBeforeMs: number;
   /** Where it failed last. Absent where it has not. */
   worker?: string;

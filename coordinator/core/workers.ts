@@ -1,7 +1,9 @@
 /** Workers that come, go, come back, and what their going means for the tasks and the hidden states they had. */
+import { difference, isEmpty, NO_MICROBATCHES } from '../../shared/microbatch-set.ts';
 import { layerFileName } from '../../shared/storage/staging-names.ts';
 import type { EventOf } from './events.ts';
 import { failJob, repeatEffects } from './lifecycle.ts';
+import { charge, chargedBy, retryOf, worstOf } from './retries.ts';
 import { handOverTask } from './schedule.ts';
 import { dropShares } from './shares.ts';
 import {
@@ -13,7 +15,6 @@ import {
   jobOf,
   type Lease,
   own,
-  type RetryState,
   workerOf,
 } from './state.ts';
 import { taskKind } from './task.ts';
@@ -52,6 +53,7 @@ export function workerAttached(t: Transition, event: EventOf<'workerAttached'>):
   });
   for (const job of Object.values(t.state.jobs)) reconcile(t, job, event);
   abortUnknownTasks(t, event);
+  takeHoldings(t, event);
   const active = activeJob(t.state);
   if (active !== undefined)
     tellWorker(t, active, 'attached', event.worker, {
@@ -60,15 +62,13 @@ export function workerAttached(t: Transition, event: EventOf<'workerAttached'>):
     });
 }
 
-/** Sets leases and held states of one job to what the worker says that it has. */
+/** Sets the leases of one job to what the worker says that it has. */
 function reconcile(t: Transition, job: JobState, event: EventOf<'workerAttached'>): void {
   for (const lease of leasesOf(job, event.worker)) {
     if (!event.tasks.some((task) => currentLease(t.state, task) === lease)) {
       delete t.editJob(job.id).leases[lease.task];
     }
   }
-  const held = event.holdings.filter((holding) => holding.job === job.id);
-  setHeld(t, job.id, event.worker, held);
 }
 
 function abortUnknownTasks(t: Transition, event: EventOf<'workerAttached'>): void {
@@ -77,18 +77,34 @@ function abortUnknownTasks(t: Transition, event: EventOf<'workerAttached'>): voi
       t.command({ kind: 'abort', worker: event.worker, identity: task });
     }
   }
-  const jobs = new Set(event.holdings.map((holding) => holding.job));
-  for (const id of jobs) {
+}
+
+/**
+ * Takes what the worker says that it holds, where it belongs to this life of the job: it has a lease of it, or what it
+ * holds was known before. A job that was stopped knows of nobody's holdings any more, and may begin again with other
+ * inputs: what is left of its earlier life, with a worker that did not hear of it, must go.
+ */
+function takeHoldings(t: Transition, event: EventOf<'workerAttached'>): void {
+  for (const id of new Set(event.holdings.map((holding) => holding.job))) {
     const job = jobOf(t.state, id);
-    const isNeeded =
+    const reported = event.holdings.filter((holding) => holding.job === id);
+    const isOfThisLife =
       job !== undefined &&
       !hasEnded(job) &&
-      (job.stages.some((stage) => own(stage.shares, event.worker) !== undefined) ||
-        leasesOf(job, event.worker).length > 0);
-    if (isNeeded) continue;
-    t.command({ kind: 'releaseJob', worker: event.worker, job: id });
-    if (job !== undefined) setHeld(t, id, event.worker, []);
+      (leasesOf(job, event.worker).length > 0 || areKnown(reported, own(job.held, event.worker) ?? []));
+    if (!isOfThisLife) t.command({ kind: 'releaseJob', worker: event.worker, job: id });
+    setHeld(t, id, event.worker, isOfThisLife ? reported : []);
   }
+  for (const job of Object.values(t.state.jobs)) {
+    if (!event.holdings.some((holding) => holding.job === job.id)) setHeld(t, job.id, event.worker, []);
+  }
+}
+
+function areKnown(reported: readonly HiddenStates[], known: readonly HiddenStates[]): boolean {
+  return reported.every(({ boundary, microbatches }) => {
+    const there = known.find((states) => states.boundary === boundary)?.microbatches ?? NO_MICROBATCHES;
+    return isEmpty(difference(microbatches, there));
+  });
 }
 
 /** What a worker said that it holds of a job. */
@@ -169,26 +185,21 @@ function loseLease(t: Transition, jobId: string, lease: Lease, why: string): voi
   const job = t.editJob(jobId);
   delete job.leases[lease.task];
   const retry = retryOf(job, taskKind(lease.spec));
-  retry.lost += 1;
+  const charged = chargedBy(lease.spec);
+  retry.lost = charge(retry.lost, charged);
   t.tell(jobId, 'task', 'lost', { task: lease.task, attempt: lease.attempt, worker: lease.worker, why });
   removeUnfinished(t, jobId, lease);
-  if (retry.lost >= LOST_MAX) {
-    const message = `task ${lease.task} was lost with its worker ${retry.lost} times, last on ${lease.worker} (${why}). See the workers' logs for what ended them (memory, most often), then resume the job.`;
-    failJob(t, jobId, { code: 'EngineCrashed', message, details: { task: lease.task, lost: retry.lost } });
-  }
+  const lost = worstOf(retry.lost, charged);
+  // What a hand-over does not save is computed again.
+  if (lost < LOST_MAX || lease.spec.kind === 'handOver') return;
+  const message = `task ${lease.task} was lost with its worker ${lost} times, last on ${lease.worker} (${why}). See the workers' logs for what ended them (memory, most often), then resume the job.`;
+  failJob(t, jobId, { code: 'EngineCrashed', message, details: { task: lease.task, lost } });
 }
 
 /** What a lease that came to nothing may have left: nobody will ever name that file. */
 export function removeUnfinished(t: Transition, jobId: string, lease: Lease): void {
   if (lease.spec.kind !== 'prune') return;
   t.command({ kind: 'removeStaged', job: jobId, names: [layerFileName(lease.spec.layer, lease)] });
-}
-
-/** What went wrong with tasks of a kind so far; free to be written to where the job is. */
-export function retryOf(job: JobState, kind: string): RetryState {
-  const retry = own(job.retries, kind) ?? { failures: 0, lost: 0, notBeforeMs: 0 };
-  job.retries[kind] = retry;
-  return retry;
 }
 
 function leasesOf(job: JobState, worker: string): Lease[] {

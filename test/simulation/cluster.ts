@@ -135,7 +135,7 @@ export class Cluster {
   inputsMissing = 0;
   private pending: Command[] = [];
   readonly layerCount: number;
-  private readonly intake: JobIntake;
+  readonly intake: JobIntake;
   private readonly random: () => number;
 
   readonly samples: number;
@@ -269,6 +269,11 @@ export class Cluster {
     if (worker === undefined || !worker.attached || worker.draining) return;
     worker.draining = true;
     this.take({ type: 'workerDraining', worker: id });
+  }
+
+  /** Snapshots that vanish from the disk without a word. */
+  loseFiles(share: number): void {
+    for (const name of [...this.files]) if (this.random() < share) this.files.delete(name);
   }
 
   passTime(ms: number): void {
@@ -409,9 +414,10 @@ export class Cluster {
   }
 
   private computePass(worker: SimulatedWorker, spec: PassSpec, identity: TaskIdentity): TaskOutcome | Missing {
-    if (spec.weights === 'committed' && this.job.layers[spec.layer]?.status !== 'committed')
+    if (spec.weights === 'committed' && this.isLeased(identity) && this.job.layers[spec.layer]?.status !== 'committed')
       this.violations.push(`pass through uncommitted layer ${spec.layer}`);
-    if (spec.statistics && this.job.layers[spec.layer]?.status === 'committed')
+    // A worker that is cut off may end what was taken from it: that counts for nothing.
+    if (spec.statistics && this.isLeased(identity) && this.job.layers[spec.layer]?.status === 'committed')
       this.violations.push(`committed layer ${spec.layer} calibrated again`);
     const members = [...membersOf(spec.microbatches)];
     // A worker that was asked to leave stops after a microbatch.

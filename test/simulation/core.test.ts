@@ -7,6 +7,9 @@ function live(seed: number): Cluster {
   const random = seededRandom(seed);
   const samples = 1 + Math.floor(random() * 9);
   const cluster = new Cluster(1 + Math.floor(random() * 6), random, samples);
+  for (const { linears } of cluster.intake.layers) {
+    if (random() < 0.15) Object.assign(linears[0] as object, { choice: { kind: 'keepAll' } });
+  }
   const propagate = random() < 0.5 ? 'pruned' : 'dense';
   const layerCount = cluster.layerCount;
   const stages = random() < 0.3 ? 'auto' : 1 + Math.floor(random() * Math.min(3, layerCount));
@@ -34,11 +37,17 @@ function live(seed: number): Cluster {
     else if (dice < 0.08) cluster.crashEngine(name);
     else if (dice < 0.09) cluster.drain(name);
     else if (dice < 0.1) cluster.restartCoordinator();
-    else if (dice < 0.12) cluster.passTime(random() * 2 * RECONNECT_GRACE_MS);
+    else if (dice < 0.105) cluster.loseFiles(0.4);
+    else if (dice < 0.11)
+      cluster.take({ type: 'statisticsLost', job: 'fake-1', layer: Math.floor(random() * layerCount) });
+    else if (dice < 0.114) cluster.take({ type: 'cancelRequested', job: 'fake-1' });
+    else if (dice < 0.12) cluster.take({ type: 'resumeRequested', job: 'fake-1' });
+    else if (dice < 0.135) cluster.passTime(random() * 2 * RECONNECT_GRACE_MS);
     else if (dice < 0.25 && !cluster.workers.get(name)?.attached) cluster.attach(name);
     else cluster.advance();
   }
-  if (cluster.job.phase === 'Failed') cluster.take({ type: 'resumeRequested', job: cluster.job.id });
+  if (cluster.job.phase === 'Failed' || cluster.job.phase === 'Cancelled')
+    cluster.take({ type: 'resumeRequested', job: cluster.job.id });
   for (const name of names) if (!cluster.workers.get(name)?.attached) cluster.attach(name);
   return cluster;
 }
@@ -74,6 +83,27 @@ describe('a job that has succeeded', () => {
     expect(JSON.stringify(cluster.job).length).toBeLessThan(running / 2);
     cluster.restartCoordinator();
     expect(cluster.violations).toEqual([]);
+  });
+});
+
+describe('a job that is resumed', () => {
+  function begun(): Cluster {
+    const cluster = new Cluster(2, seededRandom(1));
+    cluster.take({ type: 'coordinatorStarted' });
+    const manifest = fakeManifest({ propagate: 'pruned', stages: 1 });
+    cluster.take({ type: 'jobSubmitted', job: 'fake-1', namespace: 'default', name: 'fake', manifest });
+    cluster.attach('w1');
+    return cluster;
+  }
+
+  it('gives no task while its inputs are read again, and is assembled when nothing else is left to do', () => {
+    const cluster = begun();
+    while (cluster.commits.size < 2 || Object.keys(cluster.job.digests).length < 1) cluster.advance();
+    cluster.take({ type: 'cancelRequested', job: 'fake-1' });
+    cluster.take({ type: 'resumeRequested', job: 'fake-1' });
+    expect([cluster.job.phase, cluster.job.leases]).toEqual(['Intake', {}]);
+    expect(cluster.settle(1_000)).toBe(true);
+    expect([cluster.job.phase, cluster.violations]).toEqual(['Succeeded', []]);
   });
 });
 

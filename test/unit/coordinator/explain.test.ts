@@ -24,7 +24,8 @@ class Told {
   }
 
   submit(job: string): void {
-    const base = fakeManifest({ propagate: 'pruned', stages: 1 });
+    // One replica: the other workers may digest the source meanwhile.
+    const base = fakeManifest({ propagate: 'pruned', stages: 1, replicas: 1 });
     const output = { ...base.spec.output, destination: `file:///${job}` };
     const manifest = { ...base, spec: { ...base.spec, output } };
     this.tell({ type: 'jobSubmitted', job, namespace: 'default', name: job, manifest });
