@@ -4,8 +4,10 @@ import { createHash } from 'node:crypto';
 import { toSecateurError } from '../errors/secateur-error.ts';
 import { openSourceFile, readFully } from './source-file.ts';
 
-/** Two buffers of this size: while one is hashed the other is read. */
+/** Two buffers of at most this size: while one is hashed the other is read. */
 const CHUNK_SIZE_BYTES = 1024 * 1024;
+/** A coordinator digests thousands of small files: each takes no more memory than it is long. */
+const CHUNK_SIZE_BYTES_MIN = 4 * 1024;
 
 export interface FileDigest {
   /** Lower-case hexadecimal. */
@@ -20,10 +22,11 @@ export interface FileDigest {
  * @throws SourceMissing, CheckpointInvalid (no regular file), StorageFailed
  */
 export async function digestFile(path: string, onProgress?: (doneBytes: number) => void): Promise<FileDigest> {
-  const { handle } = await openSourceFile(path, 'CheckpointInvalid');
+  const { handle, sizeBytes: expectedBytes } = await openSourceFile(path, 'CheckpointInvalid');
   try {
     const hash = createHash('sha256');
-    let [filled, spare] = [new Uint8Array(CHUNK_SIZE_BYTES), new Uint8Array(CHUNK_SIZE_BYTES)];
+    const chunkBytes = Math.min(CHUNK_SIZE_BYTES, Math.max(CHUNK_SIZE_BYTES_MIN, expectedBytes));
+    let [filled, spare] = [new Uint8Array(chunkBytes), new Uint8Array(chunkBytes)];
     let sizeBytes = 0;
     let length = await readFully(handle, filled, 0);
     while (length > 0) {

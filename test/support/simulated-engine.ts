@@ -6,7 +6,7 @@
  * of the output show whether every sample's statistics came where they belong, once. As strict as the real engine: a
  * pass takes hidden states only from where its task says, and fails with InputsMissing where they are not.
  */
-import { setTimeout as pause } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { contains, countOf, type MicrobatchSet, membersOf, microbatchSet } from '../../shared/microbatch-set.ts';
 import { type ModelDescription, STATISTICS, statisticWidth } from '../../shared/models/family.ts';
@@ -132,7 +132,10 @@ export class SimulatedEngine implements Engine {
   /** Against the begin of the pass: a timer that fires late does not make the whole pass late. */
   private async until(ms: number): Promise<void> {
     const leftMs = ms - performance.now();
-    await pause(Math.max(0, leftMs), undefined, { signal: this.killed.signal });
+    const { signal } = this.killed;
+    // A timer takes a millisecond at least.
+    if (leftMs <= 0) await nextTurn(undefined, { signal });
+    else await pause(leftMs, undefined, { signal });
   }
 
   private async keep(
