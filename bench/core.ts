@@ -11,7 +11,8 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { INITIAL_STATE } from '../coordinator/core/state.ts';
 import { step } from '../coordinator/core/step.ts';
-import { Cluster, fakeManifest, seededRandom } from '../test/simulation/cluster.ts';
+import { Cluster, fakeManifest } from '../test/simulation/cluster.ts';
+import { seededRandom } from '../test/support/seeded-random.ts';
 
 const SEED = 1;
 

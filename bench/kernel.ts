@@ -9,8 +9,9 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { gaussian, seededRandom, storeWeight } from '../test/support/kernel-cases.ts';
+import { gaussian, storeWeight } from '../test/support/kernel-cases.ts';
 import { InMemoryKernel } from '../test/support/kernel-in-memory.ts';
+import { seededRandom } from '../test/support/seeded-random.ts';
 import { compileKernel } from '../worker/kernels/kernel.ts';
 import { CHUNK_BYTES, weightSizeBytes } from '../worker/kernels/kernel-layout.ts';
 import { KernelPool } from '../worker/kernels/kernel-pool.ts';

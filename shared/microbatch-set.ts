@@ -24,6 +24,11 @@ export function microbatchSet(ranges: Iterable<MicrobatchRange>): MicrobatchSet 
   return merged;
 }
 
+/** Of single microbatches in any order. */
+export function setOfMembers(members: Iterable<number>): MicrobatchSet {
+  return microbatchSet(Array.from(members, (each) => [each, each + 1] as const));
+}
+
 export function union(...sets: readonly MicrobatchSet[]): MicrobatchSet {
   return microbatchSet(sets.flat());
 }

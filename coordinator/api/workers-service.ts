@@ -9,20 +9,12 @@
 import { ERROR_TABLE, type ErrorCode, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { reach } from '../../shared/failpoint.ts';
 import type { Log } from '../../shared/log.ts';
-import {
-  countOf,
-  difference,
-  isEmpty,
-  lowest,
-  type MicrobatchSet,
-  microbatchSet,
-} from '../../shared/microbatch-set.ts';
+import { countOf, difference, isEmpty, lowest, type MicrobatchSet } from '../../shared/microbatch-set.ts';
 import type { CoordinatorMessage } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
 import type { FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { Heartbeat__Output } from '../../shared/rpc/generated/secateur/v1/Heartbeat.ts';
 import type { Holding__Output } from '../../shared/rpc/generated/secateur/v1/Holding.ts';
 import type { LogBatch__Output } from '../../shared/rpc/generated/secateur/v1/LogBatch.ts';
-import type { MicrobatchRange__Output } from '../../shared/rpc/generated/secateur/v1/MicrobatchRange.ts';
 import type { Register__Output } from '../../shared/rpc/generated/secateur/v1/Register.ts';
 import type { SampleStatistics__Output } from '../../shared/rpc/generated/secateur/v1/SampleStatistics.ts';
 import type { SnapshotFile__Output } from '../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
@@ -30,6 +22,7 @@ import type { SnapshotWritten__Output } from '../../shared/rpc/generated/secateu
 import type { TaskError__Output } from '../../shared/rpc/generated/secateur/v1/TaskError.ts';
 import type { TaskResult__Output } from '../../shared/rpc/generated/secateur/v1/TaskResult.ts';
 import type { WorkerMessage__Output } from '../../shared/rpc/generated/secateur/v1/WorkerMessage.ts';
+import { setOfRanges } from '../../shared/rpc/microbatch-ranges.ts';
 import type { Timer, Timers } from '../../shared/timers.ts';
 import { VERSION } from '../../shared/version.ts';
 import type {
@@ -343,14 +336,11 @@ export class WorkersService {
     const identity = identityOf(result.identity);
     const { worker } = session;
     progress.forget(identity.job, identity.task);
-    if (result.error) {
-      const failure = failureOf(result.error);
-      const holdings = result.holdings.map(holdingOf);
-      this.discardStatistics(session, identity);
-      await loop.submit({ type: 'taskFailed', worker, identity, failure, holdings });
-    } else {
-      await loop.submit(await this.successOf(session, result, identity));
-    }
+    const holdings = result.holdings.map(holdingOf);
+    const event: CoreEvent = result.error
+      ? { type: 'taskFailed', worker, identity, failure: failureOf(result.error), holdings }
+      : await this.successOf(session, result, identity, holdings);
+    await loop.submit(event);
     // Where its lease was over by then, nobody has taken them.
     this.discardStatistics(session, identity);
     reach('coordinator.result-journaled');
@@ -358,21 +348,21 @@ export class WorkersService {
   }
 
   /** A result that cannot be kept (the state folder is full, say) is a failure of the attempt, with the reason. */
-  private async successOf(session: Session, result: TaskResult__Output, identity: TaskIdentity): Promise<CoreEvent> {
+  private async successOf(
+    session: Session,
+    result: TaskResult__Output,
+    identity: TaskIdentity,
+    holdings: readonly Holding[],
+  ): Promise<CoreEvent> {
     const { worker } = session;
     try {
       const outcome = await this.outcomeOf(session, result, identity);
-      return { type: 'taskSucceeded', worker, identity, outcome, holdings: result.holdings.map(holdingOf) };
+      return { type: 'taskSucceeded', worker, identity, outcome, holdings };
     } catch (thrown) {
       const { code, message, details } = toSecateurError(thrown);
       if (code === 'ArgumentInvalid' || code === 'Unavailable') throw thrown;
-      return {
-        type: 'taskFailed',
-        worker,
-        identity,
-        failure: { code, message, details, retryable: true },
-        holdings: result.holdings.map(holdingOf),
-      };
+      const failure = { code, message, details, retryable: true };
+      return { type: 'taskFailed', worker, identity, failure, holdings };
     }
   }
 
@@ -390,10 +380,10 @@ export class WorkersService {
       return { kind: 'prune', file: staged(file), tensors: counted, pruneMs, commitMs };
     }
     if (result.pass) {
-      const { tokens, computeMs, loadMs, snapshots } = result.pass;
-      const done = setOf(result.pass.done);
+      const { tokens, computeMs, snapshots } = result.pass;
+      const done = setOfRanges(result.pass.done);
       const statistics = await this.storeStatistics(session, identity, done);
-      return { kind: 'pass', tokens, computeMs, loadMs, done, snapshots: snapshots.map(snapshotOf), statistics };
+      return { kind: 'pass', tokens, computeMs, done, snapshots: snapshots.map(snapshotOf), statistics };
     }
     if (result.handOver) return { kind: 'handOver', snapshots: result.handOver.snapshots.map(snapshotOf) };
     throw new SecateurError(
@@ -521,12 +511,8 @@ function rowOf(job: JobState, microbatches: MicrobatchSet, sample: number): numb
   return null;
 }
 
-function setOf(ranges: readonly MicrobatchRange__Output[]): MicrobatchSet {
-  return microbatchSet(ranges.map(({ first, end }) => [first, end] as const));
-}
-
 function holdingOf({ job, boundary, microbatches }: Holding__Output): Holding {
-  return { job, boundary, microbatches: setOf(microbatches) };
+  return { job, boundary, microbatches: setOfRanges(microbatches) };
 }
 
 function snapshotOf(snapshot: SnapshotFile__Output | null | undefined): WrittenSnapshot {

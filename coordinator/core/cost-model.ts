@@ -53,9 +53,6 @@ const JOB_MS = 150;
  */
 const WORKER_MTBF_MS = 24 * 3600 * 1000;
 
-const FLOAT32_BYTES = 4;
-const FLOAT64_BYTES = 8;
-
 export interface Placement {
   readonly stages: readonly StagePlan[];
   readonly replicas: number;
@@ -153,7 +150,10 @@ export function costOf(inputs: CostInputs, workers: readonly WorkerRates[], plac
     work,
     bytesRead: costs.reduce((sum, cost) => sum + cost.bytesRead, inputs.sourceBytes + copiedBytes),
     bytesWritten: costs.reduce((sum, cost) => sum + cost.bytesWritten, copiedBytes),
-    bytesOverNetwork: layerCount * inputs.statisticsWidth * (inputs.samples * FLOAT32_BYTES + FLOAT64_BYTES),
+    bytesOverNetwork:
+      layerCount *
+      inputs.statisticsWidth *
+      (inputs.samples * Float32Array.BYTES_PER_ELEMENT + Float64Array.BYTES_PER_ELEMENT),
     // Committed layers stay until the shards made of them are in place; of the snapshots, the two newest at most.
     destinationBytes:
       copiedBytes + layerCount * inputs.bytesPerLayer + Math.min(2, snapshots) * hiddenBytesOf(inputs, inputs.samples),

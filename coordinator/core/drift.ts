@@ -6,6 +6,11 @@ import type { FileIntake, JobIntake, JobState, WorkerCapabilities, WorkerState }
 
 const SHOWN_CHARACTERS_MAX = 60;
 const DIGEST_DIGITS_SHOWN = 12;
+const VERSION_FIELDS = [
+  ['version', 'secateur version'],
+  ['engineVersion', 'engine version'],
+  ['provider', 'provider'],
+] as const;
 
 /** Field by field, what is different between the inputs as they were and as they are. */
 export function describeDrift(before: JobIntake, now: JobIntake): string[] {
@@ -70,20 +75,19 @@ function compareFile(drift: string[], before: FileIntake, now: FileIntake): void
   }
 }
 
-/** Versions of secateur and of its engine, and what it computes on: those that the job was begun with, against those that are there. */
+/**
+ * Versions of secateur and of its engine, and what it computes on: those that the job was begun with, against those that
+ * are there.
+ */
 export function describeVersionDrift(job: Pick<JobState, 'versions'>, workers: readonly WorkerState[]): string[] {
   const attached = workers.filter((worker) => worker.attached);
   const begun = job.versions;
   if (begun === null || attached.length === 0) return [];
   if (attached.some((worker) => fitsVersions(job, worker.capabilities))) return [];
   const drift: string[] = [];
-  for (const [name, of] of [
-    ['secateur version', (each: Versions) => each.version],
-    ['engine version', (each: Versions) => each.engineVersion],
-    ['provider', (each: Versions) => each.provider],
-  ] as const) {
-    const is = [...new Set(attached.map((worker) => of(worker.capabilities)))].sort().join(', ');
-    if (of(begun) !== is) drift.push(`${name} was ${of(begun)}, is ${is}`);
+  for (const [field, name] of VERSION_FIELDS) {
+    const is = [...new Set(attached.map((worker) => worker.capabilities[field]))].sort().join(', ');
+    if (begun[field] !== is) drift.push(`${name} was ${begun[field]}, is ${is}`);
   }
   return drift;
 }
@@ -91,7 +95,7 @@ export function describeVersionDrift(job: Pick<JobState, 'versions'>, workers: r
 /** Whether a worker may compute for a job: statistics of two versions, or providers, do not add up to those of either. */
 export function fitsVersions(job: Pick<JobState, 'versions'>, worker: Versions): boolean {
   const { versions } = job;
-  return versions === null || JSON.stringify(versionsOf(worker)) === JSON.stringify(versions);
+  return versions === null || VERSION_FIELDS.every(([field]) => worker[field] === versions[field]);
 }
 
 function versionsOf({ version, engineVersion, provider }: Versions): Versions {

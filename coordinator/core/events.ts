@@ -42,7 +42,6 @@ export type TaskOutcome =
       readonly kind: 'pass';
       readonly tokens: number;
       readonly computeMs: number;
-      readonly loadMs: number;
       /** Fewer than the task's where the worker was asked to stop. */
       readonly done: MicrobatchSet;
       readonly snapshots: readonly WrittenSnapshot[];

@@ -5,8 +5,6 @@
  */
 import type { WorkerRates } from './worker-rates.ts';
 
-const FLOAT32_BYTES = 4;
-
 // Measured: docs/performance.md, "What plans are made with".
 /** Of the rate of a bare product, what a whole layer reaches. */
 const LAYER_EFFICIENCY = 0.8;
@@ -68,7 +66,7 @@ export interface LayerTimes {
 export function layerTimes(inputs: CostInputs, worker: WorkerRates, isOneHost: boolean): LayerTimes {
   const { bytesPerLayer, parametersPerLayer, sequenceLength, hiddenSize } = inputs;
   const tokens = Math.min(inputs.microbatch, inputs.samples) * sequenceLength;
-  const hiddenBytes = tokens * hiddenSize * FLOAT32_BYTES;
+  const hiddenBytes = tokens * hiddenSize * Float32Array.BYTES_PER_ELEMENT;
   const isCuda = worker.provider === 'cuda';
   // bench/forward.ts counts the same: two for each weight and token, and half of the square of scores, twice.
   const full = 2 * tokens * parametersPerLayer + 2 * tokens * sequenceLength * inputs.attentionWidth;
@@ -100,7 +98,7 @@ export function microbatchCount(inputs: CostInputs): number {
 
 /** Of the hidden states of so many samples at one layer boundary. */
 export function hiddenBytesOf(inputs: CostInputs, samples: number): number {
-  return Math.min(samples, inputs.samples) * inputs.sequenceLength * inputs.hiddenSize * FLOAT32_BYTES;
+  return Math.min(samples, inputs.samples) * inputs.sequenceLength * inputs.hiddenSize * Float32Array.BYTES_PER_ELEMENT;
 }
 
 export function inMs(amount: number, perSecond: number): number {

@@ -2,7 +2,6 @@
 import { type CostInputs, hiddenBytesOf } from './layer-times.ts';
 import type { WorkerRates } from './worker-rates.ts';
 
-const FLOAT32_BYTES = 4;
 /** A layer as it is mapped, as the engine packs it, and as the engine computes with it: bench/memory.ts holds it to that. */
 const LAYER_COPIES = 3;
 /** Node, ONNX Runtime and the kernels, before any weight. */
@@ -69,10 +68,10 @@ function memoryOf(
   provider: 'cpu' | 'cuda',
   heldBytes: number,
 ): { memoryBytes: number; deviceMemoryBytes: number } {
-  const layerBytes = inputs.parametersPerLayer * FLOAT32_BYTES;
+  const layerBytes = inputs.parametersPerLayer * Float32Array.BYTES_PER_ELEMENT;
   const tokens = Math.min(inputs.microbatch, inputs.samples) * inputs.sequenceLength;
   // At the widest point: gate, up and their product; the residual, what comes in and what goes out.
-  const activations = tokens * (3 * inputs.intermediateSize + 3 * inputs.hiddenSize) * FLOAT32_BYTES;
+  const activations = tokens * (3 * inputs.intermediateSize + 3 * inputs.hiddenSize) * Float32Array.BYTES_PER_ELEMENT;
   if (provider === 'cpu') {
     const memoryBytes = WORKER_BASE_BYTES + LAYER_COPIES * layerBytes + activations + heldBytes;
     return { memoryBytes, deviceMemoryBytes: 0 };

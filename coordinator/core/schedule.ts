@@ -33,7 +33,6 @@ import { type PassSpec, type TaskSpec, taskKind, taskName } from './task.ts';
 
 /** Statistics of one task are kept by its worker until they are acknowledged. */
 const TASK_STATISTICS_BYTES_MAX = 64 * 1024 * 1024;
-const FLOAT32_BYTES = 4;
 
 export interface Assignment {
   readonly worker: string;
@@ -208,7 +207,7 @@ function passSpec(
 /** Microbatches of one pass: bounded by what their statistics take, and by the wave where stages pipeline. */
 function waveOf(job: JobState, layer: number): number {
   const widths = new Map(job.intake?.layers[layer]?.linears.map((each) => [each.statistic, each.inFeatures]));
-  const bytes = [...widths.values()].reduce((sum, width) => sum + width, 0) * FLOAT32_BYTES;
+  const bytes = [...widths.values()].reduce((sum, width) => sum + width, 0) * Float32Array.BYTES_PER_ELEMENT;
   const byMemory = Math.max(
     1,
     Math.floor(TASK_STATISTICS_BYTES_MAX / Math.max(1, bytes * (job.plan?.microbatch ?? 1))),

@@ -1,5 +1,5 @@
 /** Hidden states as files: which there are, and which nobody needs any more. */
-import { difference, isEmpty, membersOf, microbatchSet, union } from '../../shared/microbatch-set.ts';
+import { difference, isEmpty, membersOf, setOfMembers, union } from '../../shared/microbatch-set.ts';
 import type { WrittenSnapshot } from './events.ts';
 import { allMicrobatches, needlessSnapshots } from './lineage.ts';
 import { endOf, type JobState, jobOf, own, type Snapshot } from './state.ts';
@@ -58,7 +58,7 @@ function removeFiles(t: Transition, jobId: string, boundary: number, gone: Reado
       return false;
     });
     if (left.length === 0) return [];
-    const microbatches = microbatchSet(left.map(([each]) => [Number(each), Number(each) + 1]));
+    const microbatches = setOfMembers(left.map(([each]) => Number(each)));
     return [{ boundary, microbatches, files: Object.fromEntries(left) }];
   });
   if (names.length > 0) t.command({ kind: 'removeStaged', job: jobId, names });

@@ -2,14 +2,14 @@
 
 import { invariant } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
-import { type MicrobatchSet, membersOf } from '../../shared/microbatch-set.ts';
+import { membersOf } from '../../shared/microbatch-set.ts';
 import type { FileRef } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { JobContext } from '../../shared/rpc/generated/secateur/v1/JobContext.ts';
 import type { LinearSelection } from '../../shared/rpc/generated/secateur/v1/LinearSelection.ts';
-import type { MicrobatchRange } from '../../shared/rpc/generated/secateur/v1/MicrobatchRange.ts';
 import type { PassInput } from '../../shared/rpc/generated/secateur/v1/PassInput.ts';
 import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import type { TensorRef } from '../../shared/rpc/generated/secateur/v1/TensorRef.ts';
+import { rangesOf } from '../../shared/rpc/microbatch-ranges.ts';
 import { calibrationFileName, layerFileName, leaseSuffix } from '../../shared/storage/staging-names.ts';
 import { committedSlots } from '../assembly/committed-layer.ts';
 import type { TaskIdentity } from '../core/events.ts';
@@ -104,10 +104,6 @@ function passMessage(
     drop: rangesOf(spec.drop),
     suffix: leaseSuffix(identity),
   };
-}
-
-function rangesOf(microbatches: MicrobatchSet): MicrobatchRange[] {
-  return microbatches.map(([first, end]) => ({ first, end }));
 }
 
 function passInput(job: JobState, intake: JobIntake, spec: PassSpec): PassInput {

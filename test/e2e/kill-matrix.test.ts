@@ -13,10 +13,10 @@ import type { CloudEvent } from '../../shared/events/cloud-event.ts';
 import { FAILPOINTS, type FailpointName } from '../../shared/failpoint.ts';
 import { TOKENS } from '../support/golden-tokens.ts';
 import { flawsOf } from '../support/job-flaws.ts';
-import { seededRandom } from '../support/kernel-cases.ts';
 import { KillReport } from '../support/kill-report.ts';
 import { findNatsServer } from '../support/nats-server.ts';
 import { digestTree, type ManifestOptions } from '../support/secateur-process.ts';
+import { seededRandom } from '../support/seeded-random.ts';
 import { type JobRun, type Side, SupervisedCluster } from '../support/supervised-cluster.ts';
 import { LAYER_SIZE, writeWideVocabulary } from '../support/wide-vocabulary.ts';
 

@@ -25,17 +25,8 @@ import type { PassSpec, TaskSpec } from '../../coordinator/core/task.ts';
 import { RECONNECT_GRACE_MS } from '../../coordinator/core/workers.ts';
 import type { JobEvent } from '../../shared/events/job-event.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
-import { contains, membersOf, microbatchSet } from '../../shared/microbatch-set.ts';
-
-export function seededRandom(seed: number): () => number {
-  let a = seed >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(a ^ (a >>> 15), a | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
+import { contains, membersOf, setOfMembers } from '../../shared/microbatch-set.ts';
+import { intakeOf, manifestOf } from './model.ts';
 
 export function fakeManifest(options: {
   propagate: 'pruned' | 'dense';
@@ -46,56 +37,12 @@ export function fakeManifest(options: {
   snapshotInterval?: number | 'auto';
 }): Manifest {
   const { propagate, stages, replicas = 'auto', samples = 4, microbatch = 1, snapshotInterval = 'auto' } = options;
-  return {
-    apiVersion: 'secateur/v1',
-    kind: 'PruneJob',
-    metadata: { name: 'fake', namespace: 'default' },
-    spec: {
-      model: { source: 'file:///model' },
-      output: { destination: 'file:///out', maxShardSize: 1_000 },
-      calibration: { text: ['file:///a.txt'], samples, sequenceLength: 8, seed: 0, microbatch },
-      pruning: { method: 'wanda', sparsity: 0.5, propagate },
-      placement: { stages, replicas, snapshotInterval },
-    },
-  } as unknown as Manifest;
+  const model = { samples, microbatch, propagate, stages, replicas, snapshotInterval };
+  return manifestOf(model, { name: 'fake', shardBytesMax: 1_000 });
 }
 
-export function fakeIntake(layerCount: number): JobIntake {
-  const slot = (name: string) => ({
-    name,
-    dtype: 'F32' as const,
-    shape: [10],
-    file: 'model.safetensors',
-    offset: 0,
-    sizeBytes: 40,
-  });
-  return {
-    sourceDirectory: '/model',
-    outputDirectory: '/out',
-    model: { hiddenSize: 10, intermediateSize: 10, headCount: 1, headDim: 10 } as JobIntake['model'],
-    shards: [
-      { file: 'a.safetensors', sizeBytes: 100, mtimeMs: 1 },
-      { file: 'b.safetensors', sizeBytes: 100, mtimeMs: 1 },
-    ],
-    auxiliaryFiles: [],
-    calibrationFiles: [{ file: '/a.txt', sizeBytes: 10, mtimeMs: 1 }],
-    givenTokens: null,
-    layers: Array.from({ length: layerCount }, (_, layer) => ({
-      linears: [
-        {
-          tensor: `l${layer}.w`,
-          statistic: 'x',
-          outFeatures: 1,
-          inFeatures: 10,
-          choice: { kind: 'unstructured' as const, sparsity: 0.5 },
-        },
-      ],
-      tensors: [slot(`l${layer}.w`)],
-    })),
-    outside: [slot('embed'), slot('head')],
-    embedding: slot('embed'),
-    warnings: [],
-  };
+export function fakeIntake(layers: number): JobIntake {
+  return intakeOf({ layers });
 }
 
 interface SimulatedWorker {
@@ -448,8 +395,7 @@ export class Cluster {
       kind: 'pass',
       tokens: done.length * 8,
       computeMs: done.length,
-      loadMs: 1,
-      done: microbatchSet(done.map((each) => [each, each + 1])),
+      done: setOfMembers(done),
       snapshots,
       statistics: spec.statistics ? file('stats') : null,
     };
@@ -484,7 +430,7 @@ interface Missing {
 function holdingsOf(worker: SimulatedWorker): HiddenStates[] {
   return [...worker.held].map(([boundary, microbatches]) => ({
     boundary,
-    microbatches: microbatchSet([...microbatches].map((each) => [each, each + 1] as const)),
+    microbatches: setOfMembers(microbatches),
   }));
 }
 

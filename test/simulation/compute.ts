@@ -7,21 +7,14 @@
  *  3. It dies with its agent, a moment later; what it has under way on the disk until then takes effect.
  */
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
-import {
-  contains,
-  countOf,
-  lowest,
-  type MicrobatchSet,
-  membersOf,
-  microbatchSet,
-} from '../../shared/microbatch-set.ts';
+import { contains, countOf, lowest, membersOf, setOfMembers } from '../../shared/microbatch-set.ts';
 import type { FileRef, FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { HandOverTask__Output } from '../../shared/rpc/generated/secateur/v1/HandOverTask.ts';
-import type { MicrobatchRange__Output } from '../../shared/rpc/generated/secateur/v1/MicrobatchRange.ts';
 import type { PassTask__Output } from '../../shared/rpc/generated/secateur/v1/PassTask.ts';
 import type { PruneTask__Output } from '../../shared/rpc/generated/secateur/v1/PruneTask.ts';
 import type { SnapshotFile } from '../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
+import { rangesOf, setOfRanges } from '../../shared/rpc/microbatch-ranges.ts';
 import { snapshotFileName } from '../../shared/storage/staging-names.ts';
 import type { Engine, EngineListener } from '../../worker/agent/engine.ts';
 import type { HeldStates } from '../../worker/engine/hidden-store.ts';
@@ -168,10 +161,9 @@ export class SimulatedEngine implements Engine {
   }
 
   private async runPass(task: Task__Output, pass: PassTask__Output): Promise<Outcome> {
-    const begunMs = this.settings.time.nowMs;
     const { microbatch: size, sequenceLength } = contextOf(task);
     const weights = await this.weightsOf(task, pass);
-    const microbatches = setOf(pass.microbatches);
+    const microbatches = setOfRanges(pass.microbatches);
     const snapshots: SnapshotFile[] = [];
     const computing = { count: 0, samples: 0, computeMs: 0 };
     for (const microbatch of membersOf(microbatches)) {
@@ -182,20 +174,19 @@ export class SimulatedEngine implements Engine {
       if (pass.statistics) this.sayStatistics(pass.layer, microbatch * size, states);
       const boundary = pass.hidden ? pass.layer + 1 : pass.layer;
       const next = pass.hidden ? states.map((state) => forward(this.settings.engineVersion, weights, state)) : states;
-      if (pass.hidden && contains(setOf(pass.write), microbatch))
+      if (pass.hidden && contains(setOfRanges(pass.write), microbatch))
         snapshots.push(await this.writeSnapshot(task, boundary, microbatch, next, pass.suffix));
       this.held.get(pass.layer)?.delete(microbatch);
-      if (!contains(setOf(pass.drop), microbatch)) this.hold(boundary, microbatch, next);
+      if (!contains(setOfRanges(pass.drop), microbatch)) this.hold(boundary, microbatch, next);
       computing.count += 1;
       computing.samples += states.length;
       computing.computeMs += ms;
       const total = countOf(microbatches) * size * sequenceLength;
       this.say({ type: 'progress', done: computing.samples * sequenceLength, total, unit: 'tokens' });
     }
-    const done = lowest(microbatches, computing.count).map(([first, end]) => ({ first, end }));
+    const done = rangesOf(lowest(microbatches, computing.count));
     const { computeMs } = computing;
-    const loadMs = this.settings.time.nowMs - begunMs - computeMs;
-    return { pass: { tokens: computing.samples * sequenceLength, computeMs, loadMs, done, snapshots } };
+    return { pass: { tokens: computing.samples * sequenceLength, computeMs, done, snapshots } };
   }
 
   private sayStatistics(layer: number, first: number, states: readonly string[]): void {
@@ -212,7 +203,7 @@ export class SimulatedEngine implements Engine {
   private async runHandOver(task: Task__Output, handOver: HandOverTask__Output): Promise<Outcome> {
     const { boundary, suffix } = handOver;
     const snapshots: SnapshotFile[] = [];
-    for (const microbatch of membersOf(setOf(handOver.microbatches))) {
+    for (const microbatch of membersOf(setOfRanges(handOver.microbatches))) {
       const states = this.heldAt(boundary, microbatch);
       snapshots.push(await this.writeSnapshot(task, boundary, microbatch, states, suffix));
       this.held.get(boundary)?.delete(microbatch);
@@ -289,7 +280,7 @@ export class SimulatedEngine implements Engine {
       .filter(([, held]) => held.size > 0)
       .map(([boundary, held]) => ({
         boundary,
-        microbatches: microbatchSet([...held.keys()].map((each) => [each, each + 1] as const)),
+        microbatches: setOfMembers(held.keys()),
       }))
       .sort((a, b) => a.boundary - b.boundary);
   }
@@ -311,8 +302,4 @@ export class SimulatedEngine implements Engine {
 function contextOf(task: Task__Output): NonNullable<Task__Output['context']> {
   if (!task.context) throw new Error('a task has its context');
   return task.context;
-}
-
-function setOf(ranges: readonly MicrobatchRange__Output[]): MicrobatchSet {
-  return microbatchSet(ranges.map(({ first, end }) => [first, end] as const));
 }

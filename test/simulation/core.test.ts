@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RECONNECT_GRACE_MS } from '../../coordinator/core/workers.ts';
-import { Cluster, fakeManifest, seededRandom } from './cluster.ts';
+import { seededRandom } from '../support/seeded-random.ts';
+import { Cluster, fakeManifest } from './cluster.ts';
 
 /** One simulated life of a job under seeded faults; the seed in the test's name reproduces it. */
 function live(seed: number): Cluster {

@@ -23,15 +23,18 @@ const SOURCE = '/model';
 export const OUTPUT = '/out';
 export const STATE = '/state';
 
-export function manifestOf(options: ModelOptions): Manifest {
+export function manifestOf(
+  options: Omit<ModelOptions, 'layers' | 'microbatch'> & { readonly microbatch: number | 'auto' },
+  { name, shardBytesMax } = { name: 'simulated', shardBytesMax: SHARD_BYTES_MAX },
+): Manifest {
   const { samples, microbatch, propagate, stages, replicas, snapshotInterval } = options;
   return {
     apiVersion: 'secateur/v1',
     kind: 'PruneJob',
-    metadata: { name: 'simulated', namespace: 'default' },
+    metadata: { name, namespace: 'default' },
     spec: {
       model: { source: `file://${SOURCE}` },
-      output: { destination: `file://${OUTPUT}`, maxShardSize: SHARD_BYTES_MAX },
+      output: { destination: `file://${OUTPUT}`, maxShardSize: shardBytesMax },
       calibration: { text: ['file:///a.txt'], samples, sequenceLength: 8, seed: 0, microbatch },
       pruning: { method: 'wanda', sparsity: 0.5, propagate },
       placement: { stages, replicas, snapshotInterval },
@@ -39,7 +42,7 @@ export function manifestOf(options: ModelOptions): Manifest {
   } as unknown as Manifest;
 }
 
-export function intakeOf(options: ModelOptions): JobIntake {
+export function intakeOf(options: Pick<ModelOptions, 'layers'>): JobIntake {
   const slot = (name: string) => ({
     name,
     dtype: 'F32' as const,

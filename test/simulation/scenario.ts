@@ -1,6 +1,7 @@
 /** What a seed stands for: a model, a placement, workers, and which faults come how often. */
+
+import { seededRandom } from '../support/seeded-random.ts';
 import type { ModelOptions } from './model.ts';
-import { seededRandom } from './time.ts';
 
 const FAULT_KINDS = [
   'killWorker',

@@ -11,16 +11,6 @@ import type { Timer, Timers } from '../../shared/timers.ts';
 /** The wall clock at the begin of a simulation. */
 const EPOCH_MS = Date.UTC(2026, 0, 1);
 
-export function seededRandom(seed: number): () => number {
-  let a = seed >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(a ^ (a >>> 15), a | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
 interface Due {
   readonly atMs: number;
   readonly order: number;

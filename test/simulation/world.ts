@@ -5,6 +5,7 @@
 import { fitsVersions } from '../../coordinator/core/drift.ts';
 import type { JobState } from '../../coordinator/core/state.ts';
 import { toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { seededRandom } from '../support/seeded-random.ts';
 import { SimulatedCoordinator } from './coordinator-node.ts';
 import { SimulatedDisk } from './disk.ts';
 import { type Fallible, Faults } from './faults.ts';
@@ -13,7 +14,7 @@ import { expectedShards, manifestOf, OUTPUT } from './model.ts';
 import { type Breakage, SOUND } from './mutants.ts';
 import { SimulatedNetwork } from './network.ts';
 import type { Scenario } from './scenario.ts';
-import { SimulatedProcess, SimulatedTime, seededRandom } from './time.ts';
+import { SimulatedProcess, SimulatedTime } from './time.ts';
 import { Watcher } from './watcher.ts';
 import { SimulatedWorker } from './worker-node.ts';
 

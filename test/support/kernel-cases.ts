@@ -1,9 +1,10 @@
 /** Matrices that are hard for a selection by keys and brackets: ties, dead columns, subnormals, overflow, two scales. */
+
 import { type StoredWeights, widenWeight } from '../../worker/kernels/reference.ts';
 import type { MatrixDescription, Selection } from '../../worker/kernels/selection.ts';
+import { type Random, seededRandom } from './seeded-random.ts';
 
 type Dtype = MatrixDescription['dtype'];
-export type Random = () => number;
 
 export interface KernelCase {
   readonly name: string;
@@ -18,18 +19,6 @@ interface Family {
   /** Or its bits, of a 16-bit dtype's width. */
   readonly bits?: (random: Random, dtype: Dtype, column: number) => number;
   readonly norm: (random: Random, column: number) => number;
-}
-
-/** mulberry32: numbers in [0, 1). */
-export function seededRandom(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
 }
 
 export function gaussian(random: Random): number {

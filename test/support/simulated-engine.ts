@@ -8,13 +8,13 @@
  */
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
-import { contains, countOf, type MicrobatchSet, membersOf, microbatchSet } from '../../shared/microbatch-set.ts';
+import { contains, countOf, membersOf, setOfMembers } from '../../shared/microbatch-set.ts';
 import { type ModelDescription, STATISTICS, statisticWidth } from '../../shared/models/family.ts';
 import type { JobContext__Output } from '../../shared/rpc/generated/secateur/v1/JobContext.ts';
-import type { MicrobatchRange__Output } from '../../shared/rpc/generated/secateur/v1/MicrobatchRange.ts';
 import type { PassTask__Output } from '../../shared/rpc/generated/secateur/v1/PassTask.ts';
 import type { SnapshotFile } from '../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
+import { rangesOf, setOfRanges } from '../../shared/rpc/microbatch-ranges.ts';
 import { DirectJobFiles } from '../../shared/storage/direct-job-files.ts';
 import type { Engine, EngineListener } from '../../worker/agent/engine.ts';
 import { HiddenStore } from '../../worker/engine/hidden-store.ts';
@@ -110,7 +110,7 @@ export class SimulatedEngine implements Engine {
     const { job } = context;
     const begunMs = performance.now();
     const eachMs = this.compute.halfLayerMs * (task.statistics && task.hidden ? 2 : 1);
-    const microbatches = setOf(task.microbatches);
+    const microbatches = setOfRanges(task.microbatches);
     const done: number[] = [];
     const snapshots: SnapshotFile[] = [];
     let tokens = 0;
@@ -124,9 +124,8 @@ export class SimulatedEngine implements Engine {
       done.push(microbatch);
       context.progress(tokens, countOf(microbatches) * job.microbatch * job.sequenceLength, 'tokens');
     }
-    const ranges = microbatchSet(done.map((each) => [each, each + 1] as const));
-    const pass = { tokens, computeMs: performance.now() - begunMs, loadMs: 0, snapshots };
-    return { pass: { ...pass, done: ranges.map(([first, end]) => ({ first, end })) } };
+    const pass = { tokens, computeMs: performance.now() - begunMs, snapshots };
+    return { pass: { ...pass, done: rangesOf(setOfMembers(done)) } };
   }
 
   /** Against the begin of the pass: a timer that fires late does not make the whole pass late. */
@@ -147,16 +146,12 @@ export class SimulatedEngine implements Engine {
   ): Promise<void> {
     const boundary = task.hidden ? task.layer + 1 : task.layer;
     const next = task.hidden ? hiddenAt(boundary, microbatch, states.length) : states;
-    if (contains(setOf(task.write), microbatch)) {
+    if (contains(setOfRanges(task.write), microbatch)) {
       snapshots.push(await writeSnapshot(context, boundary, microbatch, next, task.suffix));
     }
     this.hidden.drop(task.layer, microbatch);
-    if (!contains(setOf(task.drop), microbatch)) this.hidden.put(boundary, microbatch, next);
+    if (!contains(setOfRanges(task.drop), microbatch)) this.hidden.put(boundary, microbatch, next);
   }
-}
-
-function setOf(ranges: readonly MicrobatchRange__Output[]): MicrobatchSet {
-  return microbatchSet(ranges.map(({ first, end }) => [first, end] as const));
 }
 
 async function inputOf(task: PassTask__Output, context: TaskContext, microbatch: number): Promise<Float32Array> {

@@ -7,22 +7,20 @@ import {
   highest,
   intersection,
   lowest,
-  type MicrobatchSet,
   membersOf,
-  microbatchSet,
+  setOfMembers,
   showMicrobatches,
   union,
 } from '../../shared/microbatch-set.ts';
 
 const members = fc.uniqueArray(fc.integer({ min: 0, max: 30 }), { maxLength: 20 });
-const of = (numbers: readonly number[]): MicrobatchSet => microbatchSet(numbers.map((n) => [n, n + 1] as const));
 const sorted = (numbers: Iterable<number>): number[] => [...numbers].sort((a, b) => a - b);
 
 describe('a set of microbatches', () => {
   it('does what a set of numbers does', () => {
     fc.assert(
       fc.property(members, members, fc.integer({ min: 0, max: 25 }), (a, b, count) => {
-        const [p, q] = [of(a), of(b)];
+        const [p, q] = [setOfMembers(a), setOfMembers(b)];
         expect([...membersOf(p)]).toEqual(sorted(a));
         expect([...membersOf(union(p, q))]).toEqual(sorted(new Set([...a, ...b])));
         expect([...membersOf(intersection(p, q))]).toEqual(sorted(a.filter((n) => b.includes(n))));
@@ -38,7 +36,7 @@ describe('a set of microbatches', () => {
   it('is written one way only: sorted, disjoint, not touching', () => {
     fc.assert(
       fc.property(members, (a) => {
-        const set = of(a);
+        const set = setOfMembers(a);
         for (const [index, [first, end]] of set.entries()) {
           expect(first).toBeLessThan(end);
           expect((set[index + 1]?.[0] ?? Number.POSITIVE_INFINITY) > end).toBe(true);
@@ -49,7 +47,7 @@ describe('a set of microbatches', () => {
 
   it('is shown short enough for a name', () => {
     expect(['0-3', '7', '0-8~5'].join()).toBe(
-      [of([0, 1, 2, 3]), of([7]), of([0, 1, 4, 6, 8])].map(showMicrobatches).join(),
+      [setOfMembers([0, 1, 2, 3]), setOfMembers([7]), setOfMembers([0, 1, 4, 6, 8])].map(showMicrobatches).join(),
     );
   });
 });

@@ -17,6 +17,7 @@ import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.t
 import type { TaskIdentity__Output } from '../../shared/rpc/generated/secateur/v1/TaskIdentity.ts';
 import type { TaskResult } from '../../shared/rpc/generated/secateur/v1/TaskResult.ts';
 import type { WorkerMessage } from '../../shared/rpc/generated/secateur/v1/WorkerMessage.ts';
+import { rangesOf } from '../../shared/rpc/microbatch-ranges.ts';
 import type { Timer, Timers } from '../../shared/timers.ts';
 import { VERSION } from '../../shared/version.ts';
 import type { HeldStates } from '../engine/hidden-store.ts';
@@ -370,5 +371,5 @@ export class Agent {
 }
 
 function holdingOf({ boundary, microbatches }: HeldStates): { boundary: number; microbatches: MicrobatchRange[] } {
-  return { boundary, microbatches: microbatches.map(([first, end]) => ({ first, end })) };
+  return { boundary, microbatches: rangesOf(microbatches) };
 }

@@ -5,7 +5,7 @@
  * which task or which worker computed it.
  */
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
-import { type MicrobatchSet, microbatchSet } from '../../shared/microbatch-set.ts';
+import { type MicrobatchSet, setOfMembers } from '../../shared/microbatch-set.ts';
 
 export interface HeldStates {
   readonly boundary: number;
@@ -43,7 +43,7 @@ export class HiddenStore {
     return [...this.boundaries]
       .map(([boundary, held]) => ({
         boundary,
-        microbatches: microbatchSet([...held.keys()].map((microbatch) => [microbatch, microbatch + 1] as const)),
+        microbatches: setOfMembers(held.keys()),
       }))
       .sort((a, b) => a.boundary - b.boundary);
   }

@@ -1,8 +1,8 @@
 /** What the coordinator keeps on its disk, through a crash at every single operation on it, and through its failures. */
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../simulation/cluster.ts';
 import { STATE_DIRECTORY } from '../../support/empty-event-log.ts';
 import { type DiskFault, MemoryDisk, type MemoryDiskOptions } from '../../support/memory-disk.ts';
+import { seededRandom } from '../../support/seeded-random.ts';
 import { coreEvents, DiskLife } from './disk-life.ts';
 
 /** So many that the last compaction is followed by further events. */

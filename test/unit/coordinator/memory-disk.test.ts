@@ -1,8 +1,8 @@
 /** The disk that other tests crash: it must lose what a real one may lose, or they prove nothing. */
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Disk } from '../../../coordinator/journal/disk.ts';
-import { seededRandom } from '../../simulation/cluster.ts';
 import { MemoryDisk } from '../../support/memory-disk.ts';
+import { seededRandom } from '../../support/seeded-random.ts';
 
 describe('a disk in memory', () => {
   let disk: MemoryDisk;

@@ -8,7 +8,8 @@ import { WorkersService } from '../../../coordinator/api/workers-service.ts';
 import type { CoreEvent } from '../../../coordinator/core/events.ts';
 import { fileStatistics } from '../../../coordinator/effects/statistics-store.ts';
 import { SYSTEM_TIMERS } from '../../../shared/timers.ts';
-import { Cluster, fakeManifest, seededRandom } from '../../simulation/cluster.ts';
+import { Cluster, fakeManifest } from '../../simulation/cluster.ts';
+import { seededRandom } from '../../support/seeded-random.ts';
 
 class FakeStream extends EventEmitter {
   readonly writableLength = 0;

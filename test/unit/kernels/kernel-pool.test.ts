@@ -8,8 +8,9 @@ import { compileKernel } from '../../../worker/kernels/kernel.ts';
 import { CHUNK_BYTES, layoutKernelMemory } from '../../../worker/kernels/kernel-layout.ts';
 import { KernelPool, type MatrixPruneJob } from '../../../worker/kernels/kernel-pool.ts';
 import type { Selection } from '../../../worker/kernels/selection.ts';
-import { gaussian, type KernelCase, makeCase, seededRandom, storeWeight } from '../../support/kernel-cases.ts';
+import { gaussian, type KernelCase, makeCase, storeWeight } from '../../support/kernel-cases.ts';
 import { InMemoryKernel } from '../../support/kernel-in-memory.ts';
+import { seededRandom } from '../../support/seeded-random.ts';
 
 const THREADS = [1, 2, 3] as const;
 const BEFORE = Buffer.from('a header of 27 bytes, odd..');

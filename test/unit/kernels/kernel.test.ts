@@ -4,15 +4,9 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { compileKernel } from '../../../worker/kernels/kernel.ts';
 import { pruneReference, type StoredWeights } from '../../../worker/kernels/reference.ts';
 import type { Selection } from '../../../worker/kernels/selection.ts';
-import {
-  FAMILIES,
-  type KernelCase,
-  makeCase,
-  seededRandom,
-  selectionsFor,
-  storeWeight,
-} from '../../support/kernel-cases.ts';
+import { FAMILIES, type KernelCase, makeCase, selectionsFor, storeWeight } from '../../support/kernel-cases.ts';
 import { InMemoryKernel } from '../../support/kernel-in-memory.ts';
+import { seededRandom } from '../../support/seeded-random.ts';
 
 const DTYPES = ['BF16', 'F16', 'F32'] as const;
 const COLUMNS = [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 36, 64, 65, 100, 129, 256, 300, 768];

@@ -10,20 +10,13 @@
  */
 import { SecateurError, toSecateurError } from '../../../shared/errors/secateur-error.ts';
 import { reach, slowDown } from '../../../shared/failpoint.ts';
-import {
-  contains,
-  countOf,
-  lowest,
-  type MicrobatchSet,
-  membersOf,
-  microbatchSet,
-} from '../../../shared/microbatch-set.ts';
+import { contains, countOf, lowest, type MicrobatchSet, membersOf } from '../../../shared/microbatch-set.ts';
 import { layerTensors } from '../../../shared/models/family.ts';
 import { buildDecoderLayer, chooseAttention } from '../../../shared/onnx/decoder-layer.ts';
 import type { EmbedInput__Output } from '../../../shared/rpc/generated/secateur/v1/EmbedInput.ts';
-import type { MicrobatchRange__Output } from '../../../shared/rpc/generated/secateur/v1/MicrobatchRange.ts';
 import type { PassTask__Output } from '../../../shared/rpc/generated/secateur/v1/PassTask.ts';
 import type { SnapshotFile } from '../../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
+import { rangesOf, setOfRanges } from '../../../shared/rpc/microbatch-ranges.ts';
 import { readSafetensorsHeader } from '../../../shared/safetensors/read-header.ts';
 import { readTensorBytes } from '../../../shared/safetensors/read-tensor.ts';
 import { embedTokens } from '../../calibration/embed.ts';
@@ -35,15 +28,20 @@ import type { TaskContext } from '../task-context.ts';
 /** Hidden states [B, S, H] of a microbatch at the task's layer. */
 type Input = (microbatch: number) => Float32Array | Promise<Float32Array>;
 
-interface Progress {
-  computeMs: number;
-  count: number;
-  tokens: number;
-  readonly snapshots: SnapshotFile[];
+interface Pass {
+  readonly task: PassTask__Output;
+  readonly context: TaskContext;
+  readonly session: LayerSession;
+  readonly input: Input;
+  /** Whose next hidden states go to files. */
+  readonly write: MicrobatchSet;
+  /** Whose hidden states are not needed in memory afterwards. */
+  readonly drop: MicrobatchSet;
+  readonly tokensTotal: number;
+  readonly done: { computeMs: number; count: number; tokens: number; readonly snapshots: SnapshotFile[] };
 }
 
 export async function runPass(task: PassTask__Output, context: TaskContext): Promise<Outcome> {
-  const begunMs = performance.now();
   const located = await context.files.fetchTensors(task.tensors);
   const input = await openInput(task, context);
   const modelBytes = buildDecoderLayer({
@@ -60,13 +58,22 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
     deviceId: context.deviceId,
     threads: context.threads,
   });
-  const loadMs = performance.now() - begunMs;
-  const microbatches = setOf(task.microbatches);
-  const progress: Progress = { computeMs: 0, count: 0, tokens: 0, snapshots: [] };
+  const { microbatch: size, sequenceLength } = context.job;
+  const microbatches = setOfRanges(task.microbatches);
+  const pass: Pass = {
+    task,
+    context,
+    session,
+    input,
+    write: setOfRanges(task.write),
+    drop: setOfRanges(task.drop),
+    tokensTotal: countOf(microbatches) * size * sequenceLength,
+    done: { computeMs: 0, count: 0, tokens: 0, snapshots: [] },
+  };
   try {
     for (const microbatch of membersOf(microbatches)) {
       if (context.isYielding()) break;
-      if (!(await isThere(() => runMicrobatch(task, context, session, microbatch, input, progress), progress))) break;
+      if (!(await runIfThere(pass, microbatch))) break;
       // One turn of the event loop between runs: messages that the engine was sent are seen.
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -74,54 +81,43 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
     await session.release();
   }
   reach('engine.pass-computed');
-  const { computeMs, tokens, snapshots, count } = progress;
-  const done = lowest(microbatches, count).map(([first, end]) => ({ first, end }));
-  return { pass: { tokens, computeMs, loadMs, done, snapshots } };
+  const { computeMs, tokens, snapshots, count } = pass.done;
+  return { pass: { tokens, computeMs, done: rangesOf(lowest(microbatches, count)), snapshots } };
 }
 
 /** False where an input is missing behind others that are done: those count, and the next task begins with this one. */
-async function isThere(run: () => Promise<void>, progress: Progress): Promise<boolean> {
+async function runIfThere(pass: Pass, microbatch: number): Promise<boolean> {
   try {
-    await run();
+    await runMicrobatch(pass, microbatch);
     return true;
   } catch (thrown) {
-    if (progress.count === 0 || toSecateurError(thrown).code !== 'InputsMissing') throw thrown;
+    if (pass.done.count === 0 || toSecateurError(thrown).code !== 'InputsMissing') throw thrown;
     return false;
   }
 }
 
-async function runMicrobatch(
-  task: PassTask__Output,
-  context: TaskContext,
-  session: LayerSession,
-  microbatch: number,
-  input: Input,
-  progress: Progress,
-): Promise<void> {
+async function runMicrobatch(pass: Pass, microbatch: number): Promise<void> {
+  const { task, context, done } = pass;
   const { hidden, job, model } = context;
   const { layer } = task;
-  const states = await input(microbatch);
+  const states = await pass.input(microbatch);
   const batch = states.length / (job.sequenceLength * model.hiddenSize);
   const begunMs = performance.now();
-  const outputs = await session.run(states, [batch, job.sequenceLength, model.hiddenSize]);
+  const outputs = await pass.session.run(states, [batch, job.sequenceLength, model.hiddenSize]);
   await slowDown();
-  progress.computeMs += performance.now() - begunMs;
+  done.computeMs += performance.now() - begunMs;
   if (task.statistics) sendStatistics(task, context, outputs.statistics, microbatch * job.microbatch, batch);
   const next = outputs.hidden;
   const boundary = next === null ? layer : layer + 1;
-  if (next !== null && contains(setOf(task.write), microbatch)) {
-    progress.snapshots.push(await writeSnapshot(context, boundary, microbatch, next, task.suffix));
+  if (next !== null && contains(pass.write, microbatch)) {
+    done.snapshots.push(await writeSnapshot(context, boundary, microbatch, next, task.suffix));
   }
   hidden.drop(layer, microbatch);
-  if (!contains(setOf(task.drop), microbatch)) hidden.put(boundary, microbatch, next ?? states);
-  progress.count += 1;
-  progress.tokens += batch * job.sequenceLength;
-  context.progress(progress.tokens, countOf(setOf(task.microbatches)) * job.microbatch * job.sequenceLength, 'tokens');
+  if (!contains(pass.drop, microbatch)) hidden.put(boundary, microbatch, next ?? states);
+  done.count += 1;
+  done.tokens += batch * job.sequenceLength;
+  context.progress(done.tokens, pass.tokensTotal, 'tokens');
   reach('engine.pass-microbatch');
-}
-
-function setOf(ranges: readonly MicrobatchRange__Output[]): MicrobatchSet {
-  return microbatchSet(ranges.map(({ first, end }) => [first, end] as const));
 }
 
 /** `statistics`: name → [B, D]. Sent as one row a sample, the statistics one after the other. */

@@ -13,10 +13,6 @@ export interface PassResult {
    */
   'done'?: (_secateur_v1_MicrobatchRange)[];
   'snapshots'?: (_secateur_v1_SnapshotFile)[];
-  /**
-   * From the begin of the task to the first forward run: files fetched, the session created.
-   */
-  'loadMs'?: (number);
 }
 
 export interface PassResult__Output {
@@ -27,8 +23,4 @@ export interface PassResult__Output {
    */
   'done': (_secateur_v1_MicrobatchRange__Output)[];
   'snapshots': (_secateur_v1_SnapshotFile__Output)[];
-  /**
-   * From the begin of the task to the first forward run: files fetched, the session created.
-   */
-  'loadMs': (number);
 }
