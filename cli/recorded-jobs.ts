@@ -5,12 +5,11 @@
 import { describeJob, findJob } from '../coordinator/api/describe-job.ts';
 import { ProgressTracker } from '../coordinator/api/progress.ts';
 import { hasEnded, type JobState } from '../coordinator/core/state.ts';
-import { jobPaths } from '../coordinator/effects/job-paths.ts';
 import { type JobLogLine, mergeJobLog, openJobLog } from '../coordinator/logs/read-job-log.ts';
 import { type RecordedState, readState } from '../coordinator/read-state.ts';
+import { logsFolder } from '../coordinator/state-folder.ts';
 import { SecateurError } from '../shared/errors/secateur-error.ts';
 import { toCloudEvent } from '../shared/events/cloud-event.ts';
-import { locationToPath } from '../shared/manifest/resolve-locations.ts';
 import type { Job__Output } from '../shared/rpc/generated/secateur/v1/Job.ts';
 import { SERVICES } from '../shared/rpc/load-protos.ts';
 import { note } from './render/output.ts';
@@ -65,8 +64,7 @@ export class RecordedJobs {
 
   async *logs(name: string | undefined, namespace: string, worker: string): AsyncGenerator<JobLogLine> {
     const job = this.find(name, namespace);
-    const { logs } = jobPaths(this.directory, job.id, locationToPath(job.manifest.spec.output.destination));
-    yield* mergeJobLog(await openJobLog(logs, worker));
+    yield* mergeJobLog(await openJobLog(logsFolder(this.directory, job.id), worker));
   }
 
   /** Without a name: the job that was submitted last. */

@@ -17,6 +17,7 @@ import { type CoordinatorState, INITIAL_STATE } from './core/state.ts';
 import { step } from './core/step.ts';
 import { type EncodedRecord, encodeRecord, type Journal } from './journal/journal.ts';
 import type { EventLog } from './outbox/event-log.ts';
+import { replayJournal } from './replay.ts';
 
 const TICK_MS = 500;
 
@@ -103,19 +104,9 @@ export class CoordinatorLoop {
 
   private async replay(): Promise<void> {
     const { journal, events } = this.parts;
-    const { checkpoint, records } = journal.takeReplay();
-    if (checkpoint !== null) {
-      await events.restore(checkpoint.events);
-      this.current = checkpoint.state;
-      this.lastMs = checkpoint.lastMs;
-    }
-    for (const record of records) {
-      const result = step(this.current, record.event, record.atMs);
-      this.current = result.state;
-      this.lastMs = record.atMs;
-      for (const event of result.events) events.append(event);
-      if (events.isWindowFull) await events.spill();
-    }
+    const { state, atMs } = await replayJournal(journal.takeReplay(), events, true);
+    this.current = state;
+    this.lastMs = atMs;
   }
 
   /** While the disk is slow one tick waits, not one for every interval. */

@@ -21,6 +21,7 @@ import { JobNarrator } from './logs/job-narrator.ts';
 import { CoordinatorLoop } from './loop.ts';
 import { EventLog } from './outbox/event-log.ts';
 import { NatsOutbox } from './outbox/nats-outbox.ts';
+import { jobFolder, logsFolder } from './state-folder.ts';
 
 export interface CoordinatorOptions {
   readonly stateDirectory: string;
@@ -67,15 +68,14 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
     const events = new EventLog({ disk: SYSTEM_DISK, stateDirectory });
     const warn = (error: SecateurError): void => log('warn', error.message);
     const loop = new CoordinatorLoop({ journal, events, timers, warn });
-    const stateFolderOf = (job: string): string => join(stateDirectory, 'jobs', job);
-    const logs = new JobLogs((job) => join(stateFolderOf(job), 'logs'));
+    const logs = new JobLogs((job) => logsFolder(stateDirectory, job));
     undo.push(() => logs.flush());
     const progress = new ProgressTracker();
     const workers = new WorkersService({
       loop,
       logs,
       progress,
-      statistics: fileStatistics(stateFolderOf),
+      statistics: fileStatistics((job) => jobFolder(stateDirectory, job)),
       coordinatorId: loop.coordinatorId,
       timers: SYSTEM_TIMERS,
       log,

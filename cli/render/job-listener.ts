@@ -2,12 +2,13 @@
  * What is seen of a job while it is followed: on a terminal one progress line that is drawn over, elsewhere one line an
  * event. Both on standard error.
  */
+import { isWorking } from '../../coordinator/api/status-changes.ts';
 import type { CloudEvent } from '../../shared/events/cloud-event.ts';
 import type { Progress__Output } from '../../shared/rpc/generated/secateur/v1/Progress.ts';
 import type { JobListener } from '../follow-job.ts';
 import { describeEvent, eventName } from './event-line.ts';
 import { drawProgress } from './progress-line.ts';
-import { describeStatus } from './status-line.ts';
+import { describeAway, describeStatus } from './status-line.ts';
 
 const TERMINAL_WIDTH_DEFAULT = 80;
 const CLEAR_LINE = '\r\u001B[2K';
@@ -42,7 +43,7 @@ function plainListener(stream: NodeJS.WritableStream): ClosableListener {
     event: (event) => say(describeEvent(event)),
     progress: () => undefined,
     status: (status) => say(describeStatus(status)),
-    away: (why) => say(`the coordinator is away, trying again: ${why}`),
+    away: (why) => say(describeAway(why)),
     close: () => undefined,
   };
 }
@@ -65,15 +66,15 @@ function terminalListener(stream: NodeJS.WriteStream): ClosableListener {
     },
     // While it works, the progress line says so; what it waits for stays above it, and that the wait is over.
     status: (status) => {
-      const isWorking = status.reason === 'Running' || status.reason === 'ReducingStatistics';
-      if (!isWorking || hasWaited) say(describeStatus(status));
-      hasWaited = !isWorking;
+      const waits = !isWorking(status.reason);
+      if (waits || hasWaited) say(describeStatus(status));
+      hasWaited = waits;
     },
     progress: (progress) => {
       last = progress;
       draw();
     },
-    away: (why) => say(`the coordinator is away, trying again: ${why}`),
+    away: (why) => say(describeAway(why)),
     close: () => {
       last = null;
       stream.write(CLEAR_LINE);

@@ -15,6 +15,7 @@ import {
   withOutput,
 } from '../options.ts';
 import { note, type OutputFormat } from '../render/output.ts';
+import { describeAway } from '../render/status-line.ts';
 import { clean } from '../render/table.ts';
 import { needsJob, type StateOptions, stateDirectoryOf, withState } from '../state-options.ts';
 
@@ -51,9 +52,7 @@ async function* askedLines(job: string, options: LogsOptions): AsyncGenerator<Li
   if (options.follow !== true) return yield* connection.logs({ job, namespace, worker, follow: false });
   // By its id from here on: a later job of the same name is another job.
   const { id } = await connection.get({ job, namespace });
-  yield* followLogs(connection, { job: id, namespace, worker }, (why) =>
-    note(`the coordinator is away, trying again: ${why}`),
-  );
+  yield* followLogs(connection, { job: id, namespace, worker }, (why) => note(describeAway(why)));
 }
 
 /** Loaded only here: most verbs start faster without the coordinator's code. */

@@ -1,7 +1,8 @@
 /** `secateur run MANIFEST`: a whole job on this machine. */
 import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { jobsFolder } from '../../coordinator/state-folder.ts';
 import { EXIT } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
@@ -87,5 +88,5 @@ async function runManifest(manifest: Manifest, options: RunVerbOptions): Promise
 
 /** Where a job has said anything yet. */
 function noteLogs(stateDirectory: string): void {
-  if (existsSync(join(stateDirectory, 'jobs'))) note(`its logs: ${formatLogsCommand(stateDirectory)}`);
+  if (existsSync(jobsFolder(stateDirectory))) note(`its logs: ${formatLogsCommand(stateDirectory)}`);
 }

@@ -18,7 +18,7 @@ import {
 } from '../options.ts';
 import { describeEvent } from '../render/event-line.ts';
 import { note, type OutputFormat } from '../render/output.ts';
-import { describeStatus } from '../render/status-line.ts';
+import { describeAway, describeStatus } from '../render/status-line.ts';
 import { needsJob, type StateOptions, stateDirectoryOf, withState } from '../state-options.ts';
 
 interface WatchOptions extends CoordinatorOptions, NamespaceOptions, OutputOptions, StateOptions {
@@ -74,6 +74,6 @@ function printingListener(format: OutputFormat): JobListener {
     progress: () => undefined,
     // Events are the data; this is what is said about them.
     status: (status) => note(describeStatus(status)),
-    away: (why) => note(`the coordinator is away, trying again: ${why}`),
+    away: (why) => note(describeAway(why)),
   };
 }

@@ -222,7 +222,7 @@ export class JobsService {
   }
 
   private describe(job: JobState): Job {
-    return describeJob(job, this.context.progress.of(job, Date.now()));
+    return describeJob(job, this.context.progress.of(job, this.context.timers.now()));
   }
 
   listWorkers(): WorkerStatus[] {

@@ -10,6 +10,11 @@ const STEADY_MS = 1_000;
 /** Work goes on: which tasks it is comes as progress and as events. */
 const WORKING: ReadonlySet<string> = new Set(['Running', 'ReducingStatistics']);
 
+/** Whether a job with this reason gets on, rather than waits. */
+export function isWorking(reason: string): boolean {
+  return WORKING.has(reason);
+}
+
 export class StatusChanges {
   private told = '';
   private seen = '';
@@ -18,7 +23,7 @@ export class StatusChanges {
   /** To be asked at least once a second. @returns null where there is nothing new to tell */
   next(job: Pick<JobState, 'phase' | 'reason' | 'message' | 'sinceMs'>, nowMs: number): JobStatus | null {
     const { phase, reason, message, sinceMs } = job;
-    const key = WORKING.has(reason) ? phase : `${phase} ${reason} ${message}`;
+    const key = isWorking(reason) ? phase : `${phase} ${reason} ${message}`;
     if (key !== this.seen) {
       this.seen = key;
       this.seenMs = nowMs;

@@ -1,6 +1,7 @@
 /** Where a job's files stand: the only place that knows the folder layout under the output and the state folder. */
 import { join } from 'node:path';
 import { fiveDigits, type LeaseNumbers, leaseSuffix } from '../../shared/storage/staging-names.ts';
+import { jobFolder, logsFolder } from '../state-folder.ts';
 
 export const STAGING_FOLDER = '.secateur';
 
@@ -35,8 +36,8 @@ export function outputPaths(outputDirectory: string): OutputPaths {
 }
 
 export function jobPaths(stateDirectory: string, job: string, outputDirectory: string): JobPaths {
-  const state = join(stateDirectory, 'jobs', job);
-  return { ...outputPaths(outputDirectory), state, logs: join(state, 'logs') };
+  const state = jobFolder(stateDirectory, job);
+  return { ...outputPaths(outputDirectory), state, logs: logsFolder(stateDirectory, job) };
 }
 
 export const PROBE_FILE_NAME = 'probe.txt';

@@ -22,6 +22,7 @@ import type { JobEvent } from '../../shared/events/job-event.ts';
 import { encodeLine } from '../journal/checked-lines.ts';
 import type { EventExtent } from '../journal/checkpoint.ts';
 import type { Disk } from '../journal/disk.ts';
+import { jobFolder, jobsFolder } from '../state-folder.ts';
 import { EventFile } from './event-file.ts';
 
 const FILE_NAME = 'events.jsonl';
@@ -189,9 +190,8 @@ export class EventLog {
   }
 
   #fileOf(job: string, sequence: number, sizeBytes: number): EventFile {
-    const jobs = join(this.#stateDirectory, 'jobs');
-    const folder = join(jobs, job);
-    const folders = [folder, jobs, this.#stateDirectory];
+    const folder = jobFolder(this.#stateDirectory, job);
+    const folders = [folder, jobsFolder(this.#stateDirectory), this.#stateDirectory];
     return new EventFile({ disk: this.#disk, path: join(folder, FILE_NAME), folders, sequence, sizeBytes });
   }
 

@@ -171,9 +171,7 @@ export class Agent {
         engineVersion: this.device?.engineVersion ?? '',
         ...this.device?.figures,
         tasks: this.slots().map((slot) => slot.identity),
-        holdings: [...this.holdings].flatMap(([job, stages]) =>
-          stages.map((states) => ({ job, ...holdingOf(states) })),
-        ),
+        holdings: [...this.holdings.keys()].flatMap((job) => this.holdingsOf(job)),
       },
     };
   }
@@ -319,7 +317,8 @@ export class Agent {
   }
 
   private holdingsOf(job: string): { job: string; boundary: number; microbatches: MicrobatchRange[] }[] {
-    return (this.holdings.get(job) ?? []).map((states) => ({ job, ...holdingOf(states) }));
+    const held = this.holdings.get(job) ?? [];
+    return held.map(({ boundary, microbatches }) => ({ job, boundary, microbatches: rangesOf(microbatches) }));
   }
 
   private setHoldings(job: string, stages: readonly HeldStates[]): void {
@@ -368,8 +367,4 @@ export class Agent {
     if (job !== '') this.logs.add({ job, task, source, level, atMs: this.options.timers.now(), message });
     this.logs.sendTo(this.stream);
   }
-}
-
-function holdingOf({ boundary, microbatches }: HeldStates): { boundary: number; microbatches: MicrobatchRange[] } {
-  return { boundary, microbatches: rangesOf(microbatches) };
 }
