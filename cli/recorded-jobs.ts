@@ -2,7 +2,7 @@
  * Jobs as a state folder records them, for when no coordinator answers: the same answers as over the API, as of the
  * moment at which the journal was written last.
  */
-import { describeJob, findJob } from '../coordinator/api/describe-job.ts';
+import { describeJob, findJob, inOrderOfSubmission } from '../coordinator/api/describe-job.ts';
 import { ProgressTracker } from '../coordinator/api/progress.ts';
 import { hasEnded, type JobState } from '../coordinator/core/state.ts';
 import { type JobLogLine, mergeJobLog, openJobLog } from '../coordinator/logs/read-job-log.ts';
@@ -44,10 +44,7 @@ export class RecordedJobs {
   }
 
   list(namespace: string): { jobs: Job__Output[]; leftOut: number } {
-    const { jobs, queue } = this.recorded.state;
-    const found = queue
-      .map((id) => jobs[id] as JobState)
-      .filter((job) => namespace === '' || job.namespace === namespace);
+    const found = inOrderOfSubmission(this.recorded.state, namespace);
     return { jobs: found.map((job) => this.describe(job)), leftOut: 0 };
   }
 
