@@ -17,6 +17,7 @@ const NEWSWORTHY: ReadonlySet<string> = new Set([
   'job.failed',
   'job.cancelled',
   'job.resumed',
+  'job.effectFailed',
   'task.failed',
   'task.lost',
   'worker.detached',

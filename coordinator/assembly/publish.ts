@@ -9,7 +9,7 @@ import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { PROVENANCE_FILE } from '../../shared/checkpoint/provenance-name.ts';
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
-import { invariant, SecateurError } from '../../shared/errors/secateur-error.ts';
+import { invariant, rethrowPassing, SecateurError } from '../../shared/errors/secateur-error.ts';
 import { reach } from '../../shared/failpoint.ts';
 import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
 import { fsyncDirectory, writeFileAtomic } from '../../shared/storage/atomic-file.ts';
@@ -229,6 +229,9 @@ async function moveIntoPlace(file: string, paths: JobPaths): Promise<void> {
 async function exists(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
-    () => false,
+    (thrown: unknown) => {
+      rethrowPassing(thrown);
+      return false;
+    },
   );
 }

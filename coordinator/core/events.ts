@@ -61,6 +61,11 @@ export interface TaskFailure extends JobFailure {
   readonly retryable: boolean;
 }
 
+export interface EffectFailure extends JobFailure {
+  /** Absent in older journals: there a failed effect ended the job. */
+  readonly retryable?: boolean;
+}
+
 export type CoreEvent =
   | { readonly type: 'coordinatorStarted' }
   | { readonly type: 'tick' }
@@ -76,8 +81,9 @@ export type CoreEvent =
       readonly type: 'effectFailed';
       readonly job: string;
       readonly life: number;
+      /** As effectName says it. */
       readonly effect: string;
-      readonly failure: JobFailure;
+      readonly failure: EffectFailure;
     }
   | {
       readonly type: 'workerAttached';

@@ -4,6 +4,7 @@
  * since a state that changed with every second would fill the journal.
  */
 import { describeVersionDrift, fitsVersions } from './drift.ts';
+import { effectName, effectsOf, isEffectWaiting } from './effects.ts';
 import {
   activeJob,
   type CoordinatorState,
@@ -23,11 +24,9 @@ const NAMED_MAX = 6;
 
 export function explainWaiting(t: Transition, jobId: string): void {
   const job = jobOf(t.state, jobId);
-  if (job === undefined || hasEnded(job)) return;
-  // Intake and assembly are the coordinator's own work: whoever begins them says so.
-  if (job.phase !== 'Planning' && job.phase !== 'Preparing' && job.phase !== 'Pruning') return;
-  const { reason, message } = whyWaiting(t.state, job, t.nowMs);
-  t.explain(jobId, job.phase, reason, message);
+  if (job === undefined || hasEnded(job) || job.phase === 'Queued') return;
+  const explanation = whyWaiting(t.state, job, t.nowMs);
+  if (explanation !== null) t.explain(jobId, job.phase, explanation.reason, explanation.message);
 }
 
 interface Explanation {
@@ -35,14 +34,14 @@ interface Explanation {
   readonly message: string;
 }
 
-function whyWaiting(state: CoordinatorState, job: JobState, nowMs: number): Explanation {
+/** Null where there is nothing to add: intake and assembly are explained when they are begun. */
+function whyWaiting(state: CoordinatorState, job: JobState, nowMs: number): Explanation | null {
   const leases = Object.values(job.leases);
   const away = leases.map((lease) => workerOf(state, lease.worker)).filter((worker) => worker?.attached === false);
   if (leases.length > away.length) return running(state, leases);
-  if (job.layers.some((layer) => layer.status === 'reducing')) {
-    return { reason: 'ReducingStatistics', message: 'the coordinator adds up the statistics of a layer' };
-  }
   const workers = Object.values(state.workers);
+  const effects = effectsOf(job).map(effectName);
+  if (effects.length > 0) return ownWork(job, effects, nowMs, describeWorkers(workers));
   const takers = workers.filter((worker) => worker.attached && !worker.draining);
   const there = describeWorkers(workers);
   if (away.length > 0) return workersAway(job, away as WorkerState[], there);
@@ -71,6 +70,16 @@ function whyWaiting(state: CoordinatorState, job: JobState, nowMs: number): Expl
   return { reason: 'WaitingForWorker', message: `needs a worker for its next task; there: ${there}` };
 }
 
+/** What the coordinator itself does: said to wait where nothing of it is under way. */
+function ownWork(job: JobState, effects: readonly string[], nowMs: number, there: string): Explanation | null {
+  if (effects.every((effect) => isEffectWaiting(job, effect))) {
+    const [effect, retry] = nextRetry(job, nowMs, (name) => effects.includes(name)) ?? [];
+    if (retry !== undefined) return waitingToRetry(`the coordinator's ${effect}`, retry, there);
+  }
+  if (job.phase !== 'Pruning') return null;
+  return { reason: 'ReducingStatistics', message: 'the coordinator adds up the statistics of a layer' };
+}
+
 function running(state: CoordinatorState, leases: readonly Lease[]): Explanation {
   const doing = leases
     .map(({ task, worker }) => `${task} on ${worker}${isAway(state, worker) ? ' (away)' : ''}`)
@@ -87,8 +96,8 @@ function workersAway(job: JobState, away: readonly WorkerState[], there: string)
   };
 }
 
-function nextRetry(job: JobState, nowMs: number): [string, RetryState] | null {
-  const waiting = Object.entries(job.retries).filter(([, retry]) => retry.notBeforeMs > nowMs);
+function nextRetry(job: JobState, nowMs: number, isMeant = (_: string) => true): [string, RetryState] | null {
+  const waiting = Object.entries(job.retries).filter(([name, retry]) => retry.notBeforeMs > nowMs && isMeant(name));
   return waiting.sort(([, a], [, b]) => a.notBeforeMs - b.notBeforeMs)[0] ?? null;
 }
 

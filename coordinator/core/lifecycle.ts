@@ -1,10 +1,12 @@
 /** A job from submission to its end, and back again: submit, intake, plan, cancel, fail, resume. */
-import { toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { type ErrorCode, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { JsonValue } from '../../shared/events/job-event.ts';
 import { layerFileName } from '../../shared/storage/staging-names.ts';
 import { chooseVersions, describeDrift, describeVersionDrift, fitsVersions, knownInputs } from './drift.ts';
-import type { EventOf } from './events.ts';
+import { beginEffect, carryOutEffects, effectName, effectsOf } from './effects.ts';
+import type { EffectFailure, EventOf } from './events.ts';
 import { planJob, totalWork } from './plan.ts';
+import { FAILURES_MAX, forgive, noteFailure, retryOf, THE_WHOLE, whyOf } from './retries.ts';
 import { usableWorkers } from './shares.ts';
 import {
   activeJob,
@@ -17,6 +19,9 @@ import {
   type Lease,
 } from './state.ts';
 import type { Transition } from './transition.ts';
+
+/** Kinds of failure that pass when somebody else makes room or comes back. */
+const PASSING: ReadonlySet<ErrorCode> = new Set(['StorageFull', 'Unavailable', 'DeadlineExceeded']);
 
 export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
   if (jobOf(t.state, event.job) !== undefined || findTwin(t.state, event) !== undefined) return;
@@ -86,8 +91,7 @@ export function beginNextJob(t: Transition): void {
   if (active.phase === 'Queued') {
     const job = t.editJob(active.id);
     job.startedMs ??= t.nowMs;
-    t.explain(active.id, 'Intake', 'ReadingInputs', 'reads the configuration and the headers of the checkpoint');
-    t.command({ kind: 'intake', job: active.id });
+    beginEffect(t, { kind: 'intake', job: active.id });
   }
 }
 
@@ -106,21 +110,18 @@ export function intakeSucceeded(t: Transition, event: EventOf<'intakeSucceeded'>
   }
   const job = t.editJob(event.job);
   job.intake = event.intake;
+  forgiveIntake(job);
   const next = job.resumePhase ?? 'Planning';
   job.resumePhase = null;
   if (next === 'Planning') {
     return t.explain(event.job, 'Planning', 'WaitingForWorker', 'needs at least one worker; none is attached');
   }
   t.explain(event.job, next, 'Resumed', 'goes on from what is committed');
-  repeatEffects(t, event.job);
+  carryOutEffects(t, event.job);
 }
 
-/** What the coordinator itself had under way for a job when it, or the job, was stopped. */
-export function repeatEffects(t: Transition, jobId: string): void {
-  for (const [layer, state] of (jobOf(t.state, jobId)?.layers ?? []).entries()) {
-    if (state.status === 'reducing') t.command({ kind: 'reduceStatistics', job: jobId, layer });
-  }
-  continueAssembly(t, jobId);
+function forgiveIntake(job: JobState): void {
+  forgive(job, effectName({ kind: 'intake', job: job.id }), THE_WHOLE);
 }
 
 /** Nothing is committed yet: the job begins again, and what was computed goes. */
@@ -146,6 +147,7 @@ function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>): void {
     workRedone: 0,
     computeMs: 0,
   });
+  forgiveIntake(job);
   job.resumePhase = null;
   t.explain(event.job, 'Planning', 'WaitingForWorker', 'needs at least one worker; none is attached');
 }
@@ -200,10 +202,27 @@ function emptyLayer(keepsAll: boolean): LayerState {
   };
 }
 
+/**
+ * Tries again with growing pauses where the failure may pass; else, and after the last attempt, the job fails. A failure
+ * of what nobody needs any more changes nothing.
+ */
 export function effectFailed(t: Transition, event: EventOf<'effectFailed'>): void {
-  const job = jobOf(t.state, event.job);
-  if (job === undefined || hasEnded(job)) return;
-  failJob(t, event.job, event.failure);
+  const current = jobOf(t.state, event.job);
+  if (current === undefined || !effectsOf(current).some((command) => effectName(command) === event.effect)) return;
+  const { code, message, details } = event.failure;
+  const retry = retryOf(t.editJob(event.job), event.effect);
+  retry.why = whyOf(event.failure);
+  const failures = noteFailure(retry, THE_WHOLE, t.nowMs);
+  if (!mayPass(event.failure) || failures >= FAILURES_MAX) {
+    const tried = failures > 1 ? `the coordinator's ${event.effect} failed (tried ${failures} times): ` : '';
+    return failJob(t, event.job, { code, message: `${tried}${message}`, details });
+  }
+  const pauseMs = retry.notBeforeMs - t.nowMs;
+  t.tell(event.job, 'job', 'effectFailed', { effect: event.effect, failures, code, message, pauseMs });
+}
+
+function mayPass({ code, retryable }: EffectFailure): boolean {
+  return retryable !== undefined && (retryable || PASSING.has(code));
 }
 
 /** Ends a job without its output. Committed layers and the staging folder stay for a resume. */
@@ -288,21 +307,6 @@ export function resumeJob(t: Transition, event: EventOf<'resumeRequested'>): voi
 
 export function committedCount(job: JobState): number {
   return job.layers.filter((layer) => layer.status === 'committed').length;
-}
-
-/** The next step of the assembly: one shard after the other, then everything into its place. */
-export function continueAssembly(t: Transition, jobId: string): void {
-  const job = jobOf(t.state, jobId);
-  if (job === undefined || job.plan === null || job.phase !== 'Assembling') return;
-  const shard = job.assembled.length;
-  const count = job.plan.outputShards.length;
-  if (shard < count) {
-    t.explain(jobId, 'Assembling', 'WritingShards', `writes shard ${shard + 1} of ${count}`);
-    t.command({ kind: 'assembleShard', job: jobId, shard });
-  } else {
-    t.explain(jobId, 'Assembling', 'Publishing', 'moves the finished files into their place');
-    t.command({ kind: 'publishCheckpoint', job: jobId });
-  }
 }
 
 /** What a whole run is worth in tokens through layers; known once the calibration data is. */

@@ -11,11 +11,22 @@ import {
   union,
 } from '../../shared/microbatch-set.ts';
 import { fiveDigits } from '../../shared/storage/staging-names.ts';
+import { carryOutEffects, effectName } from './effects.ts';
 import type { EventOf, TaskIdentity, TaskOutcome } from './events.ts';
-import { committedCount, continueAssembly, endLeases, failJob, removeUnfinished, workTotal } from './lifecycle.ts';
+import { committedCount, endLeases, failJob, removeUnfinished, workTotal } from './lifecycle.ts';
 import { allMicrobatches, calibratedAt, samplesOf, snapshotAt } from './lineage.ts';
 import { resolveMicrobatch } from './plan.ts';
-import { charge, chargedBy, forgive, retryOf, worstOf } from './retries.ts';
+import {
+  charge,
+  chargedBy,
+  FAILURES_MAX,
+  forgive,
+  noteFailure,
+  retryOf,
+  THE_WHOLE,
+  whyOf,
+  worstOf,
+} from './retries.ts';
 import { dropShares, takeFromShare, usableWorkers } from './shares.ts';
 import { addSnapshot, forgetSnapshot, removeNeedlessSnapshots } from './snapshots.ts';
 import {
@@ -33,9 +44,6 @@ import { type PassSpec, taskKind, taskName } from './task.ts';
 import type { Transition } from './transition.ts';
 import { LOST_MAX, setHeld } from './workers.ts';
 
-/** Attempts of one task that may fail for a reason that could pass. */
-const FAILURES_MAX = 4;
-const RETRY_BASE_MS = 500;
 /** After a failure on one worker others are preferred to it for so long. */
 const SHUN_MS = 30_000;
 /** What may be the worker's own fault: its memory, its device, its engine. A storage that hiccups is everybody's. */
@@ -47,8 +55,6 @@ const OWN_FAULTS: ReadonlySet<ErrorCode> = new Set([
 ]);
 /** Of a newly measured speed in the running figure. */
 const RATE_WEIGHT = 0.5;
-/** Of a failure, in the message of a job that waits to try again: the whole of it is in the event. */
-const WHY_CHARACTERS_MAX = 300;
 
 type OutcomeOf<K extends TaskOutcome['kind']> = Extract<TaskOutcome, { kind: K }>;
 
@@ -242,7 +248,7 @@ export function assembleWhenDone(t: Transition): void {
   for (const worker of Object.keys(t.state.workers)) t.command({ kind: 'releaseJob', worker, job: jobId });
   endLeases(t, jobId);
   t.explain(jobId, 'Assembling', 'WritingShards', 'every layer is committed');
-  continueAssembly(t, jobId);
+  carryOutEffects(t, jobId);
 }
 
 /**
@@ -278,12 +284,12 @@ export function taskFailed(t: Transition, event: EventOf<'taskFailed'>): void {
 
 /** @returns how often the worst microbatch of this failure has failed so by now */
 function countFailure(t: Transition, jobId: string, lease: Lease, event: EventOf<'taskFailed'>): number {
-  const { code, message, details } = event.failure;
+  const { code, details } = event.failure;
   const { boundary, microbatch } = details;
   const job = t.editJob(jobId);
   const retry = retryOf(job, taskKind(lease.spec));
   retry.worker = event.worker;
-  retry.why = `${code}: ${message.slice(0, WHY_CHARACTERS_MAX)}`;
+  retry.why = whyOf(event.failure);
   if (code === 'InputsMissing') {
     const isOneFile = typeof boundary === 'number' && typeof microbatch === 'number';
     const missing: MicrobatchSet = isOneFile ? [[microbatch, microbatch + 1]] : chargedBy(lease.spec);
@@ -291,11 +297,7 @@ function countFailure(t: Transition, jobId: string, lease: Lease, event: EventOf
     retry.lost = charge(retry.lost, missing);
     return worstOf(retry.lost, missing);
   }
-  const charged = chargedBy(lease.spec);
-  retry.failed = charge(retry.failed, charged);
-  const count = worstOf(retry.failed, charged);
-  retry.notBeforeMs = t.nowMs + RETRY_BASE_MS * 2 ** (count - 1);
-  return count;
+  return noteFailure(retry, chargedBy(lease.spec), t.nowMs);
 }
 
 function tellFailure(
@@ -332,7 +334,9 @@ function shun(t: Transition, jobId: string, worker: string, lease: Lease, code: 
 export function statisticsReduced(t: Transition, event: EventOf<'statisticsReduced'>): void {
   const layer = jobOf(t.state, event.job)?.layers[event.layer];
   if (layer?.status !== 'reducing') return;
-  Object.assign(t.editJob(event.job).layers[event.layer] as object, { status: 'ready', statisticsFile: event.file });
+  const job = t.editJob(event.job);
+  Object.assign(job.layers[event.layer] as object, { status: 'ready', statisticsFile: event.file });
+  forgive(job, effectName({ kind: 'reduceStatistics', job: event.job, layer: event.layer }), THE_WHOLE);
 }
 
 /** The stored statistics of the samples are unreadable: the layer is calibrated again. */
@@ -344,9 +348,10 @@ export function statisticsLost(t: Transition, event: EventOf<'statisticsLost'>):
   if (leaseOf(current, taskName({ kind: 'prune', stage: 0, layer: event.layer })) !== undefined) return;
   const job = t.editJob(event.job);
   Object.assign(job.layers[event.layer] as object, { status: 'pending', parts: [], statisticsFile: null });
+  forgive(job, effectName({ kind: 'reduceStatistics', job: event.job, layer: event.layer }), THE_WHOLE);
   const name = `statistics-${fiveDigits(event.layer)}`;
   const retry = retryOf(job, name);
-  retry.lost = charge(retry.lost, [[0, 1]]);
+  retry.lost = charge(retry.lost, THE_WHOLE);
   const lost = retry.lost.length;
   if (lost < LOST_MAX) return;
   const message = `the stored statistics of layer ${event.layer} were unreadable ${lost} times. Check the disk of the coordinator's state folder, then resume the job.`;
@@ -356,13 +361,15 @@ export function statisticsLost(t: Transition, event: EventOf<'statisticsLost'>):
 export function shardAssembled(t: Transition, event: EventOf<'shardAssembled'>): void {
   const current = jobOf(t.state, event.job);
   if (current === undefined || current.phase !== 'Assembling' || current.assembled.length !== event.shard) return;
-  t.editJob(event.job).assembled.push(event.file);
+  const job = t.editJob(event.job);
+  forgive(job, effectName({ kind: 'assembleShard', job: event.job, shard: event.shard }), THE_WHOLE);
+  job.assembled.push(event.file);
   t.tell(event.job, 'checkpoint', 'shardWritten', {
     ...event.file,
     shard: event.shard,
     shards: current.plan?.outputShards.length ?? 0,
   });
-  continueAssembly(t, event.job);
+  carryOutEffects(t, event.job);
 }
 
 export function checkpointPublished(t: Transition, event: EventOf<'checkpointPublished'>): void {

@@ -1,13 +1,18 @@
 /** How often work has gone wrong, microbatch by microbatch: many workers that fail once each are not one task that fails. */
 import { difference, intersection, isEmpty, type MicrobatchSet, union } from '../../shared/microbatch-set.ts';
-import { type JobState, own, type RetryState } from './state.ts';
+import { type JobFailure, type JobState, own, type RetryState } from './state.ts';
 import type { TaskSpec } from './task.ts';
 
-/** Of tasks that have no microbatches. */
-const THE_TASK: MicrobatchSet = [[0, 1]];
+/** Attempts of one task, or of one effect of the coordinator, that may fail for a reason that could pass. */
+export const FAILURES_MAX = 4;
+const RETRY_BASE_MS = 500;
+/** Of a failure, in the message of a job that waits to try again: the whole of it is in the event. */
+const WHY_CHARACTERS_MAX = 300;
+/** What has no microbatches. */
+export const THE_WHOLE: MicrobatchSet = [[0, 1]];
 
 export function chargedBy(spec: TaskSpec): MicrobatchSet {
-  return 'microbatches' in spec ? spec.microbatches : THE_TASK;
+  return 'microbatches' in spec ? spec.microbatches : THE_WHOLE;
 }
 
 /** What went wrong with a kind of task so far; free to be written to where the job is. */
@@ -28,6 +33,23 @@ export function charge(levels: readonly MicrobatchSet[], microbatches: Microbatc
 /** How often the worst of these microbatches has gone wrong. */
 export function worstOf(levels: readonly MicrobatchSet[], microbatches: MicrobatchSet): number {
   return levels.filter((level) => !isEmpty(intersection(level, microbatches))).length;
+}
+
+/** For the message of a job that waits. */
+export function whyOf({ code, message }: JobFailure): string {
+  return `${code}: ${message.slice(0, WHY_CHARACTERS_MAX)}`;
+}
+
+/**
+ * Counts a failure, and sets the pause after it: it doubles with each.
+ *
+ * @returns how often the worst of these microbatches has failed by now
+ */
+export function noteFailure(retry: RetryState, microbatches: MicrobatchSet, nowMs: number): number {
+  retry.failed = charge(retry.failed, microbatches);
+  const count = worstOf(retry.failed, microbatches);
+  retry.notBeforeMs = nowMs + RETRY_BASE_MS * 2 ** (count - 1);
+  return count;
 }
 
 /** What went well is forgiven. */

@@ -267,12 +267,14 @@ export interface Lease {
 }
 
 /**
- * What went wrong with tasks of one kind at one layer. Counted by microbatch, since the same microbatches come in other
- * tasks the next time: `failed[n]` are those that failed more than n times. A task without microbatches counts as one.
+ * What went wrong with tasks of one kind at one layer, or with an effect of the coordinator. Counted by microbatch, since
+ * the same microbatches come in other tasks the next time: `failed[n]` are those that failed more than n times. A task
+ * without microbatches, and an effect, count as one.
  */
 export interface RetryState {
   failed: readonly MicrobatchSet[];
   lost: readonly MicrobatchSet[];
+  /** Of the next attempt. For an effect of the coordinator 0 while one is under way: it is asked for once. */
   notBeforeMs: number;
   /** Where it failed last. Absent where it has not. */
   worker?: string;

@@ -3,6 +3,7 @@
  * to tell. Pure: no clock, no file, no network, no randomness; the same journal always gives the same state.
  */
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { repeatFailedEffects } from './effects.ts';
 import type { CoreEvent, StepResult } from './events.ts';
 import { explainQueue, explainWaiting } from './explain.ts';
 import { beginNextJob, cancelJob, effectFailed, intakeSucceeded, resumeJob, submitJob, tryPlan } from './lifecycle.ts';
@@ -36,6 +37,7 @@ export function step(state: CoordinatorState, event: CoreEvent, nowMs: number): 
   apply(transition, event);
   expireWorkers(transition);
   beginNextJob(transition);
+  repeatFailedEffects(transition);
   tryPlan(transition);
   assembleWhenDone(transition);
   assignTasks(transition);

@@ -1,7 +1,8 @@
 /** Workers that come, go, come back, and what their going means for the tasks and the hidden states they had. */
 import { difference, isEmpty, NO_MICROBATCHES } from '../../shared/microbatch-set.ts';
+import { carryOutEffects } from './effects.ts';
 import type { EventOf } from './events.ts';
-import { failJob, removeUnfinished, repeatEffects } from './lifecycle.ts';
+import { failJob, removeUnfinished } from './lifecycle.ts';
 import { charge, chargedBy, retryOf, worstOf } from './retries.ts';
 import { handOverTask } from './schedule.ts';
 import { dropShares } from './shares.ts';
@@ -31,9 +32,7 @@ export function coordinatorStarted(t: Transition): void {
     t.setWorker({ ...worker, attached: false, sinceMs: t.nowMs });
   }
   for (const job of Object.values(t.state.jobs)) {
-    if (hasEnded(job)) continue;
-    if (job.phase === 'Intake') t.command({ kind: 'intake', job: job.id });
-    repeatEffects(t, job.id);
+    if (!hasEnded(job)) carryOutEffects(t, job.id);
   }
 }
 

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { link, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PROVENANCE_FILE } from '../../shared/checkpoint/provenance-name.ts';
-import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { rethrowPassing, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { reach } from '../../shared/failpoint.ts';
 import { fsyncDirectory } from '../../shared/storage/atomic-file.ts';
 import { makeDirectory } from '../../shared/storage/make-directory.ts';
@@ -65,7 +65,8 @@ async function publishedJob(paths: OutputPaths): Promise<string | null> {
       job?: { id?: string };
     };
     return (await claimOwner(paths)) === null ? (provenance.job?.id ?? null) : null;
-  } catch {
+  } catch (thrown) {
+    rethrowPassing(thrown);
     return null; // Absent, or another program's file of that name: the checks that follow say what is in the way.
   }
 }
@@ -98,7 +99,10 @@ async function isUnfinishedClaim(paths: OutputPaths, entries: readonly string[])
   const held = await readdir(paths.staging);
   if (!held.every((name) => name === 'layers' || name === PROBE_FILE_NAME || name.startsWith(DRAFT_PREFIX)))
     return false;
-  const layers = await readdir(join(paths.staging, 'layers')).catch(() => []);
+  const layers = await readdir(join(paths.staging, 'layers')).catch((thrown: unknown) => {
+    rethrowPassing(thrown);
+    return [];
+  });
   return layers.length === 0;
 }
 

@@ -5,6 +5,7 @@
 
 import { type ErrorCode, invariant, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
+import { type EffectCommand, effectName } from '../core/effects.ts';
 import type { Command, CoreEvent } from '../core/events.ts';
 import { currentLease, type JobState, jobOf, lifeOf } from '../core/state.ts';
 import type { CommandRunner, CoordinatorLoop } from '../loop.ts';
@@ -42,23 +43,23 @@ export class Effects implements CommandRunner {
       case 'assign':
         return this.assign(command);
       case 'intake':
-        return this.effect(command.job, 'intake', async (job) => {
+        return this.effect(command, async (job) => {
           if (job.phase !== 'Intake') return null;
           return { type: 'intakeSucceeded', job: job.id, life: lifeOf(job), intake: await this.work.intake(job) };
         });
       case 'reduceStatistics':
-        return this.effect(command.job, `reduce-${command.layer}`, (job) => this.reduce(job, command.layer));
+        return this.effect(command, (job) => this.reduce(job, command.layer));
       case 'removeStaged':
         return this.remove(command);
       case 'assembleShard':
-        return this.effect(command.job, 'assembly', async (job) => {
+        return this.effect(command, async (job) => {
           const { shard } = command;
           if (job.phase !== 'Assembling' || job.assembled.length !== shard) return null;
           const file = await this.work.assembleShard(job, shard);
           return { type: 'shardAssembled', job: job.id, life: lifeOf(job), shard, file };
         });
       case 'publishCheckpoint':
-        return this.effect(command.job, 'publish', async (job) => {
+        return this.effect(command, async (job) => {
           if (job.phase !== 'Assembling') return null;
           return { type: 'checkpointPublished', job: job.id, life: lifeOf(job), files: await this.work.publish(job) };
         });
@@ -82,10 +83,11 @@ export class Effects implements CommandRunner {
    * Runs `work` on the job as it is when its turn comes, and submits the event that says what came of it; null where
    * there was nothing left to do (the same command came twice).
    */
-  private effect(jobId: string, name: string, work: (job: JobState) => Promise<CoreEvent | null>): void {
-    const key = `${jobId}/${name}`;
+  private effect(command: EffectCommand, work: (job: JobState) => Promise<CoreEvent | null>): void {
+    const name = effectName(command);
+    const key = `${command.job}/${name}`;
     const turn = (this.underWay.get(key) ?? Promise.resolve())
-      .then(() => this.outcomeOf(jobId, name, work))
+      .then(() => this.outcomeOf(command.job, name, work))
       .then((event) => (event === null ? undefined : this.conclude(event)))
       .catch(this.onError)
       .finally(() => {
@@ -113,9 +115,10 @@ export class Effects implements CommandRunner {
     try {
       return await work(job);
     } catch (thrown) {
-      const { code, message, details, stack } = toSecateurError(thrown);
+      const { code, message, details, retryable, stack } = toSecateurError(thrown);
       if (code === 'Internal') this.onError(stack);
-      return { type: 'effectFailed', job: jobId, life: lifeOf(job), effect, failure: { code, message, details } };
+      const failure = { code, message, details, retryable };
+      return { type: 'effectFailed', job: jobId, life: lifeOf(job), effect, failure };
     }
   }
 
@@ -133,8 +136,8 @@ export class Effects implements CommandRunner {
         this.workers.assign(worker, task);
       })
       .catch(async (thrown: unknown) => {
-        const { code, message, details } = toSecateurError(thrown);
-        const failure = { code, message, details, retryable: spec.kind === 'prune' };
+        const { code, message, details, retryable } = toSecateurError(thrown);
+        const failure = { code, message, details, retryable: retryable || spec.kind === 'prune' };
         const failed = this.loop.submit({ type: 'taskFailed', worker, identity, failure, holdings: null });
         // In the same turn, before the task can be given out again.
         const isLost = spec.kind === 'prune' && UNREADABLE.has(code);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Checkpoint, openCheckpoint } from '../../shared/checkpoint/open-checkpoint.ts';
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import type { TensorLocation } from '../../shared/checkpoint/tensor-location.ts';
-import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { rethrowPassing, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { checkSelections, selectionFor } from '../../shared/manifest/select-linears.ts';
@@ -117,9 +117,12 @@ function allOf(
     ...(first === null ? [] : [`${sourcePath}: ${first.message}`]),
     ...(second === null ? [] : ((second.details.errors as string[] | undefined) ?? [second.message])),
   ];
-  const leading = (first ?? second) as SecateurError;
+  const all = [first, second].filter((error) => error !== null);
+  // What is wrong with the inputs stays wrong, whatever else hiccups.
+  const leading = (all.find((error) => !error.retryable) ?? all[0]) as SecateurError;
   return new SecateurError(leading.code, errors.join('\n'), {
     cause: leading,
+    retryable: leading.retryable,
     details: { ...leading.details, errors },
   });
 }
@@ -133,6 +136,7 @@ async function calibrationFiles(manifest: Manifest): Promise<FileIntake[]> {
   const found = await Promise.allSettled(
     locations.map(({ location }) => fileSizes([locationToPath(location)], (path) => path)),
   );
+  for (const result of found) if (result.status === 'rejected') rethrowPassing(result.reason);
   const errors = found.flatMap((result, index) =>
     result.status === 'rejected' ? [`${locations[index]?.path}: ${toSecateurError(result.reason).message}`] : [],
   );
@@ -175,6 +179,7 @@ async function fileSizes(files: readonly string[], pathOf: (file: string) => str
         const found = await stat(path);
         if (found.isFile()) return { file, sizeBytes: found.size, mtimeMs: found.mtimeMs, ctimeMs: found.ctimeMs };
       } catch (cause) {
+        rethrowPassing(cause);
         throw new SecateurError(
           'SourceMissing',
           `${path}: expected a file; ${(cause as Error).message}. Check the path in the manifest.`,

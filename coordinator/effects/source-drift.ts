@@ -6,7 +6,7 @@ import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
-import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { rethrowPassing, SecateurError } from '../../shared/errors/secateur-error.ts';
 import { knownInputs } from '../core/drift.ts';
 import type { FileIntake, JobIntake, JobState } from '../core/state.ts';
 
@@ -57,7 +57,7 @@ export async function checkShardUntouched(intake: JobIntake, shard: string): Pro
   const known = intake.shards.find(({ file }) => file === shard);
   if (known === undefined) return;
   const path = join(intake.sourceDirectory, shard);
-  const found = await stat(path).catch(() => null);
+  const found = await statIfThere(path);
   if (found?.size === known.sizeBytes && isUntouched(known, found)) return;
   throw inputsChanged([describeChange(path, known, found)]);
 }
@@ -70,13 +70,20 @@ export async function checkShardUntouched(intake: JobIntake, shard: string): Pro
 export async function checkInputsUnchanged(job: JobState): Promise<void> {
   const changed: string[] = [];
   for (const known of job.intake === null ? [] : knownFiles({ ...job, intake: job.intake })) {
-    const found = await stat(known.path).catch(() => null);
+    const found = await statIfThere(known.path);
     if (found?.size === known.sizeBytes && isUntouched(known, found)) continue;
     const isVouchedFor = found?.size === known.sizeBytes && vouches(known, found);
     const isSame = isVouchedFor && (await digestFile(known.path)).sha256 === known.sha256;
     if (!isSame) changed.push(describeChange(known.path, known, found));
   }
   if (changed.length > 0) throw inputsChanged(changed);
+}
+
+async function statIfThere(path: string): Promise<Stats | null> {
+  return stat(path).catch((thrown: unknown) => {
+    rethrowPassing(thrown);
+    return null;
+  });
 }
 
 function describeChange(path: string, known: FileIntake, found: Stats | null): string {

@@ -45,9 +45,11 @@ export class JobNarrator implements CommandRunner {
   }
 }
 
+const WARNINGS: ReadonlySet<string> = new Set(['failed', 'effectFailed', 'lost', 'detached']);
+
 function levelOf({ entity, verb }: JobEvent): string {
   if (entity === 'job' && verb === 'failed') return 'error';
-  return verb === 'failed' || verb === 'lost' || verb === 'detached' ? 'warn' : 'info';
+  return WARNINGS.has(verb) ? 'warn' : 'info';
 }
 
 function show(value: unknown): string {

@@ -129,6 +129,16 @@ export function toSecateurError(thrown: unknown): SecateurError {
   return new SecateurError('Internal', String(thrown));
 }
 
+/**
+ * For who takes an error as an answer ("there is no such file"): a failure that may pass by itself says nothing about that.
+ *
+ * @throws `thrown` as a SecateurError, where it is such a failure
+ */
+export function rethrowPassing(thrown: unknown): void {
+  const error = toSecateurError(thrown);
+  if (error.retryable) throw error;
+}
+
 /** Checks what only a programmer's error can break. */
 export function invariant(condition: unknown, what: string): asserts condition {
   if (!condition) throw new SecateurError('Internal', `invariant broken: ${what}`);

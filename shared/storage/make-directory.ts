@@ -16,11 +16,11 @@ export async function makeDirectory(path: string, what: string): Promise<void> {
     } catch (thrown) {
       // Somebody else made it meanwhile.
       if ((thrown as NodeJS.ErrnoException).code === 'EEXIST') continue;
-      const { code, message, details } = toSecateurError(thrown);
+      const { code, message, details, retryable } = toSecateurError(thrown);
       throw new SecateurError(
         code === 'StorageFull' ? code : 'StorageFailed',
         `${what}: the directory ${path} cannot be made: ${message}${code === 'SourceMissing' ? '. Choose another directory.' : ''}`,
-        { cause: thrown, details },
+        { cause: thrown, details, retryable },
       );
     }
   }

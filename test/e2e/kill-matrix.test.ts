@@ -97,6 +97,14 @@ const WRITES: readonly { readonly name: FailpointName; readonly side: Side }[] =
   { name: 'engine.linear-pruned', side: 'workers' },
 ];
 
+/** In the work of the coordinator itself: one of each kind that is tried again. */
+const EFFECTS: readonly FailpointName[] = [
+  'coordinator.output-unclaimed',
+  'coordinator.sums-reduced',
+  'coordinator.shard-copied-part',
+  'coordinator.publish-moved',
+];
+
 const NATS_DIES_AT = ['job.submitted', 'layer.calibrated', 'layer.committed', 'checkpoint.published'];
 
 describe.skipIf(nats.kind === 'none')(`a job goes on whatever dies${withoutNats}`, () => {
@@ -187,6 +195,13 @@ describe.skipIf(nats.kind === 'none')(`a job goes on whatever dies${withoutNats}
       });
     }
   }
+
+  it.each(EFFECTS)('EIO at %s: what the coordinator does by itself is tried again', async (name) => {
+    const run = await runArmed([{ name, side: 'coordinator', moment: 'at once' }], 'EIO');
+    judge('EIO', `${name} coordinator`, cluster.firedAtMs('coordinator', name, 'EIO'), run);
+    const tried = run.told.filter(({ type }) => type === 'secateur.job.effectFailed.v1').map(({ data }) => data);
+    expect(tried).toMatchObject([{ failures: 1, code: 'StorageFailed', message: expect.stringContaining(name) }]);
+  });
 
   const random = seededRandom(seed);
   for (let index = 0; index < randomKills; index++) {

@@ -3,9 +3,11 @@
  * does what next, who dies, whose message is lost or comes twice. The model of a worker is strict: it runs a pass only
  * on hidden states that it truly has, and counts what it computes.
  */
+import { type EffectCommand, effectName } from '../../coordinator/core/effects.ts';
 import type {
   Command,
   CoreEvent,
+  EffectFailure,
   Holding,
   TaskIdentity,
   TaskOutcome,
@@ -80,6 +82,8 @@ export class Cluster {
   computed = 0;
   /** Passes that came to a worker which had lost its hidden states meanwhile: a race, answered and recovered from. */
   inputsMissing = 0;
+  /** What comes of an effect instead of its result; null: its result. */
+  effectFails: (command: EffectCommand) => EffectFailure | null = () => null;
   private pending: Command[] = [];
   readonly layerCount: number;
   readonly intake: JobIntake;
@@ -242,25 +246,14 @@ export class Cluster {
   private carryOut(command: Command): void {
     switch (command.kind) {
       case 'intake':
-        return this.take({ type: 'intakeSucceeded', job: command.job, life: this.job.resumes, intake: this.intake });
       case 'reduceStatistics':
-        return this.take({
-          type: 'statisticsReduced',
-          job: command.job,
-          life: this.job.resumes,
-          layer: command.layer,
-          file: file('sums'),
-        });
       case 'assembleShard':
-        return this.take({
-          type: 'shardAssembled',
-          job: command.job,
-          life: this.job.resumes,
-          shard: command.shard,
-          file: { ...file('s'), file: 's' },
-        });
-      case 'publishCheckpoint':
-        return this.take({ type: 'checkpointPublished', job: command.job, life: this.job.resumes, files: [] });
+      case 'publishCheckpoint': {
+        const failure = this.effectFails(command);
+        if (failure === null) return this.take(this.resultOf(command));
+        const { job } = command;
+        return this.take({ type: 'effectFailed', job, life: this.job.resumes, effect: effectName(command), failure });
+      }
       case 'assign': {
         const worker = this.workers.get(command.worker);
         if (!worker?.attached) return;
@@ -304,6 +297,20 @@ export class Cluster {
         this.kill(worker.id);
         return;
       }
+    }
+  }
+
+  private resultOf(command: EffectCommand): CoreEvent {
+    const about = { job: command.job, life: this.job.resumes };
+    switch (command.kind) {
+      case 'intake':
+        return { type: 'intakeSucceeded', ...about, intake: this.intake };
+      case 'reduceStatistics':
+        return { type: 'statisticsReduced', ...about, layer: command.layer, file: file('sums') };
+      case 'assembleShard':
+        return { type: 'shardAssembled', ...about, shard: command.shard, file: { ...file('s'), file: 's' } };
+      case 'publishCheckpoint':
+        return { type: 'checkpointPublished', ...about, files: [] };
     }
   }
 

@@ -1,7 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { effectName } from '../../coordinator/core/effects.ts';
+import type { EffectFailure } from '../../coordinator/core/events.ts';
 import { RECONNECT_GRACE_MS } from '../../coordinator/core/workers.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { Cluster, fakeManifest } from './cluster.ts';
+
+const HICCUP = { code: 'StorageFailed', message: 'EIO', details: {}, retryable: true } as const;
 
 /** One simulated life of a job under seeded faults; the seed in the test's name reproduces it. */
 function live(seed: number): Cluster {
@@ -28,6 +32,7 @@ function live(seed: number): Cluster {
       snapshotInterval: random() < 0.5 ? 'auto' : 1 + Math.floor(random() * 3),
     }),
   });
+  cluster.effectFails = () => (random() < 0.15 ? HICCUP : null);
   const names = ['w1', 'w2', 'w3', 'w4', 'w5'].slice(0, 1 + Math.floor(random() * 5));
   for (const name of names) if (random() < 0.7) cluster.attach(name);
   for (let turn = 0; turn < 150; turn++) {
@@ -52,6 +57,7 @@ function live(seed: number): Cluster {
     else if (dice < 0.25 && !cluster.workers.get(name)?.attached) cluster.attach(name);
     else cluster.advance();
   }
+  cluster.effectFails = () => null;
   if (cluster.job.phase === 'Failed' || cluster.job.phase === 'Cancelled')
     cluster.take({ type: 'resumeRequested', job: cluster.job.id });
   for (const name of names) if (!cluster.workers.get(name)?.attached) cluster.attach(name);
@@ -211,6 +217,122 @@ describe('many workers that go wrong once each', () => {
       cluster.crashEngine('w1');
     }
     expect([cluster.job.phase, cluster.job.message]).toEqual(['Failed', expect.stringContaining('tried 4 times')]);
+  });
+});
+
+describe("the coordinator's own work that fails", () => {
+  const FULL = { code: 'StorageFull', message: 'no space', details: {}, retryable: false } as const;
+  const PAUSES_MS = [500, 1_000, 2_000];
+
+  /** Lets a job run until its work of that name has failed `times` times, which it does each time. @returns when */
+  function failOften(cluster: Cluster, effect: string, times: number, failure: EffectFailure): number[] {
+    const atMs: number[] = [];
+    cluster.effectFails = (command) => {
+      if (effectName(command) !== effect || atMs.length === times) return null;
+      atMs.push(cluster.nowMs);
+      return failure;
+    };
+    for (let count = 0; atMs.length < times && count < 5_000; count++) if (!cluster.advance()) cluster.passTime(50);
+    expect(atMs).toHaveLength(times);
+    return atMs;
+  }
+
+  it.each(['intake', 'reduce-1', 'assembly', 'publish'])(
+    '%s is tried again after pauses that double, and what it says ends with it',
+    (effect) => {
+      const cluster = begin(2, 4, ['w1']);
+      const atMs = failOften(cluster, effect, 3, FULL);
+      const pauses = atMs.map((ms, index) => ms - (atMs[index - 1] ?? ms)).slice(1);
+      for (const [index, pauseMs] of pauses.entries()) {
+        expect(pauseMs).toBeGreaterThanOrEqual(PAUSES_MS[index] as number);
+        expect(pauseMs).toBeLessThan((PAUSES_MS[index] as number) + 200);
+      }
+      expect([cluster.job.reason, cluster.job.message]).toEqual([
+        'WaitingToRetry',
+        expect.stringMatching(
+          new RegExp(
+            `the coordinator's ${effect} failed 3 times \\(StorageFull: no space\\); needs another attempt, at`,
+          ),
+        ),
+      ]);
+      expect(cluster.settle(5_000)).toBe(true);
+      expect([cluster.job.phase, cluster.violations, cluster.job.retries]).toEqual(['Succeeded', [], {}]);
+      const told = cluster.events.filter(({ verb }) => verb === 'effectFailed').map(({ data }) => data);
+      expect(told.map(({ failures, pauseMs }) => [failures, pauseMs])).toEqual(
+        PAUSES_MS.map((ms, index) => [index + 1, ms]),
+      );
+    },
+  );
+
+  it.each(['intake', 'reduce-1', 'assembly', 'publish'])(
+    '%s that fails a fourth time fails the job, which says so; resumed, it has its attempts again',
+    (effect) => {
+      const cluster = begin(2, 4, ['w1']);
+      failOften(cluster, effect, 4, HICCUP);
+      expect([cluster.job.phase, cluster.job.message]).toEqual([
+        'Failed',
+        `the coordinator's ${effect} failed (tried 4 times): EIO`,
+      ]);
+      cluster.take({ type: 'resumeRequested', job: 'fake-1' });
+      failOften(cluster, effect, 3, HICCUP);
+      expect(cluster.settle(5_000)).toBe(true);
+      expect([cluster.job.phase, cluster.violations]).toEqual(['Succeeded', []]);
+    },
+  );
+
+  it('because of the inputs fails the job at once', () => {
+    const cluster = begin(2, 4, ['w1']);
+    failOften(cluster, 'intake', 1, {
+      code: 'SourceMissing',
+      message: 'no such folder',
+      details: {},
+      retryable: false,
+    });
+    expect([cluster.job.phase, cluster.job.message]).toEqual(['Failed', 'no such folder']);
+  });
+
+  it('waits out its pause, and keeps the count of its attempts, over restarts of the coordinator', () => {
+    const cluster = begin(2, 4, ['w1']);
+    failOften(cluster, 'publish', 3, HICCUP);
+    let begun = 0;
+    cluster.effectFails = (command) => {
+      if (command.kind === 'publishCheckpoint') begun += 1;
+      return command.kind === 'publishCheckpoint' ? HICCUP : null;
+    };
+    for (let restarts = 0; restarts < 3; restarts++) {
+      cluster.restartCoordinator();
+      while (cluster.advance());
+      expect([begun, cluster.job.phase, cluster.job.reason]).toEqual([0, 'Assembling', 'WaitingToRetry']);
+    }
+    cluster.passTime(PAUSES_MS[2] as number);
+    while (cluster.advance());
+    expect([begun, cluster.job.phase, cluster.violations]).toEqual([1, 'Failed', []]);
+  });
+
+  it('is not begun again for a job that was cancelled meanwhile, and not twice for one that was resumed', () => {
+    const cluster = begin(2, 4, ['w1']);
+    failOften(cluster, 'assembly', 1, HICCUP);
+    const begun: string[] = [];
+    cluster.effectFails = (command) => {
+      begun.push(command.kind);
+      return null;
+    };
+    cluster.take({ type: 'cancelRequested', job: 'fake-1' });
+    cluster.passTime(10_000);
+    while (cluster.advance());
+    expect([cluster.job.phase, begun]).toEqual(['Cancelled', []]);
+    cluster.take({ type: 'resumeRequested', job: 'fake-1' });
+    expect(cluster.settle(5_000)).toBe(true);
+    expect(begun).toEqual(['intake', 'assembleShard', 'publishCheckpoint']);
+  });
+
+  it('for a layer that is calibrated again meanwhile changes nothing', () => {
+    const cluster = begin(2, 4, ['w1']);
+    advanceUntil(cluster, () => cluster.job.layers[0]?.status === 'reducing');
+    cluster.take({ type: 'statisticsLost', job: 'fake-1', life: 0, layer: 0 });
+    const failure = { code: 'ChecksumMismatch', message: 'rotten', details: {}, retryable: false } as const;
+    cluster.take({ type: 'effectFailed', job: 'fake-1', life: 0, effect: 'reduce-0', failure });
+    expect(cluster.job.phase).toBe('Pruning');
   });
 });
 

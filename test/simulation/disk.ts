@@ -6,7 +6,8 @@
  *  1. A process that dies leaves everything that it wrote; a machine that loses power leaves what is durable, and of the
  *     rest any beginning of each write.
  *  2. Each operation takes time, belongs to a process and dies with it: before it took effect, or after.
- *  3. A disk that is full takes part of a write and says ENOSPC; one that is told to fail says EIO once.
+ *  3. A disk that is full takes part of a write and says ENOSPC; one that is told to fail says EIO once, one with hiccups
+ *     now and then.
  *  4. After an fsync that failed the system has forgotten what it owes: another one makes only later writes durable.
  */
 import type { Disk, DiskFile, OpenMode } from '../../coordinator/journal/disk.ts';
@@ -42,6 +43,8 @@ export class SimulatedDisk {
   isFull = false;
   /** The next operation of this process fails. */
   failNext: SimulatedProcess | null = null;
+  /** Operations of this process fail, now and then: each with this chance. */
+  hiccups: { readonly of: SimulatedProcess; readonly chance: number } | null = null;
   /** For a broken disk or program: fsync does nothing. */
   forgetsToSync: (path: string) => boolean = () => false;
   /** Told of every name that comes, changes its content, or goes. */
@@ -74,6 +77,7 @@ export class SimulatedDisk {
   disarm(): void {
     this.armed.clear();
     this.failNext = null;
+    this.hiccups = null;
     this.isFull = false;
   }
 
@@ -146,8 +150,9 @@ export class SimulatedDisk {
         if (armed !== undefined) armed.left -= 1;
         const isLast = armed !== undefined && armed.left <= 0;
         if (isLast && armed.when === 'before') return armed.kill();
-        if (this.failNext === process) {
-          this.failNext = null;
+        const isHiccup = this.hiccups?.of === process && this.random() < this.hiccups.chance;
+        if (this.failNext === process || isHiccup) {
+          if (!isHiccup) this.failNext = null;
           onError?.();
           return reject(errno('EIO', path));
         }

@@ -133,6 +133,9 @@ export class Faults {
         return worker.engine?.forget();
       case 'rot':
         return this.rot();
+      case 'hiccups':
+        // Its journal is elsewhere: that a write to it fails is its end.
+        return coordinator === null ? undefined : this.hiccup(world.shared, coordinator);
       case 'joinOther':
         if (world.workers.length < WORKERS_MAX) world.addWorker(worker.settings.sampleMs, '2').start();
         return;
@@ -189,6 +192,14 @@ export class Faults {
     const { network, time } = this.world;
     network.cut(worker.name, side);
     time.after(this.duration(), null, () => network.heal(worker.name));
+  }
+
+  private hiccup(disk: SimulatedDisk, process: SimulatedProcess): void {
+    const hiccups = { of: process, chance: this.world.random() * 0.6 };
+    disk.hiccups = hiccups;
+    this.world.time.after(this.duration(), null, () => {
+      if (disk.hiccups === hiccups) disk.hiccups = null;
+    });
   }
 
   private fill(disk: SimulatedDisk): void {

@@ -5,6 +5,7 @@
 
 import { fitsVersions } from '../../coordinator/core/drift.ts';
 import type { Command } from '../../coordinator/core/events.ts';
+import { FAILURES_MAX } from '../../coordinator/core/retries.ts';
 import { type CoordinatorState, currentLease, hasEnded, type JobState } from '../../coordinator/core/state.ts';
 import type { JobEvent } from '../../shared/events/job-event.ts';
 import type { TaskIdentity } from '../../shared/rpc/generated/secateur/v1/TaskIdentity.ts';
@@ -18,6 +19,8 @@ const EXPLAINED_WITHIN_MS = 10_000;
 const NOTICED_WITHIN_MS = 20_000;
 /** Messages, timers and the disk take a moment too. */
 const SLACK_MS = 2_000;
+/** The most that one attempt waits for, with what the ones before it took. */
+const RETRIED_WITHIN_MS = 10_000;
 
 export interface Clock {
   readonly nowMs: number;
@@ -41,6 +44,7 @@ export class Invariants {
   private readonly accepted = new Map<string, string>();
   private readonly givenOut = new Map<string, LeaseNumbers & { worker: string }>();
   private readonly idleLeases = new Map<string, number>();
+  private retryingSinceMs: number | null = null;
   private waitingSince: { what: string; atMs: number } | null = null;
 
   constructor(clock: Clock, shared: SimulatedDisk) {
@@ -76,6 +80,7 @@ export class Invariants {
 
   /** Called once for each event that a watcher has not seen before. */
   told(event: JobEvent): void {
+    this.triedOften(event);
     if (event.entity !== 'layer' || event.verb !== 'committed') return;
     const { layer, file, sha256, worker } = event.data as Record<string, string>;
     const key = `${event.job}/${layer}`;
@@ -86,6 +91,17 @@ export class Invariants {
     if (lease && !file?.includes(`-${leaseSuffix(lease)}.`))
       this.breach(`layer ${layer} is ${file}, but the lease is ${leaseSuffix(lease)}`);
     this.accepted.set(`/out/.secateur/${file}`, sha256 as string);
+  }
+
+  /** What may pass is tried as often as it may be, and no more often, before it fails a job. */
+  private triedOften({ entity, verb, data }: JobEvent): void {
+    if (entity !== 'job') return;
+    if (verb === 'effectFailed' && !(Number(data.failures) < FAILURES_MAX))
+      this.breach(`${data.effect} was to be tried again after ${data.failures} failures`);
+    if (verb !== 'failed' || (data.code !== 'StorageFull' && data.code !== 'StorageFailed')) return;
+    const isFinal = /^task |were unreadable/.test(String(data.message));
+    if (!isFinal && !String(data.message).includes(`(tried ${FAILURES_MAX} times)`))
+      this.breach(`the job failed before the last attempt: "${data.message}"`);
   }
 
   /** No write of a stale lease gets at what the state counts on: nobody writes there any more. */
@@ -110,6 +126,7 @@ export class Invariants {
     if (job === undefined || hasEnded(job)) return this.forgetWaits();
     if (job.reason === '' || job.message === '') this.breach(`${job.phase} without a reason or a message`);
     this.checkLeases(job, truth);
+    this.checkRetries(job);
     const what = `${job.phase} ${job.reason}`;
     const isWaiting = Object.keys(job.leases).length === 0 && job.phase !== 'Assembling';
     if (!isWaiting) {
@@ -127,9 +144,21 @@ export class Invariants {
       this.breach(`${what} for ${waitedMs} ms while ${idle.join(', ')} could work: "${job.message}"`);
   }
 
+  /** Nothing that waits for its next attempt waits for ever. */
+  private checkRetries(job: JobState): void {
+    if (job.reason !== 'WaitingToRetry') {
+      this.retryingSinceMs = null;
+      return;
+    }
+    this.retryingSinceMs ??= this.clock.nowMs;
+    if (this.clock.nowMs - this.retryingSinceMs > RETRIED_WITHIN_MS + SLACK_MS)
+      this.breach(`${job.phase} WaitingToRetry since ${this.retryingSinceMs} ms: "${job.message}"`);
+  }
+
   /** The coordinator is not there, or stands still: nobody can expect a word of it. */
   forgetWaits(): void {
     this.idleLeases.clear();
+    this.retryingSinceMs = null;
     this.waitingSince = null;
   }
 

@@ -53,6 +53,14 @@ export const MUTANTS: { readonly [name: string]: Breakage } = {
         },
       }),
   },
+  'what fails for a moment in the coordinator fails the job': {
+    ...SOUND,
+    event: (event) => {
+      if (event.type !== 'effectFailed') return event;
+      const { code, message, details } = event.failure;
+      return { ...event, failure: { code, message, details } };
+    },
+  },
   'the worker, the attempt and the epoch of a result are not looked at': {
     ...SOUND,
     event: (event, state) => {

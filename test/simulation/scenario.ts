@@ -32,7 +32,7 @@ const FAULT_KINDS = [
   'joinOther',
 ] as const;
 
-export type FaultKind = (typeof FAULT_KINDS)[number];
+export type FaultKind = (typeof FAULT_KINDS)[number] | 'hiccups';
 
 export interface Scenario {
   readonly seed: number;
@@ -84,5 +84,7 @@ export function scenarioOf(seed: number): Scenario {
 function faultsOf(seed: number, random: () => number, chance: number): readonly FaultKind[] {
   if (seed % 20 === 0) return [];
   if (seed % 20 === 1) return ['drain', 'join'];
-  return FAULT_KINDS.filter(() => random() < chance);
+  const drawn: readonly FaultKind[] = FAULT_KINDS.filter(() => random() < chance);
+  // Not drawn: the other lives stay those that the table of bugs speaks of.
+  return seed % 5 === 3 ? [...drawn, 'hiccups'] : drawn;
 }

@@ -20,7 +20,14 @@ export interface KillRow extends Disturbance {
   readonly flaws: readonly string[];
 }
 
-const NOTICED = ['task.lost', 'task.failed', 'worker.detached', 'worker.attached', 'job.failed'].map(typeOf);
+const NOTICED = [
+  'task.lost',
+  'task.failed',
+  'worker.detached',
+  'worker.attached',
+  'job.effectFailed',
+  'job.failed',
+].map(typeOf);
 const RECOVERED = ['layer.committed', 'job.succeeded'].map(typeOf);
 
 export class KillReport {

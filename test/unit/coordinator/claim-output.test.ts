@@ -56,6 +56,16 @@ describe('claiming an output directory', () => {
     expect(existsSync(join(folder, 'removed'))).toBe(false);
   });
 
+  it.skipIf(process.platform !== 'linux')(
+    'takes a disk that hiccups for no answer: it may be asked again',
+    async () => {
+      mkdirSync(join(folder, 'out'));
+      // Reading it says EIO.
+      symlinkSync('/proc/self/mem', join(folder, 'out', 'secateur.json'));
+      await expect(claimOutput(paths('out'), 'job')).rejects.toMatchObject({ code: 'StorageFailed', retryable: true });
+    },
+  );
+
   it('of two jobs that race for one directory, exactly one has it', async () => {
     const results = await Promise.allSettled(['a', 'b', 'c'].map((job) => claimOutput(paths('raced'), job)));
     expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
