@@ -94,6 +94,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
     const api = await createApi({ listen: options.listen, loop, jobs, workers, pathsOf: (job) => work.pathsOf(job) });
     undo.push(() => api.close());
     undo.push(() => workers.close());
+    undo.push(() => jobs.close());
     if (options.nats !== null) undo.push(await startOutbox(options, events));
     log('info', `coordinator listens on ${api.address}, epoch ${loop.state.epoch}, state in ${stateDirectory}`);
     const checkVersions = (job: string): void => jobs.checkVersions(job);

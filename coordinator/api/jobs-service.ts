@@ -58,8 +58,15 @@ export class JobsService {
   private readonly inspections = new CallLimit('checks of a checkpoint', INSPECTIONS_MAX);
   private readonly readers = new CallLimit('readers of events and logs', READERS_MAX);
 
+  private readonly stopping = new AbortController();
+
   constructor(context: JobsContext) {
     this.context = context;
+  }
+
+  /** Whoever follows a job hears what there is, and then that this coordinator stops: it must not wait for readers. */
+  close(): void {
+    this.stopping.abort();
   }
 
   async submit(manifestJson: string): Promise<Job> {
@@ -169,12 +176,15 @@ export class JobsService {
     const leave = this.readers.enter();
     let cursor = request.afterSequence;
     const statuses = new StatusChanges();
+    const goesOn = AbortSignal.any([signal, this.stopping.signal]);
     let wake = Promise.withResolvers<void>();
     const unsubscribe = events.subscribe((event) => {
       if (event.job === id) wake.resolve();
     });
     try {
       while (!signal.aborted) {
+        // Before it reads: what comes afterwards, the next coordinator tells.
+        const isLast = goesOn.aborted;
         const batch = await events.read(id, cursor, WATCH_BATCH);
         for (const event of batch) {
           yield { eventJson: JSON.stringify(toCloudEvent(event)) };
@@ -183,11 +193,12 @@ export class JobsService {
         const job = jobOf(loop.state, id) as JobState;
         if (hasEnded(job) && cursor >= job.eventSequence) return;
         if (batch.length === WATCH_BATCH) continue;
+        if (isLast) throw stops();
         const nowMs = this.context.timers.now();
         const status = statuses.next(job, nowMs);
         if (status !== null) yield { status };
         yield { progress: this.context.progress.of(job, nowMs) };
-        await Promise.race([wake.promise, this.pause(PROGRESS_INTERVAL_MS, signal)]);
+        await Promise.race([wake.promise, this.pause(PROGRESS_INTERVAL_MS, goesOn)]);
         wake = Promise.withResolvers<void>();
       }
     } finally {
@@ -203,13 +214,16 @@ export class JobsService {
     const leave = this.readers.enter();
     // Followed and read in one turn: what comes later is not in the files that are read, and is not missed.
     const following = request.follow ? logs.follow(id, worker) : null;
+    const goesOn = AbortSignal.any([signal, this.stopping.signal]);
     try {
       for await (const line of logs.read(id, worker)) yield line;
       for (let isLast = false; following !== null && !isLast && !signal.aborted; ) {
         // Once more after the end: the last words of workers come after the job's.
         isLast = hasEnded(jobOf(loop.state, id) as JobState);
-        await this.pause(PROGRESS_INTERVAL_MS, signal);
+        const isStopping = goesOn.aborted;
+        await this.pause(PROGRESS_INTERVAL_MS, goesOn);
         for (const line of following.follower.take()) yield line;
+        if (isStopping && !isLast && !signal.aborted) throw stops();
       }
     } finally {
       following?.end();
@@ -252,7 +266,9 @@ export class JobsService {
     });
   }
 
+  /** At once where the signal was aborted before. */
   private pause(ms: number, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const done = (): void => {
         timer.clear();
@@ -263,6 +279,12 @@ export class JobsService {
       signal.addEventListener('abort', done, { once: true });
     });
   }
+}
+
+function stops(): SecateurError {
+  return new SecateurError('Unavailable', 'the coordinator stops; the job goes on with the next one.', {
+    retryable: true,
+  });
 }
 
 /** A client sends the manifest with its locations made absolute; it is checked here as if it came from a file. */

@@ -1,5 +1,5 @@
 /** A wait is never silent: who watches hears within ten seconds what is needed and what is there. */
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { freePort } from '../support/nats-server.ts';
@@ -52,4 +52,33 @@ describe('whoever watches', () => {
     expect(ended.code).toBe(1);
     expect(ended.stderr).toMatch(/failed \(tried 4 times\): the engine of worker weak ended/);
   });
+
+  it.each(['SIGTERM', 'EIO'])(
+    'hears that its coordinator stops (%s), which does not wait for who watches',
+    async (why) => {
+      await using bench = new Bench();
+      const address = `127.0.0.1:${await freePort()}`;
+      const at = ['--coordinator', address];
+      const folder = bench.path('failpoints');
+      mkdirSync(folder);
+      const env = { SECATEUR_FAILPOINT_FOLDER: folder };
+      const args = ['coordinator', '--state', bench.path('state'), '--listen', address];
+      const coordinator = bench.start(args, env);
+      await coordinator.printed(/listens on/);
+      writeFileSync(bench.path('m.yaml'), microManifest({ output: bench.path('out'), name: 'job', calibration }));
+      expect((await bench.run(['submit', bench.path('m.yaml'), ...at])).code).toBe(0);
+      const watched = bench.start(['watch', 'job', ...at]);
+      const logs = bench.start(['logs', 'job', '--follow', ...at]);
+      await watched.printed(/WaitingForWorker/);
+      await logs.printed(/submitted/);
+      if (why === 'SIGTERM') coordinator.child.kill('SIGTERM');
+      else {
+        writeFileSync(join(folder, 'coordinator.journal-unwritten=EIO'), '');
+        await bench.run(['cancel', 'job', ...at]);
+      }
+      // Whom a coordinator has to cut off, after its grace period, hears something else.
+      for (const reader of [watched, logs]) await reader.printed(/the coordinator stops/);
+      expect((await coordinator.finished).code).toBe(why === 'SIGTERM' ? 0 : 1);
+    },
+  );
 });

@@ -63,6 +63,24 @@ describe('the users’ side of the API', () => {
     expect((await watch().next()).done).toBe(false);
   });
 
+  it('tells who follows what there is, then that it stops: nobody is waited for', async () => {
+    const jobs = serviceOn(stateWith(1));
+    const { signal } = new AbortController();
+    const watch = jobs.watch({ job: 'job-0', namespace: '', afterSequence: 0 }, signal);
+    const logs = jobs.logs({ job: 'job-0', namespace: '', worker: '', follow: true }, signal);
+    expect((await watch.next()).done).toBe(false);
+    const waiting = [
+      (async () => {
+        for await (const _ of watch);
+      })(),
+      (async () => {
+        for await (const _ of logs);
+      })(),
+    ];
+    jobs.close();
+    for (const reader of waiting) await expect(reader).rejects.toMatchObject({ code: 'Unavailable', retryable: true });
+  });
+
   it('lists as many jobs as fit into a message, the newest, and says how many it left out', () => {
     const jobs = serviceOn(stateWith(1_000));
     const list = jobs.list('');
