@@ -1,12 +1,14 @@
 /**
- * Places where a test lets a process die, or lets a write fail. Off unless the environment says otherwise; nothing but
+ * Places where a test lets a process die or stand still, or lets a write fail. Off unless the environment says otherwise; nothing but
  * tests ever sets it.
  *
  *   SECATEUR_FAILPOINT=<name>[:<n>][=ENOSPC|=EIO][,…]   the nth time (the first, by default) that this process gets there
  *                                                       it ends by SIGKILL, or the errno is thrown
  *   SECATEUR_FAILPOINT_FOLDER=<folder>                  for processes that are running already: a file named
- *                                                       <name>[=ENOSPC|=EIO] fires once, in whichever process gets
- *                                                       there first, and becomes <file>.fired: when, and in which one
+ *                                                       <name>[=ENOSPC|=EIO|=PAUSE] fires once, in whichever process
+ *                                                       gets there first, and becomes <file>.fired: when, and in which
+ *                                                       one; after PAUSE, that one stands still while <file>.fired is
+ *                                                       there: time for the test to let somebody else die
  *   SECATEUR_SLOW_MS=<n>                                a pause after every microbatch, so that a kill from outside finds
  *                                                       the work half done
  *   SECATEUR_COMPACT_BYTES=<n>                          the journal is compacted so early that a test gets there
@@ -14,7 +16,7 @@
  * The settings are read once, when the process starts; a name that is none of these is an error at once. The state is the
  * process's own, as the environment is: what writes files deep down has nobody to be handed it by.
  */
-import { renameSync, writeFileSync } from 'node:fs';
+import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SecateurError } from './errors/secateur-error.ts';
@@ -49,7 +51,10 @@ export const FAILPOINTS = {
   'coordinator.publish-indexed': 'every file is in its place, durable; the claim is still there',
   'coordinator.publish-unclaimed': 'the claim is gone, the staging folder is still there',
   'coordinator.publish-cleared': 'the staging folder is gone, nothing of it is in the journal',
+  'coordinator.event-unpublished': 'an event is about to be offered to NATS',
+  'coordinator.event-sent': 'an event is handed to the connection, NATS has not acknowledged it',
   'coordinator.event-published': 'NATS acknowledged an event, the cursor does not know',
+  'coordinator.cursor-unwritten': 'the cursor file is to be replaced, nothing of the new one is written',
   'coordinator.cursor-unrenamed': "the outbox's new cursor file is durable beside the old one",
   'coordinator.cursor-written': "the outbox's cursor file is replaced",
 
@@ -71,6 +76,7 @@ export const FAILPOINTS = {
   'engine.pass-microbatch': 'one more microbatch of a pass is computed',
   'engine.pass-computed': 'every microbatch of a pass is computed, nothing is told',
   'engine.snapshot-written': 'one more file of hidden states is in its place',
+  'engine.hand-over-written': 'a worker that leaves has written one more file of what it holds, nothing is told',
   'engine.linear-pruned': 'one more linear of a layer is in its temporary file',
   'engine.layer-written': 'a pruned layer is durable in its temporary file',
   'engine.layer-committed': 'a pruned layer is in its place, nothing is told',
@@ -81,6 +87,10 @@ export type FailpointName = keyof typeof FAILPOINTS;
 
 const ERRNOS = { ENOSPC: 'no space left on device', EIO: 'i/o error' } as const;
 type Errno = keyof typeof ERRNOS;
+/** What happens where a failpoint of the folder fires; null: the process dies. */
+export type FailpointAction = Errno | 'PAUSE' | null;
+const ACTIONS: readonly FailpointAction[] = [null, 'PAUSE', ...(Object.keys(ERRNOS) as Errno[])];
+const LOOK_AGAIN_MS = 5;
 
 interface Setting {
   remaining: number;
@@ -109,8 +119,11 @@ export class Failpoints {
       if (setting.remaining === 0) this.fire(name, setting.errno);
     }
     if (this.folder === null) return;
-    for (const errno of [null, ...(Object.keys(ERRNOS) as Errno[])]) {
-      if (takeArmed(join(this.folder, written(name, errno)))) this.fire(name, errno);
+    for (const action of ACTIONS) {
+      const path = join(this.folder, failpointFile(name, action));
+      if (!takeArmed(path)) continue;
+      if (action === 'PAUSE') standStill(`${path}.fired`);
+      else this.fire(name, action);
     }
   }
 
@@ -120,9 +133,15 @@ export class Failpoints {
   }
 }
 
-/** A failpoint as a setting writes it: `name` or `name=ERRNO`. */
-function written(name: FailpointName, errno: Errno | null): string {
-  return errno === null ? name : `${name}=${errno}`;
+/** The name of the file that arms a failpoint. */
+export function failpointFile(name: FailpointName, action: FailpointAction): string {
+  return action === null ? name : `${name}=${action}`;
+}
+
+/** The whole process, as a SIGSTOP at this very place: nothing else of it goes on either. */
+function standStill(whilePath: string): void {
+  const never = new Int32Array(new SharedArrayBuffer(4));
+  while (existsSync(whilePath)) Atomics.wait(never, 0, 0, LOOK_AGAIN_MS);
 }
 
 /** The rename decides: of several processes that come past, one fires. */

@@ -118,6 +118,7 @@ export class CursorFile implements CursorBook {
       jobs: Object.fromEntries(this.#jobs),
     };
     try {
+      reach('coordinator.cursor-unwritten');
       await mkdir(dirname(this.#path), { recursive: true });
       const beside = `${this.#path}.${process.pid}.tmp`;
       const handle = await open(beside, 'w');

@@ -117,7 +117,10 @@ export class JobLane {
   async #publish(event: JobEvent): Promise<boolean> {
     const expected = await this.#newestBefore(event);
     if (expected === undefined) return false;
-    const outcome = await this.#stream.append(event, expected);
+    reach('coordinator.event-unpublished');
+    const appended = this.#stream.append(event, expected);
+    reach('coordinator.event-sent');
+    const outcome = await appended;
     if (outcome.kind === 'moved') return false;
     reach('coordinator.event-published');
     this.#cursors.set(this.#job, { sequence: event.sequence, streamSequence: outcome.streamSequence });

@@ -10,7 +10,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { CloudEvent } from '../../shared/events/cloud-event.ts';
-import { FAILPOINTS, type FailpointName } from '../../shared/failpoint.ts';
+import { FAILPOINTS, type FailpointAction, type FailpointName } from '../../shared/failpoint.ts';
 import { TOKENS } from '../support/golden-tokens.ts';
 import { flawsOf } from '../support/job-flaws.ts';
 import { KillReport } from '../support/kill-report.ts';
@@ -48,6 +48,14 @@ const COMPACTION: readonly FailpointName[] = [
   'coordinator.journal-compacted',
   'coordinator.journal-replaced',
 ];
+/** Only where a worker is asked to leave: with tests of its own. */
+const HAND_OVER: FailpointName = 'engine.hand-over-written';
+/** Around each step of the outbox. */
+const OUTBOX = (Object.keys(FAILPOINTS) as FailpointName[]).filter((name) =>
+  /^coordinator\.(event|cursor)-/.test(name),
+);
+/** So long NATS, or the coordinator, is away while the others go on. */
+const AWAY_MS = 300;
 /** Passed for the first time before anything interesting has happened: armed only after that. */
 const OFTEN =
   /^(storage\.|coordinator\.(event|cursor|result)-|agent\.|engine\.(task-begun|pass-microbatch|upload-sent-part))/;
@@ -67,7 +75,9 @@ function pointsOf(name: FailpointName): Point[] {
  * and the coordinator early and late.
  */
 function groups(): Point[][] {
-  const names = (Object.keys(FAILPOINTS) as FailpointName[]).filter((name) => !COMPACTION.includes(name));
+  const names = (Object.keys(FAILPOINTS) as FailpointName[]).filter(
+    (name) => !COMPACTION.includes(name) && name !== HAND_OVER,
+  );
   const all = names.flatMap(pointsOf);
   const ofCoordinator = all.filter((point) => point.side === 'coordinator');
   const ofWorkers = all.filter((point) => point.side === 'workers');
@@ -143,10 +153,10 @@ describe.skipIf(nats.kind === 'none')(`a job goes on whatever dies${withoutNats}
     report.write();
   });
 
-  function judge(kind: string, point: string, atMs: number | null, run: JobRun): void {
+  function judge(kind: string, point: string, atMs: number | null, run: JobRun, begun = quietBegun): void {
     expect(atMs, `nobody came past ${point}`).not.toBeNull();
     const flaws = flawsOf(run, quiet);
-    report.add({ kind, point, atMs: atMs as number }, run, quietBegun, flaws);
+    report.add({ kind, point, atMs: atMs as number }, run, begun, flaws);
     expect(flaws).toEqual([]);
   }
 
@@ -180,6 +190,74 @@ describe.skipIf(nats.kind === 'none')(`a job goes on whatever dies${withoutNats}
       judge('SIGKILL of nats-server', moment, atMs, run);
     });
   }
+
+  it.each(OUTBOX)('SIGKILL of NATS while the coordinator is at %s', async (name) => {
+    let isArmed = false;
+    const running = cluster.run(options, (event) => {
+      if (isArmed || !isFirst(event, COMMITTED)) return;
+      isArmed = true;
+      cluster.arm('coordinator', name, 'PAUSE');
+    });
+    const { atMs } = await cluster.standsStill('coordinator', name);
+    await cluster.nats?.kill();
+    cluster.release('coordinator', name);
+    await pause(AWAY_MS);
+    await cluster.nats?.restart();
+    judge('SIGKILL of nats-server', `${name} coordinator`, atMs, await running);
+  });
+
+  describe('while a worker leaves', () => {
+    /** One stage for both, and many microbatches: each holds something to hand over. */
+    const layout = { placement: {}, calibration: { tokens: TOKENS, microbatch: 1 } };
+    let begun: number;
+    beforeAll(async () => {
+      const run = await cluster.run({ ...options, ...layout });
+      expect(flawsOf(run, quiet)).toEqual([]);
+      begun = run.begun;
+    });
+
+    /** One of two, in a job whose passes take long enough, is asked to leave after the second commit, and hands over. */
+    async function judgeLeaving(
+      kind: string,
+      action: FailpointAction,
+      disturb: (leaving: SupervisedCluster) => Promise<void>,
+    ): Promise<void> {
+      await using leaving = await SupervisedCluster.start({ nats, slowMs: 40 });
+      await leaving.addWorkers(WORKERS);
+      leaving.arm('workers', HAND_OVER, action);
+      let isAsked = false;
+      const running = leaving.run({ ...options, ...layout }, (event) => {
+        if (isAsked || event.type !== COMMITTED || event.data.committed !== 2) return;
+        isAsked = true;
+        leaving.workers.get('direct')?.current.child.kill('SIGTERM');
+      });
+      const fired = action === null ? null : await leaving.standsStill('workers', HAND_OVER);
+      await disturb(leaving);
+      const run = await running;
+      judge(kind, `${HAND_OVER} workers`, fired?.atMs ?? leaving.firedAtMs('workers', HAND_OVER), run, begun);
+    }
+
+    it('SIGKILL of an agent and its engine in the middle of a hand-over, after SIGTERM', async () => {
+      await judgeLeaving('SIGKILL of a leaving worker', 'PAUSE', async (leaving) => {
+        const engine = leaving.engineOf('direct');
+        expect(leaving.fired('workers', HAND_OVER, 'PAUSE')?.processId).toBe(engine);
+        leaving.workers.get('direct')?.kill();
+        process.kill(engine as number, 'SIGKILL');
+      });
+    });
+
+    it('SIGKILL of the engine alone in the middle of a hand-over, after SIGTERM', async () => {
+      await judgeLeaving('SIGKILL of a leaving engine', null, async () => undefined);
+    });
+
+    it('SIGKILL of the coordinator while a worker hands over, after SIGTERM', async () => {
+      await judgeLeaving('SIGKILL of coordinator in a hand-over', 'PAUSE', async (leaving) => {
+        leaving.coordinator.kill();
+        await pause(AWAY_MS);
+        leaving.release('workers', HAND_OVER);
+      });
+    });
+  });
 
   for (const [index, { name, side }] of WRITES.entries()) {
     const errnos = ['EIO', 'ENOSPC'] as const;

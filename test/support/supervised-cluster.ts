@@ -10,7 +10,7 @@ import { connect } from '@nats-io/transport-node';
 import { Connection } from '../../cli/connection.ts';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import { type CloudEvent, natsJobFilter } from '../../shared/events/cloud-event.ts';
-import type { FailpointName } from '../../shared/failpoint.ts';
+import { type FailpointAction, type FailpointName, failpointFile } from '../../shared/failpoint.ts';
 import { parseManifest } from '../../shared/manifest/parse-manifest.ts';
 import { resolveLocations } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
@@ -101,24 +101,47 @@ export class SupervisedCluster implements AsyncDisposable {
   }
 
   /** The failpoint fires the next time that a process of that side comes past it, once. */
-  arm(side: Side, name: FailpointName, errno: 'ENOSPC' | 'EIO' | null = null): void {
-    writeFileSync(this.markerOf(side, name, errno), '');
+  arm(side: Side, name: FailpointName, action: FailpointAction = null): void {
+    writeFileSync(this.markerOf(side, name, action), '');
   }
 
   /** When it fired; null where nobody came past it. */
-  firedAtMs(side: Side, name: FailpointName, errno: 'ENOSPC' | 'EIO' | null = null): number | null {
+  firedAtMs(side: Side, name: FailpointName, action: FailpointAction = null): number | null {
+    return this.fired(side, name, action)?.atMs ?? null;
+  }
+
+  /** In which process it fired, when; null where nobody came past it. */
+  fired(side: Side, name: FailpointName, action: FailpointAction): { atMs: number; processId: number } | null {
+    let text: string;
     try {
-      const text = readFileSync(`${this.markerOf(side, name, errno)}.fired`, 'utf8');
-      return (JSON.parse(text) as { atMs: number }).atMs;
+      text = readFileSync(`${this.markerOf(side, name, action)}.fired`, 'utf8');
     } catch (thrown) {
       if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return null;
       throw thrown;
     }
+    // It has its name a moment before it has its content.
+    return text === '' ? null : (JSON.parse(text) as { atMs: number; processId: number });
+  }
+
+  /** Waits until a process stands still there. @returns since when, and which */
+  async standsStill(side: Side, name: FailpointName): Promise<{ atMs: number; processId: number }> {
+    const giveUpMs = performance.now() + JOB_MS_MAX;
+    for (;;) {
+      const fired = this.fired(side, name, 'PAUSE');
+      if (fired !== null) return fired;
+      if (performance.now() > giveUpMs) throw new Error(`nobody came past ${name} in ${JOB_MS_MAX / 1000} s`);
+      await pause(RETRY_MS);
+    }
+  }
+
+  /** Lets it go on. */
+  release(side: Side, name: FailpointName): void {
+    rmSync(`${this.markerOf(side, name, 'PAUSE')}.fired`, { force: true });
   }
 
   disarmAll(): void {
     for (const side of ['coordinator', 'workers'] as const) {
-      for (const entry of readdirSync(this.folderOf(side))) rmSync(join(this.folderOf(side), entry));
+      for (const entry of readdirSync(this.folderOf(side))) rmSync(join(this.folderOf(side), entry), { force: true });
     }
   }
 
@@ -228,8 +251,8 @@ export class SupervisedCluster implements AsyncDisposable {
     return this.bench.path('failpoints', side);
   }
 
-  private markerOf(side: Side, name: FailpointName, errno: string | null): string {
-    return join(this.folderOf(side), errno === null ? name : `${name}=${errno}`);
+  private markerOf(side: Side, name: FailpointName, action: FailpointAction): string {
+    return join(this.folderOf(side), failpointFile(name, action));
   }
 }
 

@@ -1,6 +1,9 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FAILPOINTS, type FailpointName, Failpoints } from '../../shared/failpoint.ts';
 import { REPOSITORY } from '../support/secateur-process.ts';
@@ -80,6 +83,23 @@ describe('failpoints that are armed in a folder', () => {
     expect(() => points.reach('storage.staged-synced')).toThrow(expect.objectContaining({ code: 'ENOSPC' }));
     expect(deaths).toBe(0);
     expect(existsSync(join(folder, 'storage.staged-synced=ENOSPC'))).toBe(false);
+  });
+
+  it('a process stands still at one with PAUSE until the test lets it go on', async () => {
+    writeFileSync(join(folder, 'engine.layer-written=PAUSE'), '');
+    const program = `import { reach } from '${join(REPOSITORY, 'shared/failpoint.ts')}'; reach('engine.layer-written'); console.log('went on');`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+      env: { ...process.env, SECATEUR_FAILPOINT_FOLDER: folder },
+    });
+    const printed: Buffer[] = [];
+    child.stdout.on('data', (bytes: Buffer) => printed.push(bytes));
+    const fired = join(folder, 'engine.layer-written=PAUSE.fired');
+    await expect.poll(() => existsSync(fired), { timeout: 20_000 }).toBe(true);
+    await pause(100);
+    expect([printed, child.exitCode]).toEqual([[], null]);
+    rmSync(fired);
+    await once(child, 'close');
+    expect(Buffer.concat(printed).toString()).toBe('went on\n');
   });
 });
 

@@ -1,4 +1,5 @@
 /** A worker that is about to leave writes what it holds to files, so that nobody has to compute it again. */
+import { reach } from '../../../shared/failpoint.ts';
 import { membersOf } from '../../../shared/microbatch-set.ts';
 import type { HandOverTask__Output } from '../../../shared/rpc/generated/secateur/v1/HandOverTask.ts';
 import type { SnapshotFile } from '../../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
@@ -14,6 +15,7 @@ export async function runHandOver(task: HandOverTask__Output, context: TaskConte
   for (const [index, microbatch] of microbatches.entries()) {
     const states = context.hidden.get(boundary, microbatch);
     snapshots.push(await writeSnapshot(context, boundary, microbatch, states, suffix));
+    reach('engine.hand-over-written');
     context.hidden.drop(boundary, microbatch);
     context.progress(index + 1, microbatches.length, 'files');
   }
