@@ -34,7 +34,12 @@ export class LineQueue<Line extends { readonly message: string }> {
     return this.lines.length - this.first;
   }
 
-  /** The oldest line; undefined where there is none. */
+  /** Of those that are there, the oldest first; undefined past their end. */
+  at(index: number): Line | undefined {
+    return this.lines[this.first + index];
+  }
+
+  /** Takes the oldest line; undefined where there is none. */
   shift(): Line | undefined {
     const line = this.lines[this.first];
     if (line === undefined) return undefined;

@@ -1,6 +1,6 @@
 /**
  * Sets of microbatches (numbers from 0) as sorted, disjoint, non-touching half-open ranges: what a share, a task or a
- * file covers. Plain data: it stands in the journal and on the wire as it is. Every function returns a new set.
+ * file covers. Plain data: it stands in the journal and on the wire as it is. No function changes a set.
  */
 
 export type MicrobatchRange = readonly [first: number, end: number];
@@ -30,7 +30,8 @@ export function setOfMembers(members: Iterable<number>): MicrobatchSet {
 }
 
 export function union(...sets: readonly MicrobatchSet[]): MicrobatchSet {
-  return microbatchSet(sets.flat());
+  const [first = NO_MICROBATCHES, ...others] = sets.filter((set) => !isEmpty(set));
+  return others.length === 0 ? first : microbatchSet([first, ...others].flat());
 }
 
 export function intersection(a: MicrobatchSet, b: MicrobatchSet): MicrobatchSet {

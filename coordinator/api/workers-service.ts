@@ -4,8 +4,10 @@
  * Invariants:
  *  1. What a worker reports becomes a core event only with the identity that it carries; the core decides whether it counts.
  *  2. A result is acknowledged after the journal has it, and not before.
- *  3. One live stream a worker name: a second process under a name in use is refused.
+ *  3. A log line is acknowledged after it was written, with the next heartbeat; one that comes again is not written again.
+ *  4. One live stream a worker name: a second process under a name in use is refused.
  */
+import { createHash } from 'node:crypto';
 import { ERROR_TABLE, type ErrorCode, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { reach } from '../../shared/failpoint.ts';
 import type { Log } from '../../shared/log.ts';
@@ -57,7 +59,7 @@ const STREAMS_MAX = 2_048;
 
 export interface WorkersContext {
   readonly loop: CoordinatorLoop;
-  readonly logs: Pick<JobLogs, 'append'>;
+  readonly logs: Pick<JobLogs, 'append' | 'lastSequence'>;
   readonly progress: ProgressTracker;
   readonly statistics: StatisticsStore;
   /** Of the journal: tells whether a worker has seen a later epoch of this coordinator. */
@@ -76,10 +78,17 @@ export interface WorkerMemory {
 interface Session {
   readonly worker: string;
   readonly incarnation: string;
+  /** The incarnation, as its log lines carry it: short, whatever the worker calls itself. */
+  readonly life: string;
   readonly stream: WorkerStream;
   readonly turns: MessageTurns<WorkerMessage__Output>;
   /** Statistics of tasks whose result has not come yet. */
   readonly statistics: Map<string, StatisticsSink>;
+  /** By job, the newest log line of this life that was taken: of this stream, or found in the log. */
+  readonly logTaken: Map<string, number>;
+  /** The newest log line that is written, and the newest that the worker was told of. */
+  logWritten: number;
+  logAcknowledged: number;
   /** Tasks that came before the core took the registration; null afterwards. */
   early: Assignment[] | null;
   memory: WorkerMemory;
@@ -210,9 +219,13 @@ export class WorkersService {
     const session: Session = {
       worker,
       incarnation,
+      life: createHash('sha256').update(incarnation).digest('hex').slice(0, 12),
       stream,
       turns,
       statistics: new Map(),
+      logTaken: new Map(),
+      logWritten: 0,
+      logAcknowledged: 0,
       early: [],
       memory: { residentBytes: 0, engineResidentBytes: 0 },
       heardMs: this.context.timers.monotonicMs(),
@@ -261,7 +274,7 @@ export class WorkersService {
     else if (message.statistics) await this.takeStatistics(session, message.statistics);
     else if (message.snapshot) await this.takeSnapshot(session, message.snapshot);
     else if (message.result) await this.takeResult(session, message.result);
-    else if (message.logs) this.takeLogs(session, message.logs);
+    else if (message.logs) await this.takeLogs(session, message.logs);
     else if (message.holdings) {
       const { job, why, holdings } = message.holdings;
       await loop.submit({ type: 'holdingsChanged', worker, job, why, holdings: holdings.map(holdingOf) });
@@ -283,6 +296,7 @@ export class WorkersService {
   private takeHeartbeat(session: Session, heartbeat: Heartbeat__Output): void {
     const { residentBytes, engineResidentBytes } = heartbeat;
     session.memory = { residentBytes, engineResidentBytes };
+    this.acknowledgeLogs(session);
     for (const { identity, done, total, unit } of heartbeat.tasks) {
       if (!identity || currentLease(this.context.loop.state, identityOf(identity))?.worker !== session.worker) continue;
       this.context.progress.report(identity.job, identity.task, { done, total, unit });
@@ -322,12 +336,43 @@ export class WorkersService {
     sink?.discard().catch(this.logError);
   }
 
-  private takeLogs(session: Session, logs: LogBatch__Output): void {
-    for (const { job, task, source, level, atMs, message } of logs.lines) {
-      // Lines without a job (a worker's start, say) stand in the worker's own log only.
-      if (jobOf(this.context.loop.state, job) === undefined) continue;
-      this.context.logs.append(job, { worker: session.worker, source, level, atMs, task, message }, this.logError);
+  private async takeLogs(session: Session, logs: LogBatch__Output): Promise<void> {
+    const { worker, life } = session;
+    for (const { job, task, source, level, atMs, message, sequence } of logs.lines) {
+      const isKnown = jobOf(this.context.loop.state, job) !== undefined;
+      const taken = isKnown ? (session.logTaken.get(job) ?? (await this.logTakenBefore(session, job))) : 0;
+      // Its worker has come back meanwhile: what this stream still brings comes again on the other, which writes now.
+      if (this.sessions.get(worker) !== session) return;
+      const written = (): void => {
+        session.logWritten = Math.max(session.logWritten, sequence);
+      };
+      // 0: its worker does not count its lines, and none is known again.
+      if (!isKnown || (sequence > 0 && sequence <= taken)) {
+        written();
+        continue;
+      }
+      session.logTaken.set(job, sequence);
+      const line = { worker, source, level, atMs, task, message };
+      const writing = this.context.logs.append(job, line, this.logError, { life, sequence });
+      void writing.then((isWritten) => (isWritten ? written() : undefined));
     }
+  }
+
+  /** On an earlier stream, perhaps to an earlier coordinator. A log that cannot be read never stops a job. */
+  private async logTakenBefore({ worker, life }: Session, job: string): Promise<number> {
+    try {
+      return await this.context.logs.lastSequence(job, worker, life);
+    } catch (thrown) {
+      this.logError(thrown);
+      return 0;
+    }
+  }
+
+  private acknowledgeLogs(session: Session): void {
+    const { worker, logWritten } = session;
+    if (logWritten === session.logAcknowledged || this.sessions.get(worker) !== session) return;
+    session.logAcknowledged = logWritten;
+    this.send(worker, { logsWritten: { sequence: logWritten } });
   }
 
   private async takeResult(session: Session, result: TaskResult__Output): Promise<void> {

@@ -5,6 +5,7 @@
  * holds, a snapshot, and the embedded tokens (boundary 0), through the layers between.
  */
 import {
+  countOf,
   difference,
   firstMicrobatches,
   intersection,
@@ -13,7 +14,7 @@ import {
   NO_MICROBATCHES,
   union,
 } from '../../shared/microbatch-set.ts';
-import { endOf, type JobState, type LayerState, own, type StageState } from './state.ts';
+import { endOf, type JobState, type LayerState, own, type Snapshot, type StageState } from './state.ts';
 import type { PassInput } from './task.ts';
 
 /** What a stage has to do for some of its microbatches. */
@@ -158,20 +159,28 @@ export function sourcesFor(job: JobState, worker: string, upTo: number): HiddenS
  * statistics it lacks.
  */
 export function needlessSnapshots(job: JobState): { boundary: number; microbatches: MicrobatchSet }[] {
-  const needed = new Map<number, MicrobatchSet>();
-  for (let layer = 0; layer < job.layers.length; layer++) {
-    let lacking = uncalibratedAt(job, layer);
-    for (const snapshot of job.snapshots.toReversed()) {
-      if (snapshot.boundary > layer || isEmpty(lacking)) continue;
-      const used = intersection(lacking, snapshot.microbatches);
-      needed.set(snapshot.boundary, union(needed.get(snapshot.boundary) ?? [], used));
-      lacking = difference(lacking, used);
+  const { snapshots } = job;
+  const needless = snapshots.map(({ microbatches }) => microbatches);
+  for (const [index, { boundary }] of snapshots.entries()) {
+    // Layers up to the next boundary go on from the same snapshots: what any of them lacks is looked for once.
+    let lacking = lackedBetween(job, boundary, snapshots[index + 1]?.boundary ?? job.layers.length);
+    for (let below = index; below >= 0 && !isEmpty(lacking); below--) {
+      const { microbatches } = snapshots[below] as Snapshot;
+      needless[below] = difference(needless[below] as MicrobatchSet, lacking);
+      lacking = difference(lacking, microbatches);
     }
   }
-  return job.snapshots
-    .map(({ boundary, microbatches }) => ({
-      boundary,
-      microbatches: difference(microbatches, needed.get(boundary) ?? NO_MICROBATCHES),
-    }))
+  return snapshots
+    .map(({ boundary }, index) => ({ boundary, microbatches: needless[index] as MicrobatchSet }))
     .filter(({ microbatches }) => !isEmpty(microbatches));
+}
+
+/** Whose statistics any of these layers lacks; most often the first one lacks them all. */
+function lackedBetween(job: JobState, from: number, end: number): MicrobatchSet {
+  const count = countOf(allMicrobatches(job));
+  let lacking = NO_MICROBATCHES;
+  for (let layer = from; layer < end && countOf(lacking) < count; layer++) {
+    lacking = union(lacking, uncalibratedAt(job, layer));
+  }
+  return lacking;
 }

@@ -41,7 +41,8 @@ export class JobNarrator implements CommandRunner {
   }
 
   private say(job: string, atMs: number, level: string, task: string, message: string): void {
-    this.logs.append(job, { worker: '', source: 'coordinator', level, atMs, task, message }, this.onError);
+    const line = { worker: '', source: 'coordinator', level, atMs, task, message };
+    void this.logs.append(job, line, this.onError);
   }
 }
 

@@ -17,6 +17,13 @@ export interface JobLogLine {
   readonly message: string;
 }
 
+/** As it stands in a file. */
+export interface StoredLogLine extends JobLogLine {
+  /** Of the process that said it, and which of its lines this is. Absent for the coordinator's own. */
+  readonly life?: string;
+  readonly sequence?: number;
+}
+
 interface OpenPart {
   readonly handle: FileHandle;
   readonly sizeBytes: number;
@@ -71,10 +78,11 @@ async function addPart(parts: OpenPart[], file: string): Promise<void> {
 export async function* mergeJobLog(log: OpenJobLog): AsyncGenerator<JobLogLine> {
   try {
     const sources = log.logs.map((parts) => linesOf(parts, log.worker));
-    const heads: (JobLogLine | null)[] = [];
+    const heads: (StoredLogLine | null)[] = [];
     for (const source of sources) heads.push(await nextOf(source));
     for (let next = earliest(heads); next !== null; next = earliest(heads)) {
-      yield next.line;
+      const { life: _life, sequence: _sequence, ...line } = next.line;
+      yield line;
       heads[next.index] = await nextOf(sources[next.index]);
     }
   } finally {
@@ -82,13 +90,40 @@ export async function* mergeJobLog(log: OpenJobLog): AsyncGenerator<JobLogLine> 
   }
 }
 
-async function nextOf(source: AsyncGenerator<JobLogLine, void> | undefined): Promise<JobLogLine | null> {
+/**
+ * The newest line of one life of a worker. Its lines are in order, so what it sends again up to this one is there.
+ *
+ * @returns its number; 0 where there is none
+ */
+export async function lastSequenceIn(folder: string, worker: string, life: string): Promise<number> {
+  const { logs } = await openJobLog(folder, worker);
+  try {
+    let last = 0;
+    for (const parts of logs) last = Math.max(last, await lastSequenceOf(parts, worker, life));
+    return last;
+  } finally {
+    await closeJobLog(logs);
+  }
+}
+
+async function lastSequenceOf(parts: readonly OpenPart[], worker: string, life: string): Promise<number> {
+  for (const part of [...parts].reverse()) {
+    let last = 0;
+    for await (const line of linesOf([part], worker)) {
+      if (line.life === life) last = Math.max(last, line.sequence ?? 0);
+    }
+    if (last > 0) return last;
+  }
+  return 0;
+}
+
+async function nextOf(source: AsyncGenerator<StoredLogLine, void> | undefined): Promise<StoredLogLine | null> {
   const next = await source?.next();
   return next === undefined || next.done === true ? null : next.value;
 }
 
-function earliest(heads: readonly (JobLogLine | null)[]): { index: number; line: JobLogLine } | null {
-  let found: { index: number; line: JobLogLine } | null = null;
+function earliest(heads: readonly (StoredLogLine | null)[]): { index: number; line: StoredLogLine } | null {
+  let found: { index: number; line: StoredLogLine } | null = null;
   for (const [index, line] of heads.entries()) {
     if (line !== null && (found === null || line.atMs < found.line.atMs)) found = { index, line };
   }
@@ -102,7 +137,7 @@ async function closeJobLog(logs: OpenJobLog['logs']): Promise<void> {
 }
 
 /** A worker's lines in the order in which it sent them; in the place of those that are gone, how many they were. */
-async function* linesOf(parts: readonly OpenPart[], worker: string): AsyncGenerator<JobLogLine, void> {
+async function* linesOf(parts: readonly OpenPart[], worker: string): AsyncGenerator<StoredLogLine, void> {
   let dropped = 0;
   let isMarked = false;
   for (const { handle, sizeBytes } of parts) {
@@ -123,6 +158,6 @@ async function* linesOf(parts: readonly OpenPart[], worker: string): AsyncGenera
   }
 }
 
-function isLine(line: unknown): line is JobLogLine {
+function isLine(line: unknown): line is StoredLogLine {
   return typeof line === 'object' && line !== null && 'message' in line && 'atMs' in line;
 }

@@ -4,78 +4,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { ProgressTracker } from '../../coordinator/api/progress.ts';
 import { fromGrpc } from '../../coordinator/api/worker-stream.ts';
-import { WorkersService } from '../../coordinator/api/workers-service.ts';
-import { fileStatistics } from '../../coordinator/effects/statistics-store.ts';
-import { SYSTEM_DISK } from '../../coordinator/journal/disk.ts';
-import { Journal } from '../../coordinator/journal/journal.ts';
-import { JobLogs } from '../../coordinator/logs/job-logs.ts';
-import { CoordinatorLoop } from '../../coordinator/loop.ts';
-import { EventLog } from '../../coordinator/outbox/event-log.ts';
-import { bindServer, createClient, createServer } from '../../shared/rpc/channel.ts';
-import { SERVICES } from '../../shared/rpc/load-protos.ts';
-import { SYSTEM_TIMERS } from '../../shared/timers.ts';
+import { type ServedWorkers, serveWorkers } from './workers-fixture.ts';
 
 const HALF_MEBIBYTE = 'x'.repeat(512 * 1024);
-
-interface Served {
-  readonly loop: CoordinatorLoop;
-  readonly workers: WorkersService;
-  readonly said: string[];
-  readonly client: ReturnType<typeof createClient<'Workers'>>;
-  close(): Promise<void>;
-}
-
-async function serve(folder: string): Promise<Served> {
-  const journal = await Journal.open({ disk: SYSTEM_DISK, directory: folder, nowMs: Date.now() });
-  const loop = new CoordinatorLoop({
-    journal,
-    events: new EventLog({ disk: SYSTEM_DISK, stateDirectory: folder }),
-    timers: SYSTEM_TIMERS,
-    warn: () => undefined,
-  });
-  await loop.start({ run: () => undefined }, (reason) => {
-    throw reason;
-  });
-  const said: string[] = [];
-  const workers = new WorkersService({
-    loop,
-    logs: new JobLogs((job) => join(folder, job)),
-    progress: new ProgressTracker(),
-    statistics: fileStatistics((job) => join(folder, job)),
-    coordinatorId: loop.coordinatorId,
-    timers: SYSTEM_TIMERS,
-    log: (_, message) => said.push(message),
-  });
-  const server = createServer();
-  server.addService(SERVICES.Workers.service, {
-    Attach: (stream: Parameters<typeof fromGrpc>[0]) => workers.attach(fromGrpc(stream)),
-  });
-  const client = createClient(await bindServer(server, '127.0.0.1:0'), 'Workers');
-  return {
-    loop,
-    workers,
-    said,
-    client,
-    close: async () => {
-      client.close();
-      server.forceShutdown();
-      workers.close();
-      await loop.stop();
-      await journal.close();
-    },
-  };
-}
 
 const register = { worker: 'w1', incarnation: '1', provider: 'cpu', threads: 1, host: 'h' };
 
 describe('a worker stream', () => {
   let folder: string;
-  let served: Served;
+  let served: ServedWorkers;
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'secateur-streams-'));
-    served = await serve(folder);
+    served = await serveWorkers(folder);
   });
   afterEach(async () => {
     vi.useRealTimers();

@@ -76,7 +76,7 @@ async function boot(settings: CoordinatorSettings): Promise<SimulatedCoordinator
   const work = new SimulatedWork({ process, local, shared, model, breakage });
   const progress = new ProgressTracker();
   const log = (level: string, message: string): void => trace(`${level} ${message}`);
-  const logs = { append: () => undefined, read: noLines, follow: noFollower };
+  const logs = { append: async () => true, lastSequence: async () => 0, read: noLines, follow: noFollower };
   const workers = new WorkersService({
     loop,
     logs,

@@ -180,6 +180,7 @@ export class Agent {
   private registered(heartbeatIntervalMs: number, epoch: number): void {
     this.options.log('info', `attached to ${this.options.transport.address}, epoch ${epoch}`);
     if (this.draining) this.stream.send({ draining: { leaving: false } });
+    this.logs.rewind();
     this.logs.sendTo(this.stream);
     for (const slot of this.slots()) {
       for (const statistics of slot.allStatistics()) this.stream.send({ statistics });
@@ -217,6 +218,7 @@ export class Agent {
     if (message.assign?.identity) this.assign(message.assign, message.assign.identity);
     else if (message.abort) this.abort(message.abort);
     else if (message.acknowledge) this.acknowledge(message.acknowledge);
+    else if (message.logsWritten) this.logs.acknowledge(message.logsWritten.sequence);
     else if (message.release) this.release(message.release.job);
     else if (message.dismiss && this.draining) this.leave();
   }

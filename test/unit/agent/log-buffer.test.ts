@@ -52,6 +52,47 @@ describe('LogBuffer', () => {
     expect(back.messages()).toHaveLength(KEPT_LINES_MAX + 1);
   });
 
+  it('sends again on a new stream what was not acknowledged, with the same numbers, and nothing else', () => {
+    const buffer = new LogBuffer();
+    const first = sink();
+    for (let n = 0; n < 10; n++) buffer.add(line(n));
+    buffer.sendTo(first);
+    buffer.acknowledge(4);
+    buffer.sendTo(first);
+    expect(first.messages()).toHaveLength(10);
+    const second = sink();
+    buffer.rewind();
+    buffer.sendTo(second);
+    const sequences = second.sent.flatMap(({ logs }) => logs?.lines ?? []).map(({ sequence }) => sequence);
+    expect(second.messages()).toEqual(['4', '5', '6', '7', '8', '9']);
+    expect(sequences).toEqual([5, 6, 7, 8, 9, 10]);
+    buffer.acknowledge(10);
+    const third = sink();
+    buffer.rewind();
+    buffer.sendTo(third);
+    expect(third.sent).toEqual([]);
+  });
+
+  it('says on a new stream how many lines went, of those that were sent and not acknowledged', () => {
+    const buffer = new LogBuffer();
+    const first = sink();
+    for (let n = 0; n < KEPT_LINES_MAX + 10; n++) {
+      buffer.add(line(n));
+      buffer.sendTo(first);
+    }
+    expect(first.messages()).toHaveLength(KEPT_LINES_MAX + 10);
+    buffer.acknowledge(3);
+    buffer.rewind();
+    const second = sink();
+    buffer.sendTo(second);
+    const [note, next] = second.sent.flatMap(({ logs }) => logs?.lines ?? []);
+    expect(note).toMatchObject({
+      sequence: 10,
+      message: expect.stringContaining('(7 lines before this one were dropped'),
+    });
+    expect(next).toMatchObject({ sequence: 11, message: '10' });
+  });
+
   it('is bounded in characters as well, and sends batches far below a message’s limit', () => {
     const buffer = new LogBuffer();
     const long = 'x'.repeat(100_000);

@@ -28,7 +28,7 @@ describe('a job’s logs', () => {
   let folder: string;
   let logs: JobLogs;
   const unexpected = (thrown: unknown): void => expect.unreachable(String(thrown));
-  const append = (each: JobLogLine): void => logs.append('job', each, unexpected);
+  const append = (each: JobLogLine): void => void logs.append('job', each, unexpected);
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'secateur-logs-'));
     logs = new JobLogs(() => folder);
@@ -117,16 +117,37 @@ describe('a job’s logs', () => {
     expect(await messages(mergeJobLog(await openJobLog(join(folder, 'none'), '')))).toEqual([]);
   });
 
-  it('that cannot be written tell so once a line, and go on when they can', async () => {
+  it('that cannot be written tell so once a line, go on when they can, and count what is missing', async () => {
     const failures: unknown[] = [];
     const broken = new JobLogs(() => join(folder, 'file', 'logs'));
     writeFileSync(join(folder, 'file'), '');
-    broken.append('job', line(1), (thrown) => failures.push(thrown));
+    const isWritten = broken.append('job', line(1), (thrown) => failures.push(thrown));
+    expect(await isWritten).toBe(false);
     await messages(broken.read('job', '')).catch(() => undefined);
     expect(failures).toHaveLength(1);
     rmSync(join(folder, 'file'));
-    broken.append('job', line(2), unexpected);
-    expect(await messages(broken.read('job', ''))).toEqual(['2']);
+    expect(await broken.append('job', line(2), unexpected)).toBe(true);
+    expect(await messages(broken.read('job', ''))).toEqual([
+      '(1 lines were not written: the disk of the state folder was full or too slow)',
+      '2',
+    ]);
+  });
+
+  it('know the newest line of each life of a worker, in whatever part it is, and after half a line', async () => {
+    const from = (life: string, sequence: number) =>
+      logs.append('job', line(sequence, 'x'.repeat(16_000)), unexpected, { life, sequence });
+    for (let sequence = 1; sequence <= 100; sequence++) void from('a', sequence);
+    expect(await logs.lastSequence('job', 'w', 'a')).toBe(100);
+    void from('b', 1);
+    await logs.flush();
+    appendFileSync(join(folder, 'w+newer.jsonl'), '{"worker":"w","life":"b","sequence":2,"mess');
+    logs = new JobLogs(() => folder);
+    expect(await logs.lastSequence('job', 'w', 'b')).toBe(1);
+    expect(await logs.lastSequence('job', 'w', 'a')).toBe(100);
+    expect(await logs.lastSequence('job', 'w2', 'a')).toBe(0);
+    await from('b', 2);
+    expect(await logs.lastSequence('job', 'w', 'b')).toBe(2);
+    for await (const each of logs.read('job', '')) expect(Object.keys(each)).not.toContain('sequence');
   });
 
   it('that the disk is too slow for are left out past a bound, and counted', async () => {
@@ -137,7 +158,7 @@ describe('a job’s logs', () => {
     const read = await messages(logs.read('job', ''));
     const kept = read.filter((text) => text.endsWith(long)).length;
     expect(kept).toBeLessThan(300);
-    expect(read).toContain(`(${400 - kept} lines were not written: the disk of the state folder was too slow)`);
+    expect(read).toContain(`(${400 - kept} lines were not written: the disk of the state folder was full or too slow)`);
   });
 
   it('of more workers than have a log of their own stand in one that they share', async () => {

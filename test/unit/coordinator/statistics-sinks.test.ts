@@ -43,7 +43,7 @@ it('statistics of a session that was replaced leave neither a file nor an open o
   };
   const service = new WorkersService({
     loop: loop as never,
-    logs: { append: () => undefined },
+    logs: { append: async () => true, lastSequence: async () => 0 },
     progress: {} as never,
     statistics: fileStatistics((job) => join(folder, job)),
     coordinatorId: 'x',

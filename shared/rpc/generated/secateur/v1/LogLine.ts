@@ -13,6 +13,10 @@ export interface LogLine {
   'level'?: (string);
   'atMs'?: (number);
   'message'?: (string);
+  /**
+   * Counts the lines of one process of the worker, over all jobs, from 1: a line that comes twice is known by it.
+   */
+  'sequence'?: (number);
 }
 
 export interface LogLine__Output {
@@ -25,4 +29,8 @@ export interface LogLine__Output {
   'level': (string);
   'atMs': (number);
   'message': (string);
+  /**
+   * Counts the lines of one process of the worker, over all jobs, from 1: a line that comes twice is known by it.
+   */
+  'sequence': (number);
 }
