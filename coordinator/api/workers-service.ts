@@ -373,6 +373,22 @@ export class WorkersService {
       const calibration = { inputDigests, samples, sequenceLength, file: staged(file) };
       return { kind: 'prepareCalibration', calibration };
     }
+    if (result.prepareEvaluation) {
+      const { file, windows, sequenceLength, input } = result.prepareEvaluation;
+      return {
+        kind: 'prepareEvaluation',
+        ids: staged(file),
+        inputDigest: input?.sha256 ?? '',
+        windows,
+        sequenceLength,
+      };
+    }
+    if (result.evaluate) {
+      const { nll, tokens, computeMs } = result.evaluate;
+      const done = setOfRanges(result.evaluate.done);
+      checkLikelihoods(identity, done, nll);
+      return { kind: 'evaluate', done, nll, tokens, computeMs };
+    }
     if (result.digestSource) return { kind: 'digestSource', sha256: staged(result.digestSource.file).sha256 };
     if (result.prune) {
       const { file, tensors, pruneMs, commitMs } = result.prune;
@@ -509,6 +525,15 @@ function rowOf(job: JobState, microbatches: MicrobatchSet, sample: number): numb
     row += count;
   }
   return null;
+}
+
+/** @throws ArgumentInvalid: likelihoods are the only numbers of a worker that decide whether a job may publish */
+function checkLikelihoods({ task }: TaskIdentity, done: MicrobatchSet, nll: readonly number[]): void {
+  if (nll.length === countOf(done) && nll.every((value) => value >= 0 || Number.isNaN(value))) return;
+  throw new SecateurError(
+    'Internal',
+    `task ${task}: expected a likelihood for each of ${countOf(done)} windows; found ${nll.length}, or negative ones`,
+  );
 }
 
 function holdingOf({ job, boundary, microbatches }: Holding__Output): Holding {

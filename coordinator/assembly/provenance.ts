@@ -1,4 +1,6 @@
 /** `secateur.json`: what was done to which bytes, with what, and what came of it. docs/provenance.md describes it. */
+
+import { perplexities } from '../core/evaluation.ts';
 import { type AssembledShard, countPruned, type JobState, type Plan } from '../core/state.ts';
 import { measurementOf } from './measurement.ts';
 
@@ -45,6 +47,7 @@ export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
     },
     outputs: parts.outputs,
     totals: totals(job),
+    perplexity: perplexities(job),
     layers: job.layers.map((layer, index) => ({
       layer: index,
       worker: layer.worker,

@@ -39,6 +39,23 @@ export type TaskOutcome =
   | { readonly kind: 'prepareCalibration'; readonly calibration: Omit<Calibration, 'atMs'> }
   | { readonly kind: 'digestSource'; readonly sha256: string }
   | {
+      readonly kind: 'prepareEvaluation';
+      readonly ids: StagedFile;
+      readonly inputDigest: string;
+      readonly windows: number;
+      readonly sequenceLength: number;
+    }
+  | {
+      readonly kind: 'evaluate';
+      /** None where the worker was asked to leave. */
+      readonly done: MicrobatchSet;
+      /** Of each window of `done`, in their order: Σ -log p(token) over its tokens behind the first. */
+      readonly nll: readonly number[];
+      /** Through layers. */
+      readonly tokens: number;
+      readonly computeMs: number;
+    }
+  | {
       readonly kind: 'pass';
       readonly tokens: number;
       readonly computeMs: number;

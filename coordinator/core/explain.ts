@@ -8,6 +8,7 @@ import {
   activeJob,
   type CoordinatorState,
   hasEnded,
+  type JobPhase,
   type JobState,
   jobOf,
   type Lease,
@@ -21,11 +22,13 @@ import { RECONNECT_GRACE_MS } from './workers.ts';
 /** Named one by one; the others are counted: a message is for reading. */
 const NAMED_MAX = 6;
 
+/** Intake and assembly are the coordinator's own work: whoever begins them says so. */
+const EXPLAINED: ReadonlySet<JobPhase> = new Set(['Planning', 'Preparing', 'Pruning', 'Evaluating']);
+
 export function explainWaiting(t: Transition, jobId: string): void {
   const job = jobOf(t.state, jobId);
   if (job === undefined || hasEnded(job)) return;
-  // Intake and assembly are the coordinator's own work: whoever begins them says so.
-  if (job.phase !== 'Planning' && job.phase !== 'Preparing' && job.phase !== 'Pruning') return;
+  if (!EXPLAINED.has(job.phase)) return;
   const { reason, message } = whyWaiting(t.state, job, t.nowMs);
   t.explain(jobId, job.phase, reason, message);
 }

@@ -7,7 +7,8 @@ import type { TaskSpec } from './task.ts';
 const THE_TASK: MicrobatchSet = [[0, 1]];
 
 export function chargedBy(spec: TaskSpec): MicrobatchSet {
-  return 'microbatches' in spec ? spec.microbatches : THE_TASK;
+  if ('microbatches' in spec) return spec.microbatches;
+  return 'windows' in spec ? spec.windows : THE_TASK;
 }
 
 /** What went wrong with a kind of task so far; free to be written to where the job is. */

@@ -7,7 +7,7 @@ import type { CoreEvent, StepResult } from './events.ts';
 import { explainQueue, explainWaiting } from './explain.ts';
 import { beginNextJob, cancelJob, effectFailed, intakeSucceeded, resumeJob, submitJob, tryPlan } from './lifecycle.ts';
 import {
-  assembleWhenDone,
+  advancePhase,
   checkpointPublished,
   shardAssembled,
   snapshotWritten,
@@ -37,7 +37,7 @@ export function step(state: CoordinatorState, event: CoreEvent, nowMs: number): 
   expireWorkers(transition);
   beginNextJob(transition);
   tryPlan(transition);
-  assembleWhenDone(transition);
+  advancePhase(transition);
   assignTasks(transition);
   return transition.finish();
 }
