@@ -529,10 +529,10 @@ function rowOf(job: JobState, microbatches: MicrobatchSet, sample: number): numb
 
 /** @throws ArgumentInvalid: likelihoods are the only numbers of a worker that decide whether a job may publish */
 function checkLikelihoods({ task }: TaskIdentity, done: MicrobatchSet, nll: readonly number[]): void {
-  if (nll.length === countOf(done) && nll.every((value) => value >= 0 || Number.isNaN(value))) return;
+  if (nll.length === countOf(done) && nll.every((value) => value >= 0 && value < Infinity)) return;
   throw new SecateurError(
     'Internal',
-    `task ${task}: expected a likelihood for each of ${countOf(done)} windows; found ${nll.length}, or negative ones`,
+    `task ${task}: expected a likelihood for each of ${countOf(done)} windows; found ${nll.length}, or some that are no such number`,
   );
 }
 

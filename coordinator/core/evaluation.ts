@@ -185,11 +185,11 @@ export function perplexities(job: JobState): TextPerplexity[] {
   });
 }
 
-/** Why the job may not publish what it made; null where it may. A perplexity that is no number passes no gate. */
+/** Why the job may not publish what it made; null where it may. */
 export function gateFailure(job: JobState): JobFailure | null {
   const most = job.manifest.spec.qualityGate?.maxPerplexityRatio;
   if (most === undefined) return null;
-  const failed = perplexities(job).filter(({ ratio }) => !(ratio <= most));
+  const failed = perplexities(job).filter(({ ratio }) => ratio > most);
   if (failed.length === 0) return null;
   const found = failed.map(
     ({ text, dense, pruned, ratio }) =>

@@ -10,6 +10,7 @@ import { SecateurError, toSecateurError } from '../../shared/errors/secateur-err
 import { STATISTICS, type Statistic } from '../../shared/models/family.ts';
 import { LAYER_INPUT, LAYER_OUTPUT } from '../../shared/onnx/decoder-layer.ts';
 import { DATA_TYPE_OF, EXTERNAL_DATA_FOLDER, GraphBuilder } from '../../shared/onnx/graph.ts';
+import { HEAD_INPUT, HEAD_OUTPUT, HEAD_TARGET } from '../../shared/onnx/language-head.ts';
 
 export type Provider = 'cpu' | 'cuda';
 
@@ -100,6 +101,45 @@ export async function createLayerSession(
         return layerOutputs(await session.run({ [LAYER_INPUT]: new Tensor('float32', hidden, dims) }));
       } catch (cause) {
         throw engineFailed(`could not run the model on hidden states [${dims.join(', ')}]`, settings, cause);
+      }
+    },
+    release: () => session.release(),
+  };
+}
+
+export interface HeadSession {
+  /**
+   * @param hidden [T, H] float32, behind the last layer
+   * @param targets [T]: the token that follows each
+   * @returns [T]: -log p(target)
+   * @throws EngineFailed
+   */
+  run(hidden: Float32Array, targets: Int32Array): Promise<Float32Array>;
+  release(): Promise<void>;
+}
+
+/**
+ * A session of a model of buildLanguageHead; as independent of threads and batches as a layer's.
+ *
+ * @throws EngineFailed
+ */
+export async function createHeadSession(
+  modelBytes: Uint8Array,
+  headSettings: Omit<SessionSettings, 'foldCasts'>,
+): Promise<HeadSession> {
+  const settings = { ...headSettings, foldCasts: true };
+  const session = await createSession(modelBytes, settings);
+  return {
+    run: async (hidden, targets) => {
+      const tokens = targets.length;
+      try {
+        const outputs = await session.run({
+          [HEAD_INPUT]: new Tensor('float32', hidden, [tokens, hidden.length / tokens]),
+          [HEAD_TARGET]: new Tensor('int64', BigInt64Array.from(targets, BigInt), [tokens, 1]),
+        });
+        return float32Of(outputs[HEAD_OUTPUT]);
+      } catch (cause) {
+        throw engineFailed(`could not run the language head on ${tokens} tokens`, settings, cause);
       }
     },
     release: () => session.release(),

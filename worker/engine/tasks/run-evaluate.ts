@@ -4,18 +4,17 @@
  *
  * What a window gives does not depend on which others are in the task, nor on how many go through a layer in one run.
  */
-import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import { invariant, SecateurError } from '../../../shared/errors/secateur-error.ts';
 import { membersOf } from '../../../shared/microbatch-set.ts';
 import { buildDecoderLayer, chooseAttention } from '../../../shared/onnx/decoder-layer.ts';
-import { buildLanguageHead, HEAD_INPUT, HEAD_OUTPUT, HEAD_TARGET } from '../../../shared/onnx/language-head.ts';
+import { buildLanguageHead } from '../../../shared/onnx/language-head.ts';
 import type { EvaluateTask__Output } from '../../../shared/rpc/generated/secateur/v1/EvaluateTask.ts';
 import { setOfRanges } from '../../../shared/rpc/microbatch-ranges.ts';
 import { readSafetensorsHeader } from '../../../shared/safetensors/read-header.ts';
 import { readTensorBytes } from '../../../shared/safetensors/read-tensor.ts';
 import { embedTokens } from '../../calibration/embed.ts';
 import type { Outcome } from '../messages.ts';
-import { createLayerSession, createSession } from '../session.ts';
+import { createHeadSession, createLayerSession, type HeadSession } from '../session.ts';
 import type { TaskContext } from '../task-context.ts';
 
 /** Tokens behind the last layer at once: their logits, [tokens, vocabulary] in float32, twice. */
@@ -110,39 +109,46 @@ async function throughLayer(
 async function likelihoods(task: EvaluateTask__Output, context: TaskContext, runs: readonly Run[]): Promise<number[]> {
   const { model, files, provider, deviceId, threads } = context;
   const modelBytes = buildLanguageHead(model, await files.fetchTensors(task.head));
-  const session = await createSession(modelBytes, { provider, deviceId, threads, foldCasts: true });
+  const session = await createHeadSession(modelBytes, { provider, deviceId, threads });
   const sums: number[] = [];
   try {
     for (const { ids, states } of runs) {
       for (let begin = 0; begin < ids.length; begin += task.sequenceLength) {
         const end = begin + task.sequenceLength;
-        const window = {
-          ids: ids.subarray(begin, end),
-          states: states.subarray(begin * model.hiddenSize, end * model.hiddenSize),
-        };
-        sums.push(await sumOfWindow(session, window, model.hiddenSize));
+        const window = states.subarray(begin * model.hiddenSize, end * model.hiddenSize);
+        sums.push(await sumOfWindow(session, ids.subarray(begin, end), window, model.hiddenSize));
       }
     }
   } finally {
     await session.release();
   }
+  checkFinite(task, sums);
   return sums;
 }
 
-async function sumOfWindow(session: InferenceSession, { ids, states }: Run, hiddenSize: number): Promise<number> {
+async function sumOfWindow(
+  session: HeadSession,
+  ids: Int32Array,
+  states: Float32Array,
+  hiddenSize: number,
+): Promise<number> {
   let sum = 0;
   for (let begin = 0; begin < ids.length - 1; begin += HEAD_TOKENS_MAX) {
     const end = Math.min(begin + HEAD_TOKENS_MAX, ids.length - 1);
-    const target = BigInt64Array.from(ids.subarray(begin + 1, end + 1), BigInt);
-    const outputs = await session.run({
-      [HEAD_INPUT]: new Tensor('float32', states.subarray(begin * hiddenSize, end * hiddenSize), [
-        end - begin,
-        hiddenSize,
-      ]),
-      [HEAD_TARGET]: new Tensor('int64', target, [end - begin, 1]),
-    });
-    const { data } = outputs[HEAD_OUTPUT] as Tensor;
-    for (const value of data as Float32Array) sum += value;
+    const hidden = states.subarray(begin * hiddenSize, end * hiddenSize);
+    for (const value of await session.run(hidden, ids.subarray(begin + 1, end + 1))) sum += value;
   }
   return sum;
+}
+
+function checkFinite(task: EvaluateTask__Output, sums: readonly number[]): void {
+  const index = sums.findIndex((sum) => !Number.isFinite(sum));
+  if (index < 0) return;
+  const window = [...membersOf(setOfRanges(task.windows))][index] ?? 0;
+  const isDense = task.layers[0]?.tensors[0]?.file?.root === 'FILE_ROOT_SOURCE';
+  throw new SecateurError(
+    'NonFiniteValue',
+    `window ${window} of ${task.ids?.name}: expected a finite likelihood of its tokens; found ${sums[index]}. The activations of the ${isDense ? 'dense' : 'pruned'} model overflow or hold NaN: check the checkpoint.`,
+    { details: { window, value: String(sums[index]) } },
+  );
 }
