@@ -14,15 +14,19 @@ import {
   type MicrobatchSet,
   membersOf,
   setOfMembers,
+  union,
 } from '../../shared/microbatch-set.ts';
 import type { TaskOutcome } from './events.ts';
-import type { EvaluatedText, JobFailure, JobState, WorkerState } from './state.ts';
-import type { EvaluateSpec } from './task.ts';
+import type { EvaluatedText, JobFailure, JobState, OutputErrors, WorkerState } from './state.ts';
+import type { EvaluateSpec, MeasureErrorSpec } from './task.ts';
 import type { Transition } from './transition.ts';
 
 /** Of a worker's memory, for the hidden states of one task's windows; and never more than the bytes. */
 const TASK_MEMORY_SHARE = 0.25;
 const TASK_HIDDEN_BYTES_MAX = 2 * 1024 ** 3;
+
+/** Four sequences of LLaMA's: the error of a linear changes by a few percent with more. */
+const ERROR_TOKENS = 8192;
 
 type OutcomeOf<K extends TaskOutcome['kind']> = Extract<TaskOutcome, { kind: K }>;
 
@@ -58,6 +62,7 @@ export function isPrepared(job: JobState): boolean {
 export function isEvaluated(job: JobState): boolean {
   return (
     unpreparedTexts(job).length === 0 &&
+    isEmpty(unmeasuredSamples(job)) &&
     job.evaluation.every(
       (text) => isEmpty(missingWindows(text, 'source')) && isEmpty(missingWindows(text, 'committed')),
     )
@@ -96,6 +101,79 @@ export function evaluateTasks(
     }
   }
   return found;
+}
+
+/** Calibration samples that output errors are measured on: the first so many, enough for a figure and no more. */
+function errorSamples(job: JobState): number {
+  if (job.manifest.spec.evaluation?.outputError !== true || job.calibration === null) return 0;
+  const { samples, sequenceLength } = job.calibration;
+  return Math.min(samples, Math.max(1, Math.floor(ERROR_TOKENS / sequenceLength)));
+}
+
+function unmeasuredSamples(job: JobState): MicrobatchSet {
+  return difference(firstMicrobatches(errorSamples(job)), setOfMembers(Object.keys(job.outputErrors).map(Number)));
+}
+
+/** An equal share of the samples for each of the usable workers. */
+export function measureErrorTasks(
+  job: JobState,
+  idle: readonly WorkerState[],
+  usable: number,
+): { readonly worker: string; readonly spec: MeasureErrorSpec }[] {
+  const specs = Object.values(job.leases).map((lease) => lease.spec);
+  let missing = difference(
+    unmeasuredSamples(job),
+    union(...specs.map((spec) => (spec.kind === 'measureError' ? spec.windows : []))),
+  );
+  const share = Math.ceil(errorSamples(job) / Math.max(1, usable));
+  return idle.flatMap(({ id }) => {
+    const windows = lowest(missing, share);
+    missing = difference(missing, windows);
+    return isEmpty(windows) ? [] : [{ worker: id, spec: { kind: 'measureError' as const, windows } }];
+  });
+}
+
+export function errorsMeasured(t: Transition, jobId: string, outcome: OutcomeOf<'measureError'>): void {
+  const job = t.editJob(jobId);
+  const added = [...membersOf(outcome.done)].flatMap((sample, index) => {
+    const errors = outcome.samples[index];
+    return errors === undefined ? [] : [[sample, errors] as const];
+  });
+  job.outputErrors = { ...job.outputErrors, ...Object.fromEntries(added) };
+  job.computeMs += outcome.computeMs;
+  if (!isEmpty(unmeasuredSamples(job))) return;
+  const layers = relativeErrors(job).map(({ relative }, layer) => ({ layer, relative }));
+  t.tell(jobId, 'evaluation', 'compared', { samples: errorSamples(job), layers });
+}
+
+/** Relative squared errors of a layer's linears: Σ (W x - W' x)² / Σ (W x)², 0 where the output is 0 throughout. */
+export interface LayerErrors {
+  /** Of the sums over its linears. */
+  readonly relative: number;
+  /** By tensor. */
+  readonly tensors: { readonly [tensor: string]: number };
+}
+
+/** Of every layer, once all samples are measured; none where they were not to be. Added up in the order of the samples. */
+export function relativeErrors(job: JobState): LayerErrors[] {
+  const samples = Array.from({ length: errorSamples(job) }, (_, sample) => job.outputErrors[sample]);
+  if (samples.length === 0 || samples.includes(undefined)) return [];
+  const total = (of: keyof OutputErrors, index: number): number =>
+    samples.reduce((sum, sample) => sum + (sample?.[of][index] ?? 0), 0);
+  let index = 0;
+  return (job.intake?.layers ?? []).map(({ linears }) => {
+    const sums = linears.map(({ tensor }) => {
+      const sum = { tensor, error: total('error', index), output: total('output', index) };
+      index += 1;
+      return sum;
+    });
+    const all = (of: keyof OutputErrors): number => sums.reduce((sum, each) => sum + each[of], 0);
+    const share = (error: number, output: number): number => (output === 0 ? 0 : error / output);
+    return {
+      relative: share(all('error'), all('output')),
+      tensors: Object.fromEntries(sums.map(({ tensor, error, output }) => [tensor, share(error, output)])),
+    };
+  });
 }
 
 /** Windows whose hidden states a worker can hold. */

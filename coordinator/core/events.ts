@@ -17,6 +17,7 @@ import type {
   JobFailure,
   JobIntake,
   LeaseIdentity,
+  OutputErrors,
   PrunedTensor,
   StagedFile,
   WorkerCapabilities,
@@ -64,6 +65,13 @@ export type TaskOutcome =
       readonly snapshots: readonly WrittenSnapshot[];
       /** Statistics of the samples of `done`, as stored by the coordinator; null when the pass had none. */
       readonly statistics: StagedFile | null;
+    }
+  | {
+      readonly kind: 'measureError';
+      readonly done: MicrobatchSet;
+      /** One for each sample of `done`. */
+      readonly samples: readonly OutputErrors[];
+      readonly computeMs: number;
     }
   | { readonly kind: 'handOver'; readonly snapshots: readonly WrittenSnapshot[] }
   | {

@@ -11,7 +11,7 @@ import {
   union,
 } from '../../shared/microbatch-set.ts';
 import { fiveDigits } from '../../shared/storage/staging-names.ts';
-import { gateFailure, isEvaluated, isPrepared, textPrepared, windowsEvaluated } from './evaluation.ts';
+import { errorsMeasured, gateFailure, isEvaluated, isPrepared, textPrepared, windowsEvaluated } from './evaluation.ts';
 import type { EventOf, TaskIdentity, TaskOutcome } from './events.ts';
 import { committedCount, continueAssembly, endLeases, failJob, removeUnfinished, workTotal } from './lifecycle.ts';
 import { allMicrobatches, calibratedAt, samplesOf, snapshotAt } from './lineage.ts';
@@ -70,6 +70,9 @@ export function taskSucceeded(t: Transition, event: EventOf<'taskSucceeded'>): v
       break;
     case 'evaluate':
       if (lease.spec.kind === 'evaluate') windowsEvaluated(t, jobId, lease.spec, outcome);
+      break;
+    case 'measureError':
+      errorsMeasured(t, jobId, outcome);
       break;
     case 'digestSource':
       if (lease.spec.kind === 'digestSource')
@@ -417,6 +420,7 @@ function retire(job: JobState): void {
   job.layers = job.layers.map((layer) => ({ ...layer, parts: [], statisticsFile: null, tensors: [], forwarded: [] }));
   Object.assign(job, {
     evaluation: [],
+    outputErrors: {},
     digests: {},
     held: {},
     snapshots: [],

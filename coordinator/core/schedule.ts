@@ -11,7 +11,7 @@ import {
   type MicrobatchSet,
   union,
 } from '../../shared/microbatch-set.ts';
-import { evaluateTasks, unpreparedTexts } from './evaluation.ts';
+import { evaluateTasks, measureErrorTasks, unpreparedTexts } from './evaluation.ts';
 import {
   type HiddenSource,
   isPropagatedPruned,
@@ -62,7 +62,9 @@ export function assignments(state: CoordinatorState, job: JobState, nowMs: numbe
   for (const { worker, spec } of pruneAssignments(job, idle, nowMs)) round.give(worker, spec);
   if (job.phase === 'Evaluating') {
     const usable = usableWorkers(state, job).length;
-    for (const { worker, spec } of evaluateTasks(job, idle, usable)) round.give(worker, spec);
+    for (const { worker, spec } of measureErrorTasks(job, idle, usable)) round.give(worker, spec);
+    const free = idle.filter(({ id }) => !round.hasWork(id));
+    for (const { worker, spec } of evaluateTasks(job, free, usable)) round.give(worker, spec);
   }
   const needs = job.phase === 'Pruning' ? job.stages.map((_, index) => stageNeeds(job, index)) : [];
   for (const { id } of idle) {

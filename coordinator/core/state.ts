@@ -198,6 +198,14 @@ export interface EvaluatedText {
   readonly likelihoods: { readonly [weights in 'source' | 'committed']: { readonly [window: string]: number } };
 }
 
+/** What pruning changed in the output of each linear, layer after layer: squares summed over one sample's tokens. */
+export interface OutputErrors {
+  /** Σ (W x - W' x)² */
+  readonly error: readonly number[];
+  /** Σ (W x)² */
+  readonly output: readonly number[];
+}
+
 export interface StagedFile {
   readonly name: string;
   readonly sizeBytes: number;
@@ -321,6 +329,8 @@ export interface JobState {
   calibration: Calibration | null;
   /** By text, in the order of the manifest; null until it is cut into windows. */
   evaluation: (EvaluatedText | null)[];
+  /** Of each calibration sample that is measured. */
+  outputErrors: { readonly [sample: string]: OutputErrors };
   stages: StageState[];
   layers: LayerState[];
   held: { [worker: string]: readonly HiddenStates[] };

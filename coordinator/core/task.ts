@@ -5,6 +5,7 @@ import { fiveDigits } from '../../shared/storage/staging-names.ts';
 
 export type PassInput = 'memory' | 'embed' | 'snapshot';
 
+export type MeasureErrorSpec = Extract<TaskSpec, { kind: 'measureError' }>;
 export type EvaluateSpec = Extract<TaskSpec, { kind: 'evaluate' }>;
 
 export type PassSpec = Extract<TaskSpec, { kind: 'pass' }>;
@@ -37,6 +38,8 @@ export type TaskSpec =
       readonly weights: 'source' | 'committed';
       readonly windows: MicrobatchSet;
     }
+  /** Calibration samples through the model, to see what pruning changed. */
+  | { readonly kind: 'measureError'; readonly windows: MicrobatchSet }
   /** A worker that leaves writes what it holds to files. */
   | {
       readonly kind: 'handOver';
@@ -69,6 +72,8 @@ export function taskKind(spec: TaskSpec): string {
       return `prepare-evaluation-${spec.text}`;
     case 'evaluate':
       return `evaluate-${spec.weights === 'source' ? 'dense' : 'pruned'}-${spec.text}`;
+    case 'measureError':
+      return 'measure-error';
     case 'handOver':
       return `hand-over-${fiveDigits(spec.boundary)}`;
   }

@@ -21,7 +21,7 @@ import { committedSlots } from '../assembly/committed-layer.ts';
 import type { TaskIdentity } from '../core/events.ts';
 import { RUN_TOKENS_MAX } from '../core/plan.ts';
 import type { JobIntake, JobState, LinearIntake, StagedFile, TensorSlot } from '../core/state.ts';
-import type { EvaluateSpec, PassSpec, TaskSpec } from '../core/task.ts';
+import type { EvaluateSpec, MeasureErrorSpec, PassSpec, TaskSpec } from '../core/task.ts';
 import { type JobPaths, PROBE_FILE_NAME } from './job-paths.ts';
 
 /** `sums`: of the layer that is to be pruned, by statistic, as float64 little-endian bytes; empty for other tasks. */
@@ -50,6 +50,8 @@ export function taskMessage(
       return { ...head, prepareEvaluation: evaluationMessage(job, intake, spec.text, identity) };
     case 'evaluate':
       return { ...head, evaluate: evaluateMessage(job, intake, spec) };
+    case 'measureError':
+      return { ...head, measureError: measureErrorMessage(job, intake, spec) };
     case 'handOver': {
       const microbatches = rangesOf(spec.microbatches);
       return { ...head, handOver: { boundary: spec.boundary, microbatches, suffix: leaseSuffix(identity) } };
@@ -123,6 +125,25 @@ function evaluateMessage(job: JobState, intake: JobIntake, spec: EvaluateSpec): 
     embedding: sourceTensor(intake.embedding, intake),
     layers: intake.layers.map((_, layer) => ({ tensors: layerTensorRefs(job, intake, layer, spec.weights) })),
     head: headTensorNames(intake.model).map((name) => sourceTensor(outside.get(name) ?? intake.embedding, intake)),
+  };
+}
+
+function measureErrorMessage(
+  job: JobState,
+  intake: JobIntake,
+  spec: MeasureErrorSpec,
+): NonNullable<Task['measureError']> {
+  invariant(job.calibration !== null, `job ${job.id} has its token ids`);
+  const layers = (weights: 'source' | 'committed') =>
+    intake.layers.map((_, layer) => ({ tensors: layerTensorRefs(job, intake, layer, weights) }));
+  return {
+    ids: stagedFile(job.calibration.file),
+    sequenceLength: job.calibration.sequenceLength,
+    windows: rangesOf(spec.windows),
+    embedding: sourceTensor(intake.embedding, intake),
+    source: layers('source'),
+    committed: layers('committed'),
+    propagatePruned: job.manifest.spec.pruning.propagate === 'pruned',
   };
 }
 

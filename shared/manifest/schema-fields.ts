@@ -33,6 +33,10 @@ export function integer(from: number, to: number) {
   return z.int({ error }).min(from, { error }).max(to, { error });
 }
 
+export function bool() {
+  return z.boolean({ error: expects('true or false') });
+}
+
 export function autoOrInteger(from: number, to: number) {
   const error = expects(`"auto" or an integer from ${from} to ${to}`, (found) => {
     return unquoteHint(found) ?? nearestHint(['auto'])(found);

@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { expects, quoteHint } from './expectation.ts';
 import {
   autoOrInteger,
+  bool,
   dnsLabel,
   exactlyOne,
   glob,
@@ -190,6 +191,7 @@ const calibrationSchema = strict({
   });
 
 interface TextEvaluation {
+  readonly outputError: boolean;
   readonly text: readonly string[];
   readonly sequenceLength: number;
   /** Left out: all windows of each text. */
@@ -197,6 +199,7 @@ interface TextEvaluation {
 }
 
 interface TokensEvaluation {
+  readonly outputError: boolean;
   readonly tokens: readonly string[];
   readonly windows?: number;
 }
@@ -222,12 +225,18 @@ const evaluationSchema = strict({
   windows: integer(1, SAMPLES_MAX)
     .meta({ description: 'At most so many windows of each text, from its beginning. Left out: all.' })
     .optional(),
+  outputError: bool()
+    .meta({
+      description:
+        'Whether to measure what pruning changed in the output of every linear, relative and squared, on some calibration samples.',
+    })
+    .default(true),
 })
   .refine(oneOfCalibration.check, oneOfCalibration.rule)
   .refine(sequenceLengthWithText.check, sequenceLengthWithText.rule)
   .transform((given): TextEvaluation | TokensEvaluation => {
-    const { text, tokens, sequenceLength, windows } = given;
-    const rest = windows === undefined ? {} : { windows };
+    const { text, tokens, sequenceLength, windows, outputError } = given;
+    const rest = { outputError, ...(windows === undefined ? {} : { windows }) };
     if (tokens !== undefined) return { tokens, ...rest };
     return { text: text ?? [], sequenceLength: sequenceLength ?? SEQUENCE_LENGTH_DEFAULT, ...rest };
   })

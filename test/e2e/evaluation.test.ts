@@ -2,16 +2,14 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { referenceResults } from '../support/masked-micro-llama.ts';
 import { readSafetensors } from '../support/read-safetensors.ts';
 import { Bench, microManifest, REPOSITORY } from '../support/secateur-process.ts';
 
 const FIXTURES = join(REPOSITORY, 'test/golden/fixtures/micro');
 const MODEL = join(REPOSITORY, 'examples/micro-llama/model');
 const EVALUATION = { tokens: [join(FIXTURES, 'evaluation.safetensors')] };
-const results = JSON.parse(readFileSync(join(FIXTURES, 'results.json'), 'utf8')) as {
-  dense: { ppl: number };
-  runs: Record<string, { ppl: number }>;
-};
+const results = referenceResults;
 
 interface Measured {
   readonly text: string;
@@ -29,6 +27,16 @@ async function run(bench: Bench, name: string, options: Partial<Parameters<typeo
   return { output, finished };
 }
 
+/** By the reference's names. */
+function errorsOf({ tensors }: { tensors: Record<string, { outputError: number }> }): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(tensors).map(([name, { outputError }]) => [
+      name.replace(/^model\./, '').replace(/\.weight$/, ''),
+      outputError,
+    ]),
+  );
+}
+
 function perplexityOf(output: string): Measured[] {
   return JSON.parse(readFileSync(join(output, 'secateur.json'), 'utf8')).perplexity;
 }
@@ -36,7 +44,7 @@ function perplexityOf(output: string): Measured[] {
 describe('evaluation', () => {
   it('gives the perplexities of the reference, the same with one worker and with three, and says so', async () => {
     await using bench = new Bench();
-    const measured: Measured[][] = [];
+    const measured: unknown[] = [];
     for (const workers of ['1', '3']) {
       const { output, finished } = await run(bench, `out-${workers}`, { evaluation: EVALUATION }, [
         '--workers',
@@ -46,10 +54,17 @@ describe('evaluation', () => {
       expect(finished.stdout).toMatch(
         /perplexity {2,}13\.043 before, 33\.255 after \(2\.550 times\) on evaluation\.safetensors/,
       );
-      measured.push(perplexityOf(output));
+      const { perplexity, layers } = JSON.parse(readFileSync(join(output, 'secateur.json'), 'utf8'));
+      measured.push({ perplexity, errors: layers.map(errorsOf) });
     }
     expect(measured[1]).toEqual(measured[0]);
-    const [found] = measured[0] as [Measured];
+    const { perplexity, errors } = measured[0] as { perplexity: [Measured]; errors: Record<string, number>[] };
+    const [found] = perplexity;
+    // Of the first layer the inputs are those of the dense model, which the reference measured as well.
+    for (const [linear, error] of Object.entries(errors[0] as Record<string, number>)) {
+      const expected = results.runs.wanda_50_ref?.matrices[linear]?.rel_err_dense_inputs ?? 0;
+      expect(Math.abs(error / expected - 1), linear).toBeLessThan(1e-4);
+    }
     expect(Math.abs(found.dense / results.dense.ppl - 1)).toBeLessThan(1e-3);
     expect(Math.abs(found.pruned / (results.runs.wanda_50_ref?.ppl ?? 0) - 1)).toBeLessThan(1e-3);
   });

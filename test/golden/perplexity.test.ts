@@ -1,91 +1,51 @@
 /**
- * Perplexity against the reference (locuslab/wanda at 8e8fc87, lib/eval.py, in float32), on micro-llama as it is and with
- * the reference's own masks: the whole way from token ids to likelihoods, as the engine goes it.
+ * Perplexity and output errors against the reference (locuslab/wanda at 8e8fc87, in float32), on micro-llama as it is and
+ * with the reference's own masks: the whole way from token ids, as the engine goes it.
  */
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { describeModel } from '../../shared/models/registry.ts';
+import { layerTensors } from '../../shared/models/family.ts';
 import { headTensorNames } from '../../shared/onnx/language-head.ts';
 import type { EvaluateTask__Output } from '../../shared/rpc/generated/secateur/v1/EvaluateTask.ts';
-import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
-import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
-import { DirectJobFiles } from '../../shared/storage/direct-job-files.ts';
-import type { TaskContext } from '../../worker/engine/task-context.ts';
 import { runEvaluate } from '../../worker/engine/tasks/run-evaluate.ts';
-import { readSafetensors } from '../support/read-safetensors.ts';
+import { runMeasureError } from '../../worker/engine/tasks/run-measure-error.ts';
+import {
+  MICRO_LLAMA,
+  maskedMicroLlama,
+  microContext,
+  microLlama,
+  referenceResults,
+  tensorRefs,
+} from '../support/masked-micro-llama.ts';
 
-const MODEL_FOLDER = fileURLToPath(new URL('../../examples/micro-llama/model/', import.meta.url));
-const FIXTURES = fileURLToPath(new URL('fixtures/micro/', import.meta.url));
 const WINDOWS = 64;
+const SAMPLES = 16;
+const evaluationFile = (text: number) => ({
+  root: 'FILE_ROOT_EVALUATION' as const,
+  name: String(text),
+  sizeBytes: 0,
+  sha256: '',
+});
 
 const scratch = realpathSync(mkdtempSync(join(tmpdir(), 'secateur-test-')));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
-const model = describeModel(JSON.parse(readFileSync(join(MODEL_FOLDER, 'config.json'), 'utf8')));
-const results = JSON.parse(readFileSync(join(FIXTURES, 'results.json'), 'utf8')) as {
-  dense: { ppl: number };
-  runs: Record<string, { ppl: number }>;
-};
-
-/** A folder with the model, its weights zeroed where the run's mask has a 1. */
-async function maskedModel(run: string): Promise<string> {
-  const masks = readSafetensors(new URL(`./fixtures/micro/masks/${run}.safetensors`, import.meta.url));
-  const source = readSafetensors(new URL('../../examples/micro-llama/model/model.safetensors', import.meta.url));
-  const tensors = [...source].map(([name, { dtype, shape, bytes }]) => {
-    const mask = masks.get(name.replace(/^model\./, '').replace(/\.weight$/, ''))?.bytes;
-    const weights = new Uint16Array(bytes.slice().buffer);
-    const columns = shape[1] ?? 1;
-    const rowBytes = Math.ceil(columns / 8);
-    for (let index = 0; mask !== undefined && index < weights.length; index++) {
-      const column = index % columns;
-      if (((mask[Math.floor(index / columns) * rowBytes + (column >> 3)] as number) >> (column & 7)) & 1)
-        weights[index] = 0;
-    }
-    return { name, dtype: dtype as 'F16', shape, data: new Uint8Array(weights.buffer) };
-  });
-  const folder = join(scratch, run);
-  mkdirSync(folder);
-  await writeSafetensorsFile(join(folder, 'model.safetensors'), tensors);
-  return folder;
-}
-
-async function perplexity(
-  sourceDirectory: string,
-  batch: number,
-  windows: readonly [number, number][],
-): Promise<number> {
-  const file = { root: 'FILE_ROOT_SOURCE' as const, name: 'model.safetensors', sizeBytes: 0, sha256: '' };
-  const { tensors } = await readSafetensorsHeader(join(sourceDirectory, file.name));
-  const refs = [...tensors.values()].map(({ file: _, ...tensor }) => ({ ...tensor, shape: [...tensor.shape], file }));
-  const named = (names: readonly string[]) => refs.filter((ref) => names.includes(ref.name));
-  const layers = Array.from({ length: model.layerCount }, (_, layer) => ({
-    tensors: refs.filter((ref) => ref.name.startsWith(`model.layers.${layer}.`)),
-  }));
-  const folders = { sourceDirectory, stagingDirectory: FIXTURES, calibrationFiles: [], evaluationFiles: [] };
-  const context = {
-    model,
-    files: new DirectJobFiles(folders),
-    provider: 'cpu',
-    deviceId: 0,
-    threads: 2,
-    progress: () => undefined,
-    isYielding: () => false,
-  } as unknown as TaskContext;
+async function perplexity(folder: string, batch: number, windows: readonly [number, number][]): Promise<number> {
+  const { named, layers } = await tensorRefs(folder, 'FILE_ROOT_SOURCE');
   const nll: number[] = [];
   for (const [first, end] of windows) {
     const task: EvaluateTask__Output = {
-      ids: { root: 'FILE_ROOT_STAGING', name: 'evaluation.safetensors', sizeBytes: 0, sha256: '' },
+      ids: evaluationFile(0),
       sequenceLength: 128,
       windows: [{ first, end }],
       batch,
       embedding: named(['model.embed_tokens.weight'])[0] ?? null,
       layers,
-      head: named(headTensorNames(model)),
+      head: named(headTensorNames(microLlama)),
     };
-    nll.push(...((await runEvaluate(task, context)).evaluate?.nll ?? []));
+    nll.push(...((await runEvaluate(task, microContext(folder, folder))).evaluate?.nll ?? []));
   }
   expect(nll).toHaveLength(WINDOWS);
   return Math.exp(nll.reduce((sum, each) => sum + each / 127, 0) / WINDOWS);
@@ -93,10 +53,10 @@ async function perplexity(
 
 describe('perplexity on micro-llama', () => {
   it('of the dense model is the reference’s, whatever the batch and however the windows are shared', async () => {
-    const whole = await perplexity(MODEL_FOLDER, 16, [[0, WINDOWS]]);
-    expect(Math.abs(whole / results.dense.ppl - 1)).toBeLessThan(1e-5);
+    const whole = await perplexity(MICRO_LLAMA, 16, [[0, WINDOWS]]);
+    expect(Math.abs(whole / referenceResults.dense.ppl - 1)).toBeLessThan(1e-5);
     expect(
-      await perplexity(MODEL_FOLDER, 1, [
+      await perplexity(MICRO_LLAMA, 1, [
         [0, 1],
         [1, 40],
         [40, WINDOWS],
@@ -109,7 +69,65 @@ describe('perplexity on micro-llama', () => {
       ['50', '2-4', '4-8'].map((pattern) => `${method}_${pattern}${method === 'wanda' ? '_ref' : ''}`),
     ),
   )('with the masks of %s is the reference’s', async (run) => {
-    const found = await perplexity(await maskedModel(run), 16, [[0, WINDOWS]]);
-    expect(Math.abs(found / (results.runs[run]?.ppl ?? 0) - 1)).toBeLessThan(1e-5);
+    const found = await perplexity(await maskedMicroLlama(scratch, run), 16, [[0, WINDOWS]]);
+    expect(Math.abs(found / (referenceResults.runs[run]?.ppl ?? 0) - 1)).toBeLessThan(1e-5);
+  });
+});
+
+/** Σ (W x - W' x)² / Σ (W x)² of every linear of every layer, over these samples. */
+async function outputErrors(pruned: string, shares: readonly [number, number][], threads: number): Promise<number[]> {
+  const [source, committed] = [
+    await tensorRefs(MICRO_LLAMA, 'FILE_ROOT_SOURCE'),
+    await tensorRefs(pruned, 'FILE_ROOT_STAGING'),
+  ];
+  const rows: { error: number[]; output: number[] }[] = [];
+  const width = microLlama.layerCount * layerTensors(microLlama, 0).linears.length;
+  for (const [first, end] of shares) {
+    const { measureError } = await runMeasureError(
+      {
+        ids: evaluationFile(1),
+        sequenceLength: 128,
+        windows: [{ first, end }],
+        embedding: source.named(['model.embed_tokens.weight'])[0] ?? null,
+        source: source.layers,
+        committed: committed.layers,
+        propagatePruned: false,
+      },
+      microContext(MICRO_LLAMA, pruned, threads),
+    );
+    for (let sample = 0; sample < end - first; sample++) {
+      const row = (values: number[] | undefined) => (values ?? []).slice(sample * width, (sample + 1) * width);
+      rows.push({ error: row(measureError?.error), output: row(measureError?.output) });
+    }
+  }
+  const total = (of: 'error' | 'output', linear: number) => rows.reduce((sum, row) => sum + (row[of][linear] ?? 0), 0);
+  return Array.from({ length: width }, (_, linear) => total('error', linear) / total('output', linear));
+}
+
+describe('output errors on micro-llama', () => {
+  it('of every linear are the reference’s, whoever measured which samples with how many threads', async () => {
+    const run = 'wanda_50_dense';
+    const pruned = await maskedMicroLlama(scratch, run);
+    const found = await outputErrors(pruned, [[0, SAMPLES]], 2);
+    const names = Array.from({ length: microLlama.layerCount }, (_, layer) =>
+      layerTensors(microLlama, layer).linears.map(({ linear }) => `layers.${layer}.${linear}`),
+    ).flat();
+    expect(found).toHaveLength(names.length);
+    for (const [index, name] of names.entries()) {
+      const expected = referenceResults.runs[run]?.matrices[name]?.rel_err_dense_inputs ?? 0;
+      expect(Math.abs((found[index] as number) / expected - 1), `${name}: ${found[index]} ${expected}`).toBeLessThan(
+        1e-4,
+      );
+    }
+    const shared = await outputErrors(
+      pruned,
+      [
+        [0, 3],
+        [3, 4],
+        [4, SAMPLES],
+      ],
+      1,
+    );
+    expect(shared).toEqual(found);
   });
 });

@@ -364,6 +364,7 @@ export class Cluster {
       }
       case 'prepareEvaluation':
       case 'evaluate':
+      case 'measureError':
         throw new Error(`${spec.kind}: these jobs are not evaluated`);
       case 'pass':
         return this.computePass(worker, spec, identity);

@@ -11,6 +11,7 @@ import { contains, countOf, lowest, membersOf, setOfMembers } from '../../shared
 import type { EvaluateTask__Output } from '../../shared/rpc/generated/secateur/v1/EvaluateTask.ts';
 import type { FileRef, FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { HandOverTask__Output } from '../../shared/rpc/generated/secateur/v1/HandOverTask.ts';
+import type { MeasureErrorTask__Output } from '../../shared/rpc/generated/secateur/v1/MeasureErrorTask.ts';
 import type { PassTask__Output } from '../../shared/rpc/generated/secateur/v1/PassTask.ts';
 import type { PrepareEvaluationTask__Output } from '../../shared/rpc/generated/secateur/v1/PrepareEvaluationTask.ts';
 import type { PruneTask__Output } from '../../shared/rpc/generated/secateur/v1/PruneTask.ts';
@@ -146,6 +147,7 @@ export class SimulatedEngine implements Engine {
     if (task.prepareCalibration) return this.runCalibration(task);
     if (task.prepareEvaluation) return this.runPrepareEvaluation(task, task.prepareEvaluation);
     if (task.evaluate) return this.runEvaluate(task, task.evaluate);
+    if (task.measureError) return this.runMeasureError(task, task.measureError);
     if (task.digestSource) return this.runDigest(task.digestSource.file as FileRef__Output);
     throw new Error(`a task of an unknown kind: ${task.spec}`);
   }
@@ -182,6 +184,25 @@ export class SimulatedEngine implements Engine {
     const nll = members.map((window) => likelihoodOf(this.settings.engineVersion, ids, window, weights));
     const tokens = members.length * sequenceLength * layers.length;
     return { evaluate: { done: windows, nll, tokens, computeMs: ms * layers.length } };
+  }
+
+  private async runMeasureError(task: Task__Output, measure: MeasureErrorTask__Output): Promise<Outcome> {
+    const { ids, windows, committed } = measure;
+    const content = await this.read(task, ids as FileRef__Output);
+    const samples = [...membersOf(setOfRanges(windows))];
+    const rows = samples.map((sample) => ({ sample, error: [] as number[], output: [] as number[] }));
+    for (const [layer, { tensors }] of committed.entries()) {
+      if (this.isYielding) return { measureError: { done: [], error: [], output: [], computeMs: 0 } };
+      const weights = await this.weightsOf(task, { layer, tensors });
+      await this.sleep(this.settings.sampleMs * samples.length);
+      for (const { sample, error, output } of rows) {
+        error.push(likelihoodOf(this.settings.engineVersion, content, sample, [weights]));
+        output.push(1);
+      }
+    }
+    const error = rows.flatMap((row) => row.error);
+    const output = rows.flatMap((row) => row.output);
+    return { measureError: { done: windows, error, output, computeMs: this.settings.sampleMs * samples.length } };
   }
 
   private smallTask(samples: number): Promise<void> {

@@ -42,7 +42,13 @@ export function manifestOf(
       placement: { stages, replicas, snapshotInterval },
       ...(texts === 0
         ? {}
-        : { evaluation: { text: textFiles(texts).map((path) => `file://${path}`), sequenceLength: 8 } }),
+        : {
+            evaluation: {
+              text: textFiles(texts).map((path) => `file://${path}`),
+              sequenceLength: 8,
+              outputError: true,
+            },
+          }),
     },
   } as unknown as Manifest;
 }

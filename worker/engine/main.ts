@@ -21,6 +21,7 @@ import { runCalibration } from './tasks/run-calibration.ts';
 import { runDigest } from './tasks/run-digest.ts';
 import { runEvaluate } from './tasks/run-evaluate.ts';
 import { runHandOver } from './tasks/run-hand-over.ts';
+import { runMeasureError } from './tasks/run-measure-error.ts';
 import { runPass } from './tasks/run-pass.ts';
 import { runPrepareEvaluation } from './tasks/run-prepare-evaluation.ts';
 import { runPrune } from './tasks/run-prune.ts';
@@ -75,6 +76,7 @@ class Engine {
     if (task.prepareCalibration) return runCalibration(task.prepareCalibration, context);
     if (task.prepareEvaluation) return runPrepareEvaluation(task.prepareEvaluation, context);
     if (task.evaluate) return runEvaluate(task.evaluate, context);
+    if (task.measureError) return runMeasureError(task.measureError, context);
     if (task.digestSource) return runDigest(task.digestSource, context);
     throw new Error(`a task of a kind that this version does not know: ${task.spec}`);
   }

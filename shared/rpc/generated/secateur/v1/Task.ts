@@ -11,6 +11,7 @@ import type { PruneTask as _secateur_v1_PruneTask, PruneTask__Output as _secateu
 import type { HandOverTask as _secateur_v1_HandOverTask, HandOverTask__Output as _secateur_v1_HandOverTask__Output } from '../../secateur/v1/HandOverTask.ts';
 import type { PrepareEvaluationTask as _secateur_v1_PrepareEvaluationTask, PrepareEvaluationTask__Output as _secateur_v1_PrepareEvaluationTask__Output } from '../../secateur/v1/PrepareEvaluationTask.ts';
 import type { EvaluateTask as _secateur_v1_EvaluateTask, EvaluateTask__Output as _secateur_v1_EvaluateTask__Output } from '../../secateur/v1/EvaluateTask.ts';
+import type { MeasureErrorTask as _secateur_v1_MeasureErrorTask, MeasureErrorTask__Output as _secateur_v1_MeasureErrorTask__Output } from '../../secateur/v1/MeasureErrorTask.ts';
 
 export interface Task {
   'identity'?: (_secateur_v1_TaskIdentity | null);
@@ -22,7 +23,8 @@ export interface Task {
   'handOver'?: (_secateur_v1_HandOverTask | null);
   'prepareEvaluation'?: (_secateur_v1_PrepareEvaluationTask | null);
   'evaluate'?: (_secateur_v1_EvaluateTask | null);
-  'spec'?: "prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate";
+  'measureError'?: (_secateur_v1_MeasureErrorTask | null);
+  'spec'?: "prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate"|"measureError";
 }
 
 export interface Task__Output {
@@ -35,5 +37,6 @@ export interface Task__Output {
   'handOver'?: (_secateur_v1_HandOverTask__Output | null);
   'prepareEvaluation'?: (_secateur_v1_PrepareEvaluationTask__Output | null);
   'evaluate'?: (_secateur_v1_EvaluateTask__Output | null);
-  'spec'?: "prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate";
+  'measureError'?: (_secateur_v1_MeasureErrorTask__Output | null);
+  'spec'?: "prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate"|"measureError";
 }

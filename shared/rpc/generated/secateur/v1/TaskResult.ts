@@ -12,6 +12,7 @@ import type { PruneResult as _secateur_v1_PruneResult, PruneResult__Output as _s
 import type { HandOverResult as _secateur_v1_HandOverResult, HandOverResult__Output as _secateur_v1_HandOverResult__Output } from '../../secateur/v1/HandOverResult.ts';
 import type { PrepareEvaluationResult as _secateur_v1_PrepareEvaluationResult, PrepareEvaluationResult__Output as _secateur_v1_PrepareEvaluationResult__Output } from '../../secateur/v1/PrepareEvaluationResult.ts';
 import type { EvaluateResult as _secateur_v1_EvaluateResult, EvaluateResult__Output as _secateur_v1_EvaluateResult__Output } from '../../secateur/v1/EvaluateResult.ts';
+import type { MeasureErrorResult as _secateur_v1_MeasureErrorResult, MeasureErrorResult__Output as _secateur_v1_MeasureErrorResult__Output } from '../../secateur/v1/MeasureErrorResult.ts';
 
 export interface TaskResult {
   'identity'?: (_secateur_v1_TaskIdentity | null);
@@ -27,7 +28,8 @@ export interface TaskResult {
   'handOver'?: (_secateur_v1_HandOverResult | null);
   'prepareEvaluation'?: (_secateur_v1_PrepareEvaluationResult | null);
   'evaluate'?: (_secateur_v1_EvaluateResult | null);
-  'outcome'?: "error"|"prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate";
+  'measureError'?: (_secateur_v1_MeasureErrorResult | null);
+  'outcome'?: "error"|"prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate"|"measureError";
 }
 
 export interface TaskResult__Output {
@@ -44,5 +46,6 @@ export interface TaskResult__Output {
   'handOver'?: (_secateur_v1_HandOverResult__Output | null);
   'prepareEvaluation'?: (_secateur_v1_PrepareEvaluationResult__Output | null);
   'evaluate'?: (_secateur_v1_EvaluateResult__Output | null);
-  'outcome'?: "error"|"prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate";
+  'measureError'?: (_secateur_v1_MeasureErrorResult__Output | null);
+  'outcome'?: "error"|"prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate"|"measureError";
 }
