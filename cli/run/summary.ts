@@ -1,5 +1,6 @@
 /** What a finished run shows: read from the provenance beside its output. */
 
+import { basename } from 'node:path';
 import { renderFields } from '../render/table.ts';
 import { showCount, showDuration, showShare } from '../render/units.ts';
 import type { Provenance } from '../verify/provenance-file.ts';
@@ -18,6 +19,8 @@ export interface RunSummary {
   /** What the cost model said; null in records of earlier versions. */
   readonly predicted: Provenance['prediction'] | null;
   readonly measured: Provenance['measurement'] | null;
+  /** Of each text of the evaluation; none where nothing was evaluated. */
+  readonly perplexity: NonNullable<Provenance['perplexity']>;
   readonly output: string;
   readonly verify: string;
 }
@@ -33,6 +36,7 @@ export function summarizeRun(provenance: Provenance, output: string, source: str
     elapsedMs: provenance.times.elapsedMs,
     predicted: provenance.prediction ?? null,
     measured: provenance.measurement ?? null,
+    perplexity: provenance.perplexity ?? [],
     output,
     verify: formatVerifyCommand(output, source),
   };
@@ -45,11 +49,19 @@ export function renderSummary(summary: RunSummary): string {
     ['weights', showCount(summary.weights)],
     ['zeros', showCount(summary.zeros)],
     ['sparsity', showShare(summary.sparsity)],
+    ...showPerplexity(summary),
     ['time', withPrediction(summary.elapsedMs, summary.predicted?.totalMs)],
     ...showParts(summary),
     ...showRedone(summary),
     ['output', summary.output],
     ['verify', summary.verify],
+  ]);
+}
+
+function showPerplexity({ perplexity }: RunSummary): [string, string][] {
+  return perplexity.map(({ text, dense, pruned, ratio }) => [
+    'perplexity',
+    `${dense.toFixed(3)} before, ${pruned.toFixed(3)} after (${ratio.toFixed(3)} times) on ${basename(text)}`,
   ]);
 }
 

@@ -42,7 +42,17 @@ const provenanceSchema = z.object({
     }),
   ),
   times: z.object({ elapsedMs: z.number() }),
-  // Records of earlier versions have neither.
+  // Records of earlier versions have none of these.
+  perplexity: z
+    .array(
+      z.object({
+        text: z.string(),
+        dense: z.number(),
+        pruned: z.number(),
+        ratio: z.number(),
+      }),
+    )
+    .optional(),
   prediction: z.object({ totalMs: z.number(), computeMs: z.number(), pruneMs: z.number() }).nullish(),
   measurement: z
     .object({ totalMs: z.number(), computeMs: z.number(), pruneMs: z.number(), tokensRedone: z.number() })

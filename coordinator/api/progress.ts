@@ -34,7 +34,8 @@ export class ProgressTracker {
     this.dropOthers(job.id, new Set(leases.map((lease) => lease.task)));
     let work = job.workDone;
     for (const lease of leases) {
-      if (lease.spec.kind === 'pass') work += this.running.get(`${job.id}/${lease.task}`)?.done ?? 0;
+      if (lease.spec.kind === 'pass' || lease.spec.kind === 'evaluate')
+        work += this.running.get(`${job.id}/${lease.task}`)?.done ?? 0;
     }
     const rate = hasEnded(job) ? 0 : this.rate(job.id, work, nowMs);
     if (hasEnded(job)) this.samples.delete(job.id);

@@ -63,11 +63,12 @@ function artifactsHandlers({ loop, pathsOf }: ApiParts): ReturnType<typeof creat
     resolveJob: (id) => {
       const job = jobOf(loop.state, id);
       if (job === undefined || job.intake === null) return undefined;
-      const { sourceDirectory, shards, auxiliaryFiles, calibrationFiles } = job.intake;
+      const { sourceDirectory, shards, auxiliaryFiles, calibrationFiles, evaluationFiles = [] } = job.intake;
       return {
         sourceDirectory,
         stagingDirectory: pathsOf(job).staging,
         calibrationFiles: calibrationFiles.map(({ file }) => file),
+        evaluationFiles: evaluationFiles.map(({ file }) => file),
         sourceFiles: new Set([...shards, ...auxiliaryFiles].map(({ file }) => file)),
       };
     },

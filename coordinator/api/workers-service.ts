@@ -37,7 +37,7 @@ import type {
   WrittenSnapshot,
 } from '../core/events.ts';
 import { samplesOf } from '../core/lineage.ts';
-import { currentLease, type JobState, jobOf, type StagedFile } from '../core/state.ts';
+import { currentLease, type JobState, jobOf, type OutputErrors, type StagedFile } from '../core/state.ts';
 import type { PassSpec } from '../core/task.ts';
 import type { StatisticsSink, StatisticsStore } from '../effects/statistics-store.ts';
 import type { JobLogs } from '../logs/job-logs.ts';
@@ -418,6 +418,27 @@ export class WorkersService {
       const calibration = { inputDigests, samples, sequenceLength, file: staged(file) };
       return { kind: 'prepareCalibration', calibration };
     }
+    if (result.prepareEvaluation) {
+      const { file, windows, sequenceLength, input } = result.prepareEvaluation;
+      return {
+        kind: 'prepareEvaluation',
+        ids: staged(file),
+        inputDigest: input?.sha256 ?? '',
+        windows,
+        sequenceLength,
+      };
+    }
+    if (result.evaluate) {
+      const { nll, tokens, computeMs } = result.evaluate;
+      const done = setOfRanges(result.evaluate.done);
+      checkLikelihoods(identity, done, nll);
+      return { kind: 'evaluate', done, nll, tokens, computeMs };
+    }
+    if (result.measureError) {
+      const { error, output, computeMs } = result.measureError;
+      const done = setOfRanges(result.measureError.done);
+      return { kind: 'measureError', done, samples: rowsOf(identity, done, error, output), computeMs };
+    }
     if (result.digestSource) return { kind: 'digestSource', sha256: staged(result.digestSource.file).sha256 };
     if (result.prune) {
       const { file, tensors, pruneMs, commitMs } = result.prune;
@@ -554,6 +575,35 @@ function rowOf(job: JobState, microbatches: MicrobatchSet, sample: number): numb
     row += count;
   }
   return null;
+}
+
+/** One row a sample. @throws Internal: rows of other lengths, or what is no sum of squares */
+function rowsOf(
+  { task }: TaskIdentity,
+  done: MicrobatchSet,
+  error: readonly number[],
+  output: readonly number[],
+): OutputErrors[] {
+  const count = countOf(done);
+  const width = count === 0 ? 0 : output.length / count;
+  const isSum = (value: number): boolean => value >= 0 && value < Infinity;
+  if (error.length !== output.length || !Number.isInteger(width) || !error.every(isSum) || !output.every(isSum)) {
+    throw new SecateurError(
+      'Internal',
+      `task ${task}: expected as many sums of squares for each of ${count} samples; found ${error.length} and ${output.length}, or some that are no sums`,
+    );
+  }
+  const rowOf = (values: readonly number[], row: number) => values.slice(row * width, (row + 1) * width);
+  return Array.from({ length: count }, (_, row) => ({ error: rowOf(error, row), output: rowOf(output, row) }));
+}
+
+/** @throws Internal: likelihoods are the only numbers of a worker that decide whether a job may publish */
+function checkLikelihoods({ task }: TaskIdentity, done: MicrobatchSet, nll: readonly number[]): void {
+  if (nll.length === countOf(done) && nll.every((value) => value >= 0 && value < Infinity)) return;
+  throw new SecateurError(
+    'Internal',
+    `task ${task}: expected a likelihood for each of ${countOf(done)} windows; found ${nll.length}, or some that are no such number`,
+  );
 }
 
 function holdingOf({ job, boundary, microbatches }: Holding__Output): Holding {

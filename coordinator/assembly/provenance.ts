@@ -1,4 +1,6 @@
 /** `secateur.json`: what was done to which bytes, with what, and what came of it. docs/provenance.md describes it. */
+
+import { perplexities, relativeErrors } from '../core/evaluation.ts';
 import { type AssembledShard, countPruned, type JobState, type Plan } from '../core/state.ts';
 import { measurementOf } from './measurement.ts';
 
@@ -24,6 +26,7 @@ export interface ProvenanceParts {
 }
 
 export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
+  const errors = relativeErrors(job);
   return {
     format: PROVENANCE_FORMAT,
     job: { id: job.id, namespace: job.namespace, name: job.name },
@@ -45,16 +48,22 @@ export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
     },
     outputs: parts.outputs,
     totals: totals(job),
+    perplexity: perplexities(job),
     layers: job.layers.map((layer, index) => ({
       layer: index,
       worker: layer.worker,
       sha256: layer.file?.sha256,
       committed: new Date(layer.committedMs).toISOString(),
       pruneMs: layer.pruneMs,
+      ...(errors[index] === undefined ? {} : { outputError: errors[index].relative }),
       tensors: Object.fromEntries(
         layer.tensors
           .filter((tensor) => tensor.pruned)
-          .map(({ name, elements, zeros }) => [name, { elements, zeros, choice: choiceOf(job, index, name) }]),
+          .map(({ name, elements, zeros }) => {
+            const outputError = errors[index]?.tensors[name];
+            const error = outputError === undefined ? {} : { outputError };
+            return [name, { elements, zeros, choice: choiceOf(job, index, name), ...error }];
+          }),
       ),
     })),
     statistics: parts.statistics,

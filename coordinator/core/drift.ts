@@ -18,7 +18,7 @@ export function describeDrift(before: JobIntake, now: JobIntake): string[] {
   for (const key of Object.keys(before.model) as (keyof JobIntake['model'])[]) {
     compare(drift, `config ${String(key)}`, before.model[key], now.model[key]);
   }
-  for (const list of ['shards', 'auxiliaryFiles', 'calibrationFiles'] as const) {
+  for (const list of ['shards', 'auxiliaryFiles', 'calibrationFiles', 'evaluationFiles'] as const) {
     compareFiles(drift, before[list], now[list]);
   }
   compare(drift, 'given tokens', before.givenTokens, now.givenTokens);
@@ -29,9 +29,9 @@ export function describeDrift(before: JobIntake, now: JobIntake): string[] {
 
 /** The inputs as the job began with them, with the digests that its tasks have found since. */
 export function knownInputs(
-  job: Pick<JobState, 'digests' | 'calibration'> & { readonly intake: JobIntake },
+  job: Pick<JobState, 'digests' | 'calibration' | 'evaluation'> & { readonly intake: JobIntake },
 ): JobIntake {
-  const { intake, digests, calibration } = job;
+  const { intake, digests, calibration, evaluation } = job;
   const withDigest = (file: FileIntake, sha256: string | undefined, atMs: number): FileIntake =>
     sha256 === undefined ? file : { ...file, sha256, digestedMs: atMs };
   return {
@@ -39,6 +39,9 @@ export function knownInputs(
     shards: intake.shards.map((file) => withDigest(file, digests[file.file]?.sha256, digests[file.file]?.atMs ?? 0)),
     calibrationFiles: intake.calibrationFiles.map((file, index) =>
       withDigest(file, calibration?.inputDigests[index], calibration?.atMs ?? 0),
+    ),
+    evaluationFiles: intake.evaluationFiles.map((file, index) =>
+      withDigest(file, evaluation[index]?.inputDigest, evaluation[index]?.atMs ?? 0),
     ),
   };
 }

@@ -17,6 +17,7 @@ import type {
   JobFailure,
   JobIntake,
   LeaseIdentity,
+  OutputErrors,
   PrunedTensor,
   StagedFile,
   WorkerCapabilities,
@@ -39,6 +40,23 @@ export type TaskOutcome =
   | { readonly kind: 'prepareCalibration'; readonly calibration: Omit<Calibration, 'atMs'> }
   | { readonly kind: 'digestSource'; readonly sha256: string }
   | {
+      readonly kind: 'prepareEvaluation';
+      readonly ids: StagedFile;
+      readonly inputDigest: string;
+      readonly windows: number;
+      readonly sequenceLength: number;
+    }
+  | {
+      readonly kind: 'evaluate';
+      /** None where the worker was asked to leave. */
+      readonly done: MicrobatchSet;
+      /** Of each window of `done`, in their order: Σ -log p(token) over its tokens behind the first. */
+      readonly nll: readonly number[];
+      /** Through layers. */
+      readonly tokens: number;
+      readonly computeMs: number;
+    }
+  | {
       readonly kind: 'pass';
       readonly tokens: number;
       readonly computeMs: number;
@@ -47,6 +65,13 @@ export type TaskOutcome =
       readonly snapshots: readonly WrittenSnapshot[];
       /** Statistics of the samples of `done`, as stored by the coordinator; null when the pass had none. */
       readonly statistics: StagedFile | null;
+    }
+  | {
+      readonly kind: 'measureError';
+      readonly done: MicrobatchSet;
+      /** One for each sample of `done`. */
+      readonly samples: readonly OutputErrors[];
+      readonly computeMs: number;
     }
   | { readonly kind: 'handOver'; readonly snapshots: readonly WrittenSnapshot[] }
   | {

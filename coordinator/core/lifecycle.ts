@@ -4,6 +4,7 @@ import type { JsonValue } from '../../shared/events/job-event.ts';
 import { layerFileName } from '../../shared/storage/staging-names.ts';
 import { chooseVersions, describeDrift, describeVersionDrift, fitsVersions, knownInputs } from './drift.ts';
 import { beginEffect, carryOutEffects, effectName, effectsOf } from './effects.ts';
+import { evaluationLocations } from './evaluation.ts';
 import type { EffectFailure, EventOf } from './events.ts';
 import { planJob, totalWork } from './plan.ts';
 import { FAILURES_MAX, forgive, noteFailure, retryOf, THE_WHOLE, whyOf } from './retries.ts';
@@ -42,6 +43,8 @@ export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
     intake: null,
     plan: null,
     calibration: null,
+    evaluation: [],
+    outputErrors: {},
     stages: [],
     layers: [],
     held: {},
@@ -127,13 +130,19 @@ function forgiveIntake(job: JobState): void {
 /** Nothing is committed yet: the job begins again, and what was computed goes. */
 function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>): void {
   const job = t.editJob(event.job);
-  const files = [...job.snapshots.flatMap((snapshot) => Object.values(snapshot.files)), job.calibration?.file];
+  const files = [
+    ...job.snapshots.flatMap((snapshot) => Object.values(snapshot.files)),
+    job.calibration?.file,
+    ...job.evaluation.map((text) => text?.ids),
+  ];
   const names = files.flatMap((file) => (file === undefined ? [] : [file.name]));
   if (names.length > 0) t.command({ kind: 'removeStaged', job: event.job, names });
   Object.assign(job, {
     intake: event.intake,
     plan: null,
     calibration: null,
+    evaluation: [],
+    outputErrors: {},
     stages: [],
     layers: [],
     held: {},
@@ -170,6 +179,7 @@ export function tryPlan(t: Transition): void {
   const edited = t.editJob(job.id);
   edited.plan = plan;
   edited.versions = versions;
+  edited.evaluation = evaluationLocations(job.manifest).map(() => null);
   edited.stages = plan.stages.map((stage) => ({ ...stage, shares: {} }));
   edited.layers = job.intake.layers.map((layer) =>
     emptyLayer(layer.linears.every((linear) => linear.choice.kind === 'keepAll')),

@@ -7,7 +7,7 @@ import type { JobIntake, OutputShardPlan, Plan, Prediction, TensorSlot, WorkerCa
 import type { PlannedWorker } from './worker-rates.ts';
 
 /** Tokens that one forward run is filled up to: enough for full matrix speed, small enough for the activations. */
-const RUN_TOKENS_MAX = 2048;
+export const RUN_TOKENS_MAX = 2048;
 /** Below this a run is slower for every token (bench/forward.ts: at 128 tokens by a tenth). */
 const RUN_TOKENS_MIN = 256;
 /** So many microbatches can be shared by many replicas, evenly, and anew when a worker comes or goes. */

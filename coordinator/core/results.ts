@@ -12,6 +12,7 @@ import {
 } from '../../shared/microbatch-set.ts';
 import { fiveDigits } from '../../shared/storage/staging-names.ts';
 import { carryOutEffects, effectName } from './effects.ts';
+import { errorsMeasured, gateFailure, isEvaluated, isPrepared, textPrepared, windowsEvaluated } from './evaluation.ts';
 import type { EventOf, TaskIdentity, TaskOutcome } from './events.ts';
 import { committedCount, endLeases, failJob, removeUnfinished, workTotal } from './lifecycle.ts';
 import { allMicrobatches, calibratedAt, samplesOf, snapshotAt } from './lineage.ts';
@@ -64,11 +65,20 @@ export function taskSucceeded(t: Transition, event: EventOf<'taskSucceeded'>): v
   const jobId = event.identity.job;
   setHeld(t, jobId, event.worker, event.holdings);
   const outcome = event.outcome;
-  const done = outcome.kind === 'pass' ? outcome.done : chargedBy(lease.spec);
+  const done = 'done' in outcome ? outcome.done : chargedBy(lease.spec);
   forgive(t.editJob(jobId), taskKind(lease.spec), done);
   switch (outcome.kind) {
     case 'prepareCalibration':
       calibrationPrepared(t, jobId, outcome);
+      break;
+    case 'prepareEvaluation':
+      if (lease.spec.kind === 'prepareEvaluation') textPrepared(t, jobId, lease.spec.text, outcome);
+      break;
+    case 'evaluate':
+      if (lease.spec.kind === 'evaluate') windowsEvaluated(t, jobId, lease.spec, outcome);
+      break;
+    case 'measureError':
+      errorsMeasured(t, jobId, outcome);
       break;
     case 'digestSource':
       if (lease.spec.kind === 'digestSource')
@@ -102,9 +112,8 @@ function calibrationPrepared(t: Transition, jobId: string, outcome: OutcomeOf<'p
     const microbatch = resolveMicrobatch(job.manifest, samples, sequenceLength);
     job.plan = { ...job.plan, samples, sequenceLength, microbatch };
   }
-  job.workTotal = workTotal(job);
+  job.workTotal += workTotal(job);
   t.tell(jobId, 'calibration', 'prepared', { samples, sequenceLength, sha256: file.sha256 });
-  t.explain(jobId, 'Pruning', 'Running', 'the calibration data is ready');
 }
 
 function passFinished(t: Transition, jobId: string, lease: Lease, outcome: OutcomeOf<'pass'>): void {
@@ -237,14 +246,26 @@ function layerCommitted(t: Transition, jobId: string, lease: Lease, outcome: Out
   });
 }
 
-/** Derived in every step, whatever came last: a result, or the inputs of a job that was resumed. */
-export function assembleWhenDone(t: Transition): void {
-  const job = activeJob(t.state);
-  if (job === undefined || job.phase !== 'Pruning' || job.intake === null) return;
+/**
+ * The next phase, where all of this one is done: Preparing → Pruning → Evaluating (where the manifest asks for it) →
+ * Assembling. Derived in every step, whatever came last: a result, or the inputs of a job that was resumed.
+ */
+export function advancePhase(t: Transition): void {
+  const active = activeJob(t.state);
+  if (active === undefined || active.intake === null) return;
+  const jobId = active.id;
+  if (active.phase === 'Preparing' && isPrepared(active)) {
+    t.explain(jobId, 'Pruning', 'Running', 'calibration data and texts are ready');
+  }
+  const job = activeJob(t.state) as JobState;
   const isPruned = job.layers.every((layer) => layer.status === 'committed');
-  const isDigested = job.intake.shards.every((shard) => job.digests[shard.file] !== undefined);
-  if (!isPruned || !isDigested) return;
-  const jobId = job.id;
+  if (job.phase === 'Pruning' && isPruned && !isEvaluated(job)) {
+    return t.explain(jobId, 'Evaluating', 'Running', 'every layer is committed; measures perplexity');
+  }
+  if ((job.phase !== 'Pruning' && job.phase !== 'Evaluating') || !isPruned || !isEvaluated(job)) return;
+  const failure = gateFailure(job);
+  if (failure !== null) return failJob(t, jobId, failure);
+  if (!active.intake.shards.every((shard) => own(job.digests, shard.file) !== undefined)) return;
   for (const worker of Object.keys(t.state.workers)) t.command({ kind: 'releaseJob', worker, job: jobId });
   endLeases(t, jobId);
   t.explain(jobId, 'Assembling', 'WritingShards', 'every layer is committed');
@@ -404,5 +425,14 @@ function retire(job: JobState): void {
     job.plan = { ...job.plan, outputShards };
   }
   job.layers = job.layers.map((layer) => ({ ...layer, parts: [], statisticsFile: null, tensors: [], forwarded: [] }));
-  Object.assign(job, { digests: {}, held: {}, snapshots: [], rates: {}, retries: {}, shunnedUntilMs: {} });
+  Object.assign(job, {
+    evaluation: [],
+    outputErrors: {},
+    digests: {},
+    held: {},
+    snapshots: [],
+    rates: {},
+    retries: {},
+    shunnedUntilMs: {},
+  });
 }

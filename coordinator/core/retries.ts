@@ -12,7 +12,8 @@ const WHY_CHARACTERS_MAX = 300;
 export const THE_WHOLE: MicrobatchSet = [[0, 1]];
 
 export function chargedBy(spec: TaskSpec): MicrobatchSet {
-  return 'microbatches' in spec ? spec.microbatches : THE_WHOLE;
+  if ('microbatches' in spec) return spec.microbatches;
+  return 'windows' in spec ? spec.windows : THE_WHOLE;
 }
 
 /** What went wrong with a kind of task so far; free to be written to where the job is. */

@@ -11,6 +11,7 @@ import {
   type MicrobatchSet,
   union,
 } from '../../shared/microbatch-set.ts';
+import { evaluateTasks, measureErrorTasks, unpreparedTexts } from './evaluation.ts';
 import {
   type HiddenSource,
   isPropagatedPruned,
@@ -23,6 +24,7 @@ import { type Surplus, surplusIn, surplusOf, usableWorkers } from './shares.ts';
 import {
   type CoordinatorState,
   endOf,
+  type JobPhase,
   type JobState,
   own,
   type StageState,
@@ -34,6 +36,9 @@ import { type PassSpec, type TaskSpec, taskKind, taskName } from './task.ts';
 /** Statistics of one task are kept by its worker until they are acknowledged. */
 const TASK_STATISTICS_BYTES_MAX = 64 * 1024 * 1024;
 
+/** Phases in which workers have tasks. */
+const WORKING: ReadonlySet<JobPhase> = new Set(['Preparing', 'Pruning', 'Evaluating']);
+
 export interface Assignment {
   readonly worker: string;
   readonly spec: TaskSpec;
@@ -42,7 +47,7 @@ export interface Assignment {
 /** One task for every worker that is idle and for whom there is something to do. */
 export function assignments(state: CoordinatorState, job: JobState, nowMs: number): Assignment[] {
   // While the inputs of a resumed job are read again nobody knows whether they are still those of its tasks.
-  if (job.intake === null || (job.phase !== 'Preparing' && job.phase !== 'Pruning')) return [];
+  if (job.intake === null || !WORKING.has(job.phase)) return [];
   const busy = new Set(
     Object.values(state.jobs).flatMap((each) => Object.values(each.leases).map((lease) => lease.worker)),
   );
@@ -55,10 +60,16 @@ export function assignments(state: CoordinatorState, job: JobState, nowMs: numbe
     .sort((a, b) => (a.id < b.id ? -1 : 1));
   if (idle.length === 0) return round.given;
   for (const { worker, spec } of pruneAssignments(job, idle, nowMs)) round.give(worker, spec);
+  if (job.phase === 'Evaluating') {
+    const usable = usableWorkers(state, job).length;
+    for (const { worker, spec } of measureErrorTasks(job, idle, usable)) round.give(worker, spec);
+    const free = idle.filter(({ id }) => !round.hasWork(id));
+    for (const { worker, spec } of evaluateTasks(job, free, usable)) round.give(worker, spec);
+  }
   const needs = job.phase === 'Pruning' ? job.stages.map((_, index) => stageNeeds(job, index)) : [];
   for (const { id } of idle) {
     if (round.hasWork(id)) continue;
-    const pass = passFor(job, id, needs, round);
+    const pass = job.phase === 'Pruning' ? passFor(job, id, needs, round) : undefined;
     round.give(id, pass ?? unboundTask(job, id, round));
   }
   return round.given;
@@ -247,6 +258,10 @@ function isWantedAbove(job: JobState, boundary: number, microbatches: Microbatch
 function unboundTask(job: JobState, worker: string, round: Round): TaskSpec | undefined {
   if (job.phase === 'Preparing' && job.calibration === null) {
     const spec = { kind: 'prepareCalibration' } as const;
+    if (round.isFree(spec)) return spec;
+  }
+  for (const text of job.phase === 'Preparing' ? unpreparedTexts(job) : []) {
+    const spec = { kind: 'prepareEvaluation', text } as const;
     if (round.isFree(spec)) return spec;
   }
   if (isAwaited(job, worker)) return undefined;

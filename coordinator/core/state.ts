@@ -62,6 +62,7 @@ export type JobPhase =
   | 'Planning'
   | 'Preparing'
   | 'Pruning'
+  | 'Evaluating'
   | 'Assembling'
   | 'Succeeded'
   | 'Failed'
@@ -118,6 +119,7 @@ export interface JobIntake {
   readonly shards: readonly FileIntake[];
   readonly auxiliaryFiles: readonly FileIntake[];
   readonly calibrationFiles: readonly FileIntake[];
+  readonly evaluationFiles: readonly FileIntake[];
   /** Of given token ids; null where the calibration data is text. */
   readonly givenTokens: { readonly samples: number; readonly sequenceLength: number } | null;
   readonly layers: readonly LayerIntake[];
@@ -181,6 +183,27 @@ export interface Calibration {
   readonly file: StagedFile;
   /** When it was known. */
   readonly atMs: number;
+}
+
+/** A text that perplexity is measured on, cut into windows. */
+export interface EvaluatedText {
+  /** Token ids [windows, sequenceLength]. */
+  readonly ids: StagedFile;
+  /** SHA-256 of the file that was read, and when it was known. */
+  readonly inputDigest: string;
+  readonly atMs: number;
+  readonly windows: number;
+  readonly sequenceLength: number;
+  /** Of each window that is measured, with the source's weights and with the committed layers: Σ -log p(token). */
+  readonly likelihoods: { readonly [weights in 'source' | 'committed']: { readonly [window: string]: number } };
+}
+
+/** What pruning changed in the output of each linear, layer after layer: squares summed over one sample's tokens. */
+export interface OutputErrors {
+  /** Σ (W x - W' x)² */
+  readonly error: readonly number[];
+  /** Σ (W x)² */
+  readonly output: readonly number[];
 }
 
 export interface StagedFile {
@@ -306,6 +329,10 @@ export interface JobState {
   intake: JobIntake | null;
   plan: Plan | null;
   calibration: Calibration | null;
+  /** By text, in the order of the manifest; null until it is cut into windows. */
+  evaluation: (EvaluatedText | null)[];
+  /** Of each calibration sample that is measured. */
+  outputErrors: { readonly [sample: string]: OutputErrors };
   stages: StageState[];
   layers: LayerState[];
   held: { [worker: string]: readonly HiddenStates[] };

@@ -8,7 +8,7 @@ import type { CoreEvent, StepResult } from './events.ts';
 import { explainQueue, explainWaiting } from './explain.ts';
 import { beginNextJob, cancelJob, effectFailed, intakeSucceeded, resumeJob, submitJob, tryPlan } from './lifecycle.ts';
 import {
-  assembleWhenDone,
+  advancePhase,
   checkpointPublished,
   shardAssembled,
   snapshotWritten,
@@ -39,7 +39,7 @@ export function step(state: CoordinatorState, event: CoreEvent, nowMs: number): 
   beginNextJob(transition);
   repeatFailedEffects(transition);
   tryPlan(transition);
-  assembleWhenDone(transition);
+  advancePhase(transition);
   assignTasks(transition);
   return transition.finish();
 }

@@ -5,6 +5,9 @@ import { fiveDigits } from '../../shared/storage/staging-names.ts';
 
 export type PassInput = 'memory' | 'embed' | 'snapshot';
 
+export type MeasureErrorSpec = Extract<TaskSpec, { kind: 'measureError' }>;
+export type EvaluateSpec = Extract<TaskSpec, { kind: 'evaluate' }>;
+
 export type PassSpec = Extract<TaskSpec, { kind: 'pass' }>;
 
 export type TaskSpec =
@@ -26,6 +29,17 @@ export type TaskSpec =
       readonly drop: MicrobatchSet;
     }
   | { readonly kind: 'prune'; readonly stage: number; readonly layer: number }
+  /** Cuts a text into windows. */
+  | { readonly kind: 'prepareEvaluation'; readonly text: number }
+  /** Windows of a text through the whole model. */
+  | {
+      readonly kind: 'evaluate';
+      readonly text: number;
+      readonly weights: 'source' | 'committed';
+      readonly windows: MicrobatchSet;
+    }
+  /** Calibration samples through the model, to see what pruning changed. */
+  | { readonly kind: 'measureError'; readonly windows: MicrobatchSet }
   /** A worker that leaves writes what it holds to files. */
   | {
       readonly kind: 'handOver';
@@ -37,7 +51,8 @@ export type TaskSpec =
 /** A task's name, unique among the leased ones. */
 export function taskName(spec: TaskSpec): string {
   const kind = taskKind(spec);
-  return 'microbatches' in spec ? `${kind}-m${showMicrobatches(spec.microbatches)}` : kind;
+  if ('microbatches' in spec) return `${kind}-m${showMicrobatches(spec.microbatches)}`;
+  return 'windows' in spec ? `${kind}-w${showMicrobatches(spec.windows)}` : kind;
 }
 
 /** What the retries of a task are counted by: the same work at the same layer, whichever microbatches it has. */
@@ -53,6 +68,12 @@ export function taskKind(spec: TaskSpec): string {
     }
     case 'prune':
       return `prune-${fiveDigits(spec.layer)}`;
+    case 'prepareEvaluation':
+      return `prepare-evaluation-${spec.text}`;
+    case 'evaluate':
+      return `evaluate-${spec.weights === 'source' ? 'dense' : 'pruned'}-${spec.text}`;
+    case 'measureError':
+      return 'measure-error';
     case 'handOver':
       return `hand-over-${fiveDigits(spec.boundary)}`;
   }

@@ -42,6 +42,7 @@ export class Transition {
       shunnedUntilMs: { ...job.shunnedUntilMs },
       retries: Object.fromEntries(Object.entries(job.retries).map(([task, retry]) => [task, { ...retry }])),
       assembled: [...job.assembled],
+      evaluation: [...job.evaluation],
       workersSeen: { ...job.workersSeen },
     };
     this.edited.add(id);

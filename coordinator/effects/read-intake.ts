@@ -11,6 +11,7 @@ import { checkSelections, selectionFor } from '../../shared/manifest/select-line
 import { checkTensors, layerTensors, type ModelDescription } from '../../shared/models/family.ts';
 import { describeModel } from '../../shared/models/registry.ts';
 import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
+import { evaluationLocations } from '../core/evaluation.ts';
 import type { FileIntake, JobIntake, LayerIntake, TensorSlot } from '../core/state.ts';
 
 /** The largest tokenizers have some tens of megabytes: a tenth of a second. */
@@ -23,9 +24,13 @@ const DIGESTED_BYTES_MAX = 128 * 1024 * 1024;
 export async function readIntake(manifest: Manifest): Promise<JobIntake> {
   const { model, output, pruning } = manifest.spec;
   const sourceDirectory = locationToPath(model.source);
-  const [opened, calibration] = await Promise.allSettled([openCheckpoint(sourceDirectory), calibrationFiles(manifest)]);
-  if (opened.status === 'rejected' || calibration.status === 'rejected')
-    throw allOf('spec.model.source', opened, calibration);
+  const [opened, calibration, evaluation] = await Promise.allSettled([
+    openCheckpoint(sourceDirectory),
+    calibrationFiles(manifest),
+    evaluationFiles(manifest),
+  ]);
+  if (opened.status === 'rejected' || calibration.status === 'rejected' || evaluation.status === 'rejected')
+    throw allOf('spec.model.source', opened, [calibration, evaluation]);
   const checkpoint = opened.value;
   const description = describe(checkpoint);
   const { extra } = checkTensors(description, checkpoint.tensors);
@@ -71,6 +76,7 @@ export async function readIntake(manifest: Manifest): Promise<JobIntake> {
       sourceDirectory,
     ),
     calibrationFiles: calibration.value,
+    evaluationFiles: evaluation.value,
     givenTokens: await givenTokens(manifest),
     layers,
     outside,
@@ -105,19 +111,19 @@ function describe(checkpoint: Checkpoint): ModelDescription {
   }
 }
 
-/** What is wrong with the checkpoint and with the calibration files, in one error. */
+/** What is wrong with the checkpoint and with the files of calibration and evaluation, in one error. */
 function allOf(
   sourcePath: string,
   source: PromiseSettledResult<unknown>,
-  files: PromiseSettledResult<unknown>,
+  files: readonly PromiseSettledResult<unknown>[],
 ): SecateurError {
   const first = source.status === 'rejected' ? toSecateurError(source.reason) : null;
-  const second = files.status === 'rejected' ? toSecateurError(files.reason) : null;
+  const others = files.flatMap((each) => (each.status === 'rejected' ? [toSecateurError(each.reason)] : []));
   const errors = [
     ...(first === null ? [] : [`${sourcePath}: ${first.message}`]),
-    ...(second === null ? [] : ((second.details.errors as string[] | undefined) ?? [second.message])),
+    ...others.flatMap((other) => (other.details.errors as string[] | undefined) ?? [other.message]),
   ];
-  const all = [first, second].filter((error) => error !== null);
+  const all = [...(first === null ? [] : [first]), ...others];
   // What is wrong with the inputs stays wrong, whatever else hiccups.
   const leading = (all.find((error) => !error.retryable) ?? all[0]) as SecateurError;
   return new SecateurError(leading.code, errors.join('\n'), {
@@ -133,6 +139,18 @@ async function calibrationFiles(manifest: Manifest): Promise<FileIntake[]> {
     'text' in calibration
       ? calibration.text.map((location, index) => ({ location, path: `spec.calibration.text[${index}]` }))
       : [{ location: calibration.tokens, path: 'spec.calibration.tokens' }];
+  return filesAt(locations);
+}
+
+async function evaluationFiles(manifest: Manifest): Promise<FileIntake[]> {
+  const field = manifest.spec.evaluation !== undefined && 'text' in manifest.spec.evaluation ? 'text' : 'tokens';
+  const locations = evaluationLocations(manifest);
+  return filesAt(locations.map((location, index) => ({ location, path: `spec.evaluation.${field}[${index}]` })));
+}
+
+async function filesAt(
+  locations: readonly { readonly location: string; readonly path: string }[],
+): Promise<FileIntake[]> {
   const found = await Promise.allSettled(
     locations.map(({ location }) => fileSizes([locationToPath(location)], (path) => path)),
   );

@@ -15,10 +15,10 @@ interface KnownFile extends FileIntake {
 }
 
 function knownFiles(job: JobState & { readonly intake: JobIntake }): KnownFile[] {
-  const { sourceDirectory, shards, auxiliaryFiles, calibrationFiles } = knownInputs(job);
+  const { sourceDirectory, shards, auxiliaryFiles, calibrationFiles, evaluationFiles } = knownInputs(job);
   return [
     ...[...shards, ...auxiliaryFiles].map((file) => ({ ...file, path: join(sourceDirectory, file.file) })),
-    ...calibrationFiles.map((file) => ({ ...file, path: file.file })),
+    ...[...calibrationFiles, ...evaluationFiles].map((file) => ({ ...file, path: file.file })),
   ];
 }
 
@@ -32,11 +32,12 @@ export async function digestTouched(job: JobState, now: JobIntake): Promise<JobI
     if (isUntouched(before, file) || !vouches(before, file)) return file;
     return { ...file, sha256: (await digestFile(path)).sha256 };
   };
-  const [shards, calibrationFiles] = await Promise.all([
+  const [shards, calibrationFiles, evaluationFiles] = await Promise.all([
     Promise.all(now.shards.map((file) => digested(file, join(now.sourceDirectory, file.file)))),
     Promise.all(now.calibrationFiles.map((file) => digested(file, file.file))),
+    Promise.all(now.evaluationFiles.map((file) => digested(file, file.file))),
   ]);
-  return { ...now, shards, calibrationFiles };
+  return { ...now, shards, calibrationFiles, evaluationFiles };
 }
 
 /** Whether nothing says that the file was written to, or put back: then nobody needs to read it. */

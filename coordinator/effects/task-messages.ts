@@ -3,6 +3,7 @@
 import { invariant } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import { membersOf } from '../../shared/microbatch-set.ts';
+import { headTensorNames } from '../../shared/onnx/language-head.ts';
 import type { FileRef } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { JobContext } from '../../shared/rpc/generated/secateur/v1/JobContext.ts';
 import type { LinearSelection } from '../../shared/rpc/generated/secateur/v1/LinearSelection.ts';
@@ -10,11 +11,17 @@ import type { PassInput } from '../../shared/rpc/generated/secateur/v1/PassInput
 import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import type { TensorRef } from '../../shared/rpc/generated/secateur/v1/TensorRef.ts';
 import { rangesOf } from '../../shared/rpc/microbatch-ranges.ts';
-import { calibrationFileName, layerFileName, leaseSuffix } from '../../shared/storage/staging-names.ts';
+import {
+  calibrationFileName,
+  evaluationFileName,
+  layerFileName,
+  leaseSuffix,
+} from '../../shared/storage/staging-names.ts';
 import { committedSlots } from '../assembly/committed-layer.ts';
 import type { TaskIdentity } from '../core/events.ts';
+import { RUN_TOKENS_MAX } from '../core/plan.ts';
 import type { JobIntake, JobState, LinearIntake, StagedFile, TensorSlot } from '../core/state.ts';
-import type { PassSpec, TaskSpec } from '../core/task.ts';
+import type { EvaluateSpec, MeasureErrorSpec, PassSpec, TaskSpec } from '../core/task.ts';
 import { type JobPaths, PROBE_FILE_NAME } from './job-paths.ts';
 
 /** `sums`: of the layer that is to be pruned, by statistic, as float64 little-endian bytes; empty for other tasks. */
@@ -39,6 +46,12 @@ export function taskMessage(
       return { ...head, pass: passMessage(job, intake, spec, identity) };
     case 'prune':
       return { ...head, prune: pruneMessage(job, intake, spec.layer, identity, sums) };
+    case 'prepareEvaluation':
+      return { ...head, prepareEvaluation: evaluationMessage(job, intake, spec.text, identity) };
+    case 'evaluate':
+      return { ...head, evaluate: evaluateMessage(job, intake, spec) };
+    case 'measureError':
+      return { ...head, measureError: measureErrorMessage(job, intake, spec) };
     case 'handOver': {
       const microbatches = rangesOf(spec.microbatches);
       return { ...head, handOver: { boundary: spec.boundary, microbatches, suffix: leaseSuffix(identity) } };
@@ -52,6 +65,7 @@ function contextMessage(job: JobState, intake: JobIntake, paths: JobPaths): JobC
     sourceDirectory: intake.sourceDirectory,
     stagingDirectory: paths.staging,
     calibrationFiles: intake.calibrationFiles.map(({ file }) => file),
+    evaluationFiles: intake.evaluationFiles.map(({ file }) => file),
     modelJson: JSON.stringify(intake.model),
     samples: job.calibration?.samples ?? 0,
     sequenceLength: job.calibration?.sequenceLength ?? 0,
@@ -81,21 +95,83 @@ function calibrationMessage(
   return { text: false, samples: calibration.samples ?? 0, sequenceLength: 0, seed: 0, vocabularySize, files, output };
 }
 
+function evaluationMessage(
+  job: JobState,
+  intake: JobIntake,
+  text: number,
+  identity: TaskIdentity,
+): NonNullable<Task['prepareEvaluation']> {
+  const { evaluation } = job.manifest.spec;
+  invariant(evaluation !== undefined, `job ${job.id} is to be evaluated`);
+  return {
+    text: 'text' in evaluation,
+    windows: evaluation.windows ?? 0,
+    sequenceLength: 'text' in evaluation ? evaluation.sequenceLength : 0,
+    vocabularySize: intake.model.vocabularySize,
+    file: { root: 'FILE_ROOT_EVALUATION', name: String(text), sizeBytes: intake.evaluationFiles[text]?.sizeBytes ?? 0 },
+    output: { root: 'FILE_ROOT_STAGING', name: evaluationFileName(text, identity) },
+  };
+}
+
+function evaluateMessage(job: JobState, intake: JobIntake, spec: EvaluateSpec): NonNullable<Task['evaluate']> {
+  const text = job.evaluation[spec.text];
+  invariant(text, `job ${job.id} has windows of text ${spec.text}`);
+  const outside = new Map(intake.outside.map((slot) => [slot.name, slot]));
+  return {
+    ids: stagedFile(text.ids),
+    sequenceLength: text.sequenceLength,
+    windows: rangesOf(spec.windows),
+    batch: Math.max(1, Math.floor(RUN_TOKENS_MAX / text.sequenceLength)),
+    embedding: sourceTensor(intake.embedding, intake),
+    layers: intake.layers.map((_, layer) => ({ tensors: layerTensorRefs(job, intake, layer, spec.weights) })),
+    head: headTensorNames(intake.model).map((name) => sourceTensor(outside.get(name) ?? intake.embedding, intake)),
+  };
+}
+
+function measureErrorMessage(
+  job: JobState,
+  intake: JobIntake,
+  spec: MeasureErrorSpec,
+): NonNullable<Task['measureError']> {
+  invariant(job.calibration !== null, `job ${job.id} has its token ids`);
+  const layers = (weights: 'source' | 'committed') =>
+    intake.layers.map((_, layer) => ({ tensors: layerTensorRefs(job, intake, layer, weights) }));
+  return {
+    ids: stagedFile(job.calibration.file),
+    sequenceLength: job.calibration.sequenceLength,
+    windows: rangesOf(spec.windows),
+    embedding: sourceTensor(intake.embedding, intake),
+    source: layers('source'),
+    committed: layers('committed'),
+    propagatePruned: job.manifest.spec.pruning.propagate === 'pruned',
+  };
+}
+
+/** A layer's tensors in the source, or in its committed file. */
+function layerTensorRefs(
+  job: JobState,
+  intake: JobIntake,
+  layer: number,
+  weights: 'source' | 'committed',
+): TensorRef[] {
+  const layerIntake = intake.layers[layer];
+  invariant(layerIntake !== undefined, `job ${job.id} has layer ${layer}`);
+  const committed = weights === 'committed' ? job.layers[layer]?.file : null;
+  return committed
+    ? committedSlots(committed.name, layerIntake).map((slot) => tensorRef(slot, stagedFile(committed)))
+    : layerIntake.tensors.map((slot) => sourceTensor(slot, intake));
+}
+
 function passMessage(
   job: JobState,
   intake: JobIntake,
   spec: PassSpec,
   identity: TaskIdentity,
 ): NonNullable<Task['pass']> {
-  const layer = intake.layers[spec.layer];
-  invariant(layer !== undefined, `job ${job.id} has layer ${spec.layer}`);
-  const committed = spec.weights === 'committed' ? job.layers[spec.layer]?.file : null;
   return {
     stage: spec.stage,
     layer: spec.layer,
-    tensors: committed
-      ? committedSlots(committed.name, layer).map((slot) => tensorRef(slot, stagedFile(committed)))
-      : layer.tensors.map((slot) => sourceTensor(slot, intake)),
+    tensors: layerTensorRefs(job, intake, spec.layer, spec.weights),
     microbatches: rangesOf(spec.microbatches),
     input: passInput(job, intake, spec),
     statistics: spec.statistics,

@@ -57,6 +57,7 @@ export const ERROR_TABLE = {
   StaleEpoch: { grpcStatus: GRPC.ABORTED, exitCode: EXIT.conflict },
   JournalCorrupt: { grpcStatus: GRPC.DATA_LOSS, exitCode: EXIT.corrupt },
   ChecksumMismatch: { grpcStatus: GRPC.DATA_LOSS, exitCode: EXIT.corrupt },
+  QualityGateFailed: { grpcStatus: GRPC.FAILED_PRECONDITION, exitCode: EXIT.failure },
   VerificationFailed: { grpcStatus: GRPC.DATA_LOSS, exitCode: EXIT.corrupt },
   InputsMissing: { grpcStatus: GRPC.FAILED_PRECONDITION, exitCode: EXIT.failure },
   ProviderUnavailable: { grpcStatus: GRPC.FAILED_PRECONDITION, exitCode: EXIT.unavailable },

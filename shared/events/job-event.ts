@@ -4,7 +4,16 @@ export type JsonValue = string | number | boolean | null | readonly JsonValue[] 
 export type JsonObject = { readonly [key: string]: JsonValue };
 
 /** Everything an event can be about; docs/events.md lists the verbs of each. */
-export const EVENT_ENTITIES = ['job', 'calibration', 'stage', 'layer', 'task', 'worker', 'checkpoint'] as const;
+export const EVENT_ENTITIES = [
+  'job',
+  'calibration',
+  'stage',
+  'layer',
+  'task',
+  'worker',
+  'evaluation',
+  'checkpoint',
+] as const;
 
 export type EventEntity = (typeof EVENT_ENTITIES)[number];
 

@@ -4,7 +4,7 @@ import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { SecateurError } from '../errors/secateur-error.ts';
 import { locationProblem, SCHEME } from './location.ts';
-import type { CalibrationSpec, Manifest } from './schema.ts';
+import type { CalibrationSpec, EvaluationSpec, Manifest } from './schema.ts';
 
 /**
  * The manifest with every location as a canonical absolute file URL. Resolving twice changes nothing.
@@ -24,7 +24,7 @@ export function resolveLocations(manifest: Manifest, baseDirectory: string): Man
     const path = SCHEME.test(location) ? fileURLToPath(location) : location;
     return pathToFileURL(resolve(baseDirectory, path)).href;
   };
-  const { model, output, calibration } = manifest.spec;
+  const { model, output, calibration, evaluation } = manifest.spec;
   return {
     ...manifest,
     spec: {
@@ -32,6 +32,7 @@ export function resolveLocations(manifest: Manifest, baseDirectory: string): Man
       model: { ...model, source: resolved(model.source) },
       output: { ...output, destination: resolved(output.destination) },
       calibration: resolvedCalibration(calibration, resolved),
+      ...(evaluation === undefined ? {} : { evaluation: resolvedEvaluation(evaluation, resolved) }),
     },
   };
 }
@@ -40,6 +41,12 @@ function resolvedCalibration(calibration: CalibrationSpec, resolved: (location: 
   return 'text' in calibration
     ? { ...calibration, text: calibration.text.map(resolved) }
     : { ...calibration, tokens: resolved(calibration.tokens) };
+}
+
+function resolvedEvaluation(evaluation: EvaluationSpec, resolved: (location: string) => string): EvaluationSpec {
+  return 'text' in evaluation
+    ? { ...evaluation, text: evaluation.text.map(resolved) }
+    : { ...evaluation, tokens: evaluation.tokens.map(resolved) };
 }
 
 /**

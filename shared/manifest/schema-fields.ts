@@ -33,6 +33,10 @@ export function integer(from: number, to: number) {
   return z.int({ error }).min(from, { error }).max(to, { error });
 }
 
+export function bool() {
+  return z.boolean({ error: expects('true or false') });
+}
+
 export function autoOrInteger(from: number, to: number) {
   const error = expects(`"auto" or an integer from ${from} to ${to}`, (found) => {
     return unquoteHint(found) ?? nearestHint(['auto'])(found);
@@ -104,6 +108,11 @@ export function sparsity() {
   return z.number({ error }).min(0, { error }).lt(1, { error });
 }
 
+export function ratio() {
+  const error = expects('a number above 0, such as 1.3', unquoteHint);
+  return z.number({ error }).gt(0, { error });
+}
+
 export function pattern() {
   const what = `a pattern "keep:group" with 1 <= keep < group <= ${PATTERN_GROUP_MAX}, such as "2:4"`;
   const error = expects(what, (found) => {
@@ -171,6 +180,18 @@ export function onlyWith(key: string, companion: string, other: string) {
     rule: {
       path: [key],
       error: `goes with "${companion}" only, and "${other}" is given; remove it`,
+      when: ({ value }: { value: unknown }) => isMapping(value),
+    },
+  };
+}
+
+/** The rule "`key` needs `companion` beside it". */
+export function needs(key: string, companion: string) {
+  return {
+    check: (value: unknown) => !isMapping(value) || value[key] === undefined || value[companion] !== undefined,
+    rule: {
+      path: [key],
+      error: `needs "${companion}" beside it`,
       when: ({ value }: { value: unknown }) => isMapping(value),
     },
   };

@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { expects, quoteHint } from './expectation.ts';
 import {
   autoOrInteger,
+  bool,
   dnsLabel,
   exactlyOne,
   glob,
@@ -18,8 +19,10 @@ import {
   list,
   location,
   maxShardSize,
+  needs,
   onlyWith,
   pattern,
+  ratio,
   sparsity,
   strict,
   textLocation,
@@ -47,6 +50,8 @@ const oneOfSparsity = exactlyOne('sparsity', 'pattern');
 const oneOfCalibration = exactlyOne('text', 'tokens');
 const sequenceLengthWithText = onlyWith('sequenceLength', 'text', 'tokens');
 const seedWithText = onlyWith('seed', 'text', 'tokens');
+
+const gateWithEvaluation = needs('qualityGate', 'evaluation');
 
 const sparsityFields = {
   sparsity: sparsity()
@@ -185,6 +190,72 @@ const calibrationSchema = strict({
     ],
   });
 
+interface TextEvaluation {
+  readonly outputError: boolean;
+  readonly text: readonly string[];
+  readonly sequenceLength: number;
+  /** Left out: all windows of each text. */
+  readonly windows?: number;
+}
+
+interface TokensEvaluation {
+  readonly outputError: boolean;
+  readonly tokens: readonly string[];
+  readonly windows?: number;
+}
+
+const evaluationSchema = strict({
+  text: list(textLocation(), 'files', 1)
+    .meta({
+      description:
+        'Files of text, each measured on its own: `.txt` and `.md` are one document each, `.jsonl` has a document a line in its field `text`; documents of a file are joined by an empty line. Either this or `tokens`.',
+    })
+    .optional(),
+  tokens: list(location(), 'files', 1)
+    .meta({
+      description:
+        'Safetensors files with `input_ids` [windows, sequenceLength], I32 or I64, each measured on its own. Either this or `text`.',
+    })
+    .optional(),
+  sequenceLength: integer(2, SEQUENCE_LENGTH_MAX)
+    .meta({
+      description: `Tokens a window, with \`text\` only: ${SEQUENCE_LENGTH_DEFAULT} unless given. Perplexities of different lengths cannot be compared.`,
+    })
+    .optional(),
+  windows: integer(1, SAMPLES_MAX)
+    .meta({ description: 'At most so many windows of each text, from its beginning. Left out: all.' })
+    .optional(),
+  outputError: bool()
+    .meta({
+      description:
+        'Whether to measure what pruning changed in the output of every linear, relative and squared, on some calibration samples.',
+    })
+    .default(true),
+})
+  .refine(oneOfCalibration.check, oneOfCalibration.rule)
+  .refine(sequenceLengthWithText.check, sequenceLengthWithText.rule)
+  .transform((given): TextEvaluation | TokensEvaluation => {
+    const { text, tokens, sequenceLength, windows, outputError } = given;
+    const rest = { outputError, ...(windows === undefined ? {} : { windows }) };
+    if (tokens !== undefined) return { tokens, ...rest };
+    return { text: text ?? [], sequenceLength: sequenceLength ?? SEQUENCE_LENGTH_DEFAULT, ...rest };
+  })
+  .meta({
+    description: 'Perplexity before and after, measured by the same workers before anything is published.',
+    oneOf: [
+      { required: ['text'], properties: { tokens: false } },
+      { required: ['tokens'], properties: { text: false, sequenceLength: false } },
+    ],
+  });
+
+const qualityGateSchema = strict({
+  maxPerplexityRatio: ratio().meta({
+    description:
+      'Perplexity after pruning over that before, at most, on each text of `evaluation`. Above it the job fails, and publishes nothing.',
+    examples: [1.3],
+  }),
+}).meta({ description: 'What the result must reach to be published. Goes with `evaluation`.' });
+
 const labelsError = expects('a mapping from label names to texts');
 const labelValueError = expects(
   'a label value as in Kubernetes (at most 63 letters, digits, "-", "_", ".")',
@@ -257,7 +328,11 @@ const specSchema = strict({
   })
     .meta({ description: 'How the work is laid out over workers. It does not change the result.' })
     .prefault({}),
-}).meta({ description: 'What to do.' });
+  evaluation: evaluationSchema.optional(),
+  qualityGate: qualityGateSchema.optional(),
+})
+  .refine(gateWithEvaluation.check, gateWithEvaluation.rule)
+  .meta({ description: 'What to do.' });
 
 export const manifestSchema = strict({
   apiVersion: words(['secateur/v1']).meta({ description: 'Version of this format.' }),
@@ -269,4 +344,5 @@ export const manifestSchema = strict({
 /** A valid manifest with every default filled in. */
 export type Manifest = z.infer<typeof manifestSchema>;
 export type CalibrationSpec = TextCalibration | TokensCalibration;
+export type EvaluationSpec = TextEvaluation | TokensEvaluation;
 export type PruningSpec = Manifest['spec']['pruning'];

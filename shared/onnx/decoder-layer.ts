@@ -26,6 +26,11 @@ const BATCH = 'batch';
 /** The CPU kernel of GroupQueryAttention rotates in blocks of this many elements. */
 const ROTARY_BLOCK = 16;
 
+/** Names of the outputs that compare one linear under two weights: mlp.down_proj → error.mlp.down_proj, … */
+export function comparisonOutputs(linear: string): { readonly error: string; readonly output: string } {
+  return { error: `error.${linear}`, output: `output.${linear}` };
+}
+
 /**
  * GroupQueryAttention where the provider has it: the CPU has F32 and F16, CUDA F16 and BF16, and rotary heads are
  * multiples of 16 (read in ONNX Runtime 1.30; the CPU refuses others when the graph runs).
@@ -48,6 +53,12 @@ export interface DecoderLayerOptions {
   /** Without `hidden` the graph ends at the input of down_proj, and that weight is not read. */
   readonly outputs: { readonly statistics: boolean; readonly hidden: boolean };
   readonly attention: AttentionOperator;
+  /**
+   * Other weights of the same layer, by name. Each linear then is computed with both, on the same input, and the graph has
+   * the outputs comparisonOutputs names: float32 [B, O], over the sample's tokens the squares of what the other weights
+   * change in its output, and of the output.
+   */
+  readonly compared?: ReadonlyMap<string, TensorLocation>;
   /** Type of activations and products; weights of another type are cast in the graph. The CPU computes no BF16. */
   readonly computeDtype: FloatDtype;
 }
@@ -59,7 +70,8 @@ export interface DecoderLayerOptions {
  */
 export function buildDecoderLayer(options: DecoderLayerOptions): Uint8Array {
   const { description, sequenceLength, outputs, computeDtype } = options;
-  invariant(outputs.statistics || outputs.hidden, 'a decoder layer has at least one output');
+  const { compared } = options;
+  invariant(outputs.statistics || outputs.hidden || compared, 'a decoder layer has at least one output');
   const { hiddenSize } = description;
   const builder = new LayerBuilder(options);
   const { graph } = builder;
@@ -92,8 +104,9 @@ export function buildDecoderLayer(options: DecoderLayerOptions): Uint8Array {
   const mlpActivation = graph.operator('Mul', [silu, up]);
   builder.statistic('mlpActivation', mlpActivation);
 
-  if (outputs.hidden) {
+  if (outputs.hidden || compared) {
     const down = builder.perSample(...builder.linear(mlpActivation, 'mlp.down_proj'));
+    if (!outputs.hidden) return graph.encode();
     if (computeDtype === 'F32') graph.operator('Add', [afterAttention, down], { output: LAYER_OUTPUT });
     else graph.cast(graph.operator('Add', [afterAttention, down]), DATA_TYPE.FLOAT, LAYER_OUTPUT);
     graph.output(LAYER_OUTPUT, DATA_TYPE.FLOAT, [BATCH, sequenceLength, hiddenSize]);
@@ -134,7 +147,22 @@ class LayerBuilder {
     const value = this.graph.operator('Gemm', [input, ...parameters.map((name) => this.parameter(name))], {
       attributes: { transB: int(1) },
     });
+    this.compare(input, linear, value, outFeatures);
     return [value, outFeatures];
+  }
+
+  /** `value` [T, O] is what the layer's own weights make of `input` [T, I]. */
+  private compare(input: string, linear: string, value: string, outFeatures: number): void {
+    const { compared } = this.options;
+    if (compared === undefined) return;
+    const { graph } = this;
+    const weight = this.parameterOf(compared, `${linear}.weight`, 'compared/');
+    const bias = `${linear}.bias`;
+    const rest = this.shapes.has(this.prefix + bias) ? [this.parameterOf(compared, bias, 'compared/')] : [];
+    const other = graph.operator('Gemm', [input, weight, ...rest], { attributes: { transB: int(1) } });
+    const names = comparisonOutputs(linear);
+    this.sumOfSquares(graph.operator('Sub', [value, other]), outFeatures, names.error);
+    this.sumOfSquares(value, outFeatures, names.output);
   }
 
   /** [B, S, D] → [T, D], T = B · S: what Gemm takes */
@@ -155,10 +183,13 @@ class LayerBuilder {
    * one of S, keep the rounding error of long sequences small.
    */
   statistic(name: Statistic, input: string): void {
-    const { description, computeDtype, outputs, sequenceLength } = this.options;
-    if (!outputs.statistics) return;
+    const { description, outputs } = this.options;
+    if (outputs.statistics) this.sumOfSquares(input, statisticWidth(description, name), name);
+  }
+
+  private sumOfSquares(input: string, width: number, name: string): void {
+    const { computeDtype, sequenceLength } = this.options;
     const { graph } = this;
-    const width = statisticWidth(description, name);
     const float32 = computeDtype === 'F32' ? input : graph.cast(input, DATA_TYPE.FLOAT);
     const squares = this.perSample(graph.operator('Mul', [float32, float32]), width);
     let sums = graph.operator('Transpose', [squares], { attributes: { perm: ints([1, 0, 2]) } });
@@ -171,7 +202,12 @@ class LayerBuilder {
   }
 
   private parameter(name: string): string {
-    const { tensors, computeDtype } = this.options;
+    return this.parameterOf(this.options.tensors, name);
+  }
+
+  /** `label`: of the value in the graph, where two tensors have one name. */
+  private parameterOf(tensors: ReadonlyMap<string, TensorLocation>, name: string, label = ''): string {
+    const { computeDtype } = this.options;
     const fullName = this.prefix + name;
     const location = tensors.get(fullName);
     const shape = this.shapes.get(fullName);
@@ -181,7 +217,7 @@ class LayerBuilder {
     if (!isFloatDtype(dtype) || location.shape.join() !== shape.join()) {
       throw misfit(fullName, shape, `${dtype} [${location.shape.join(', ')}]`);
     }
-    const external = this.graph.external(location, dtype);
+    const external = this.graph.external({ ...location, name: label + location.name }, dtype);
     return dtype === computeDtype ? external : this.graph.cast(external, DATA_TYPE_OF[computeDtype]);
   }
 }

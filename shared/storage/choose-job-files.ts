@@ -55,7 +55,7 @@ async function throughCoordinator(choice: JobFilesChoice): Promise<JobFiles> {
 
 /** Null where nothing is in the way. */
 async function whyNotDirect(context: JobContext__Output, expected: readonly FileRef[]): Promise<string | null> {
-  const { stagingDirectory, sourceDirectory, calibrationFiles, probeName, probeContent } = context;
+  const { stagingDirectory, sourceDirectory, calibrationFiles, evaluationFiles, probeName, probeContent } = context;
   const probe = join(stagingDirectory, checkFileName(probeName));
   try {
     const found = await readFile(probe, 'utf8');
@@ -64,6 +64,9 @@ async function whyNotDirect(context: JobContext__Output, expected: readonly File
     if (!(await stat(sourceDirectory)).isDirectory()) return `${sourceDirectory}: expected a directory`;
     for (const index of calibrationFiles.keys()) {
       await locateFile({ root: 'FILE_ROOT_CALIBRATION', name: String(index) }, context);
+    }
+    for (const index of evaluationFiles.keys()) {
+      await locateFile({ root: 'FILE_ROOT_EVALUATION', name: String(index) }, context);
     }
     for (const ref of expected) await locateFile(ref, context);
     return null;

@@ -65,7 +65,17 @@ export class CoordinatorJobFiles implements JobFiles {
   }
 
   release(ref: FileRef): void {
-    const key = keyOf(ref);
+    this.unpin(keyOf(ref));
+  }
+
+  releaseTensors(refs: readonly TensorRef[]): void {
+    const checked = refs.map(checkTensorRef);
+    const inPack = checked.filter((ref) => !isWhole(ref));
+    if (inPack.length > 0) this.unpin(packKey(inPack));
+    for (const { file } of checked.filter(isWhole)) this.unpin(keyOf(file));
+  }
+
+  private unpin(key: string): void {
     const position = this.pins.indexOf(key);
     if (position < 0) return;
     this.pins.splice(position, 1);
@@ -74,7 +84,6 @@ export class CoordinatorJobFiles implements JobFiles {
 
   async fetchTensors(refs: readonly TensorRef[]): Promise<Map<string, TensorLocation>> {
     const checked = refs.map(checkTensorRef);
-    const isWhole = (ref: CheckedTensorRef): boolean => (ref.file.sha256 ?? '') !== '';
     const packed = await this.pack(checked.filter((ref) => !isWhole(ref)));
     const located = new Map<string, TensorLocation>();
     for (const ref of checked) {
@@ -177,6 +186,11 @@ export class CoordinatorJobFiles implements JobFiles {
       }
     });
   }
+}
+
+/** Files with a digest are fetched whole, of others only the ranges of the tensors. */
+function isWhole(ref: CheckedTensorRef): boolean {
+  return (ref.file.sha256 ?? '') !== '';
 }
 
 /** Not fsynced: a cache is not what must survive. */

@@ -22,6 +22,8 @@ export class DirectJobFiles implements JobFiles {
 
   release(): void {}
 
+  releaseTensors(): void {}
+
   async localPath(ref: FileRef): Promise<string> {
     return (await locateFile(ref, this.folders)).path;
   }

@@ -6,7 +6,10 @@ import type { FileRef } from '../rpc/generated/secateur/v1/FileRef.ts';
 import type { JobContext__Output } from '../rpc/generated/secateur/v1/JobContext.ts';
 
 export type JobFolders = Readonly<
-  Pick<JobContext__Output, 'sourceDirectory' | 'stagingDirectory'> & { calibrationFiles: readonly string[] }
+  Pick<JobContext__Output, 'sourceDirectory' | 'stagingDirectory'> & {
+    calibrationFiles: readonly string[];
+    evaluationFiles: readonly string[];
+  }
 >;
 
 /** The common limit of file systems on a whole path is 4096. */
@@ -56,18 +59,22 @@ export function pathOfRef(ref: FileRef, folders: JobFolders): string {
       return join(folders.sourceDirectory, name);
     case 'FILE_ROOT_STAGING':
       return join(folders.stagingDirectory, name);
-    case 'FILE_ROOT_CALIBRATION': {
-      const path = /^\d{1,9}$/.test(name) ? folders.calibrationFiles[Number(name)] : undefined;
-      if (path !== undefined) return path;
-      const count = folders.calibrationFiles.length;
-      throw new SecateurError(
-        'ArgumentInvalid',
-        `${refLabel(ref)}: expected a number below ${count}, the count of calibration files`,
-      );
-    }
+    case 'FILE_ROOT_CALIBRATION':
+      return numberedFile(ref, name, folders.calibrationFiles, 'calibration files');
+    case 'FILE_ROOT_EVALUATION':
+      return numberedFile(ref, name, folders.evaluationFiles, 'evaluation files');
     default:
       throw new SecateurError('ArgumentInvalid', `file ${JSON.stringify(name)}: expected a root; found ${ref.root}`);
   }
+}
+
+function numberedFile(ref: FileRef, name: string, paths: readonly string[], what: string): string {
+  const path = /^\d{1,9}$/.test(name) ? paths[Number(name)] : undefined;
+  if (path !== undefined) return path;
+  throw new SecateurError(
+    'ArgumentInvalid',
+    `${refLabel(ref)}: expected a number below ${paths.length}, the count of ${what}`,
+  );
 }
 
 /**

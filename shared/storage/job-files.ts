@@ -35,6 +35,9 @@ export interface JobFiles {
    */
   fetchTensors(refs: readonly TensorRef[]): Promise<Map<string, TensorLocation>>;
 
+  /** Says that none of these tensors is read any more: a long task may go through more of them than a cache holds. */
+  releaseTensors(refs: readonly TensorRef[]): void;
+
   /** A local directory that holds these files of the source under these names. A name that the source lacks is left out. */
   sourceDirectory(names: readonly string[]): Promise<string>;
 

@@ -18,6 +18,11 @@ export function calibrationFileName(lease: LeaseNumbers): string {
   return `calibration/ids-${leaseSuffix(lease)}.safetensors`;
 }
 
+/** Windows of one of the evaluation's texts. */
+export function evaluationFileName(text: number, lease: LeaseNumbers): string {
+  return `evaluation/${fiveDigits(text)}-${leaseSuffix(lease)}.safetensors`;
+}
+
 export function layerFileName(layer: number, lease: LeaseNumbers): string {
   return `layers/${fiveDigits(layer)}-${leaseSuffix(lease)}.safetensors`;
 }

@@ -46,6 +46,7 @@ export function makeJobFolder(shardSizeBytes = 3_000_000): JobFolder {
     sourceDirectory: folders.source,
     stagingDirectory: folders.staging,
     calibrationFiles: [join(root, 'calibration.txt')],
+    evaluationFiles: [],
     modelJson: '{}',
     samples: 1,
     sequenceLength: 1,

@@ -39,12 +39,12 @@ export function fakeManifest(options: {
   snapshotInterval?: number | 'auto';
 }): Manifest {
   const { propagate, stages, replicas = 'auto', samples = 4, microbatch = 1, snapshotInterval = 'auto' } = options;
-  const model = { samples, microbatch, propagate, stages, replicas, snapshotInterval };
+  const model = { samples, microbatch, propagate, stages, replicas, snapshotInterval, texts: 0 };
   return manifestOf(model, { name: 'fake', shardBytesMax: 1_000 });
 }
 
 export function fakeIntake(layers: number): JobIntake {
-  return intakeOf({ layers });
+  return intakeOf({ layers, texts: 0 });
 }
 
 interface SimulatedWorker {
@@ -369,6 +369,10 @@ export class Cluster {
           snapshots: members.map((each) => this.writeSnapshot(spec.boundary, each, identity)),
         };
       }
+      case 'prepareEvaluation':
+      case 'evaluate':
+      case 'measureError':
+        throw new Error(`${spec.kind}: these jobs are not evaluated`);
       case 'pass':
         return this.computePass(worker, spec, identity);
     }

@@ -8,9 +8,12 @@
  */
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { contains, countOf, lowest, membersOf, setOfMembers } from '../../shared/microbatch-set.ts';
+import type { EvaluateTask__Output } from '../../shared/rpc/generated/secateur/v1/EvaluateTask.ts';
 import type { FileRef, FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { HandOverTask__Output } from '../../shared/rpc/generated/secateur/v1/HandOverTask.ts';
+import type { MeasureErrorTask__Output } from '../../shared/rpc/generated/secateur/v1/MeasureErrorTask.ts';
 import type { PassTask__Output } from '../../shared/rpc/generated/secateur/v1/PassTask.ts';
+import type { PrepareEvaluationTask__Output } from '../../shared/rpc/generated/secateur/v1/PrepareEvaluationTask.ts';
 import type { PruneTask__Output } from '../../shared/rpc/generated/secateur/v1/PruneTask.ts';
 import type { SnapshotFile } from '../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
@@ -20,7 +23,18 @@ import type { Engine, EngineListener } from '../../worker/agent/engine.ts';
 import type { HeldStates } from '../../worker/engine/hidden-store.ts';
 import type { EngineReady, FromEngine, Outcome } from '../../worker/engine/messages.ts';
 import type { SimulatedDisk } from './disk.ts';
-import { calibrationContent, digestOf, embed, forward, prunedLayer, sourceLayer, statisticOf } from './model.ts';
+import {
+  calibrationContent,
+  digestOf,
+  embed,
+  forward,
+  likelihoodOf,
+  prunedLayer,
+  sourceLayer,
+  statisticOf,
+  textContent,
+  windowsOf,
+} from './model.ts';
 import { SimulatedProcess, type SimulatedTime } from './time.ts';
 
 const READY_MS = 300;
@@ -131,6 +145,9 @@ export class SimulatedEngine implements Engine {
     if (task.prune) return this.runPrune(task, task.prune);
     if (task.handOver) return this.runHandOver(task, task.handOver);
     if (task.prepareCalibration) return this.runCalibration(task);
+    if (task.prepareEvaluation) return this.runPrepareEvaluation(task, task.prepareEvaluation);
+    if (task.evaluate) return this.runEvaluate(task, task.evaluate);
+    if (task.measureError) return this.runMeasureError(task, task.measureError);
     if (task.digestSource) return this.runDigest(task.digestSource.file as FileRef__Output);
     throw new Error(`a task of an unknown kind: ${task.spec}`);
   }
@@ -140,6 +157,52 @@ export class SimulatedEngine implements Engine {
     await this.smallTask(1);
     const file = await this.commit(task, output?.name ?? '', calibrationContent(samples));
     return { prepareCalibration: { file, samples, sequenceLength, inputs: [{ sha256: digestOf('a.txt') }] } };
+  }
+
+  private async runPrepareEvaluation(task: Task__Output, text: PrepareEvaluationTask__Output): Promise<Outcome> {
+    await this.smallTask(1);
+    const index = Number(text.file?.name);
+    const windows = windowsOf(index);
+    const file = await this.commit(task, text.output?.name ?? '', textContent(index, windows));
+    const { sequenceLength } = text;
+    return { prepareEvaluation: { file, windows, sequenceLength, input: { sha256: digestOf(`text ${index}`) } } };
+  }
+
+  private async runEvaluate(
+    task: Task__Output,
+    { ids: file, layers, windows, sequenceLength }: EvaluateTask__Output,
+  ): Promise<Outcome> {
+    const ids = await this.read(task, file as FileRef__Output);
+    const members = [...membersOf(setOfRanges(windows))];
+    const weights: string[] = [];
+    const ms = this.settings.sampleMs * members.length;
+    for (const [layer, { tensors }] of layers.entries()) {
+      if (this.isYielding) return { evaluate: { done: [], nll: [], tokens: 0, computeMs: 0 } };
+      weights.push(await this.weightsOf(task, { layer, tensors }));
+      await this.sleep(ms);
+    }
+    const nll = members.map((window) => likelihoodOf(this.settings.engineVersion, ids, window, weights));
+    const tokens = members.length * sequenceLength * layers.length;
+    return { evaluate: { done: windows, nll, tokens, computeMs: ms * layers.length } };
+  }
+
+  private async runMeasureError(task: Task__Output, measure: MeasureErrorTask__Output): Promise<Outcome> {
+    const { ids, windows, committed } = measure;
+    const content = await this.read(task, ids as FileRef__Output);
+    const samples = [...membersOf(setOfRanges(windows))];
+    const rows = samples.map((sample) => ({ sample, error: [] as number[], output: [] as number[] }));
+    for (const [layer, { tensors }] of committed.entries()) {
+      if (this.isYielding) return { measureError: { done: [], error: [], output: [], computeMs: 0 } };
+      const weights = await this.weightsOf(task, { layer, tensors });
+      await this.sleep(this.settings.sampleMs * samples.length);
+      for (const { sample, error, output } of rows) {
+        error.push(likelihoodOf(this.settings.engineVersion, content, sample, [weights]));
+        output.push(1);
+      }
+    }
+    const error = rows.flatMap((row) => row.error);
+    const output = rows.flatMap((row) => row.output);
+    return { measureError: { done: windows, error, output, computeMs: this.settings.sampleMs * samples.length } };
   }
 
   private smallTask(samples: number): Promise<void> {
@@ -239,7 +302,7 @@ export class SimulatedEngine implements Engine {
   }
 
   /** The layer's content, from its committed file or as the source has it. */
-  private async weightsOf(task: Task__Output, pass: PassTask__Output): Promise<string> {
+  private async weightsOf(task: Task__Output, pass: Pick<PassTask__Output, 'layer' | 'tensors'>): Promise<string> {
     const file = pass.tensors[0]?.file;
     if (file?.root !== 'FILE_ROOT_STAGING') return sourceLayer(pass.layer);
     return this.read(task, file);

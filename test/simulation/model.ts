@@ -15,6 +15,8 @@ export interface ModelOptions {
   readonly stages: number | 'auto';
   readonly replicas: number | 'auto';
   readonly snapshotInterval: number | 'auto';
+  /** Texts that perplexity is measured on. */
+  readonly texts: number;
 }
 
 /** Three tensors. */
@@ -27,7 +29,7 @@ export function manifestOf(
   options: Omit<ModelOptions, 'layers' | 'microbatch'> & { readonly microbatch: number | 'auto' },
   { name, shardBytesMax } = { name: 'simulated', shardBytesMax: SHARD_BYTES_MAX },
 ): Manifest {
-  const { samples, microbatch, propagate, stages, replicas, snapshotInterval } = options;
+  const { samples, microbatch, propagate, stages, replicas, snapshotInterval, texts } = options;
   return {
     apiVersion: 'secateur/v1',
     kind: 'PruneJob',
@@ -38,11 +40,24 @@ export function manifestOf(
       calibration: { text: ['file:///a.txt'], samples, sequenceLength: 8, seed: 0, microbatch },
       pruning: { method: 'wanda', sparsity: 0.5, propagate },
       placement: { stages, replicas, snapshotInterval },
+      ...(texts === 0
+        ? {}
+        : {
+            evaluation: {
+              text: textFiles(texts).map((path) => `file://${path}`),
+              sequenceLength: 8,
+              outputError: true,
+            },
+          }),
     },
   } as unknown as Manifest;
 }
 
-export function intakeOf(options: Pick<ModelOptions, 'layers'>): JobIntake {
+function textFiles(texts: number): string[] {
+  return Array.from({ length: texts }, (_, text) => `/text-${text}.txt`);
+}
+
+export function intakeOf(options: Pick<ModelOptions, 'layers' | 'texts'>): JobIntake {
   const slot = (name: string) => ({
     name,
     dtype: 'F32' as const,
@@ -61,6 +76,7 @@ export function intakeOf(options: Pick<ModelOptions, 'layers'>): JobIntake {
     ],
     auxiliaryFiles: [],
     calibrationFiles: [{ file: '/a.txt', sizeBytes: 10, mtimeMs: 1 }],
+    evaluationFiles: textFiles(options.texts).map((path) => ({ file: path, sizeBytes: 10, mtimeMs: 1 })),
     givenTokens: null,
     layers: Array.from({ length: options.layers }, (_, layer) => ({
       linears: [
@@ -87,6 +103,21 @@ export function digestOf(content: string): string {
 
 export function calibrationContent(samples: number): string {
   return `calibration of ${samples} samples`;
+}
+
+export function textContent(text: number, windows: number): string {
+  return `${windows} windows of text ${text}`;
+}
+
+/** Of the text with these ids. */
+export function windowsOf(text: number): number {
+  return 3 + 4 * text;
+}
+
+/** Σ -log p(token) of a window: any number above 0 that depends on everything that it depends on. */
+export function likelihoodOf(engine: string, ids: string, window: number, layers: readonly string[]): number {
+  const hidden = layers.reduce((state, weights) => forward(engine, weights, state), embed(ids, window));
+  return Number.parseInt(hidden.slice(0, 6), 16) / 2 ** 20;
 }
 
 /** Engines of different versions round differently: `engine` is part of whatever they compute. */
@@ -142,6 +173,22 @@ function expectedLayers(options: ModelOptions, engine: string): string[] {
     hidden = hidden.map((each) => forward(engine, weights, each));
   }
   return layers;
+}
+
+/** Of the dense and of the pruned model, text by text. */
+export function expectedPerplexities(options: ModelOptions, engine: string): { dense: number; pruned: number }[] {
+  const pruned = expectedLayers(options, engine);
+  const dense = pruned.map((_, layer) => sourceLayer(layer));
+  return Array.from({ length: options.texts }, (_, text) => {
+    const ids = textContent(text, windowsOf(text));
+    const perplexity = (layers: readonly string[]): number => {
+      const windows = Array.from({ length: windowsOf(text) }, (_, window) => window);
+      return Math.exp(
+        windows.reduce((sum, each) => sum + likelihoodOf(engine, ids, each, layers) / 7, 0) / windows.length,
+      );
+    };
+    return { dense: perplexity(dense), pruned: perplexity(pruned) };
+  });
 }
 
 /** File → content. */

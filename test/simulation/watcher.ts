@@ -9,6 +9,8 @@ import type { Invariants } from './invariants.ts';
 export class Watcher {
   /** Every event as it was first told. */
   readonly seen: string[] = [];
+  /** By text, as they were told last. */
+  readonly perplexities = new Map<string, { dense?: number; pruned?: number }>();
   private readonly invariants: Invariants;
   private readonly job: string;
 
@@ -36,6 +38,10 @@ export class Watcher {
     if (before === undefined) {
       this.seen.push(json);
       this.invariants.told(event);
+      if (event.entity === 'evaluation' && event.verb === 'measured') {
+        const { text, model, perplexity } = event.data as { text: string; model: string; perplexity: number };
+        this.perplexities.set(text, { ...this.perplexities.get(text), [model]: perplexity });
+      }
     } else if (before !== json) {
       this.invariants.breach(`event ${position} was told as ${before} and then as ${json}`);
     }

@@ -10,7 +10,7 @@ import { SimulatedCoordinator } from './coordinator-node.ts';
 import { SimulatedDisk } from './disk.ts';
 import { type Fallible, Faults } from './faults.ts';
 import { Invariants, type Truth } from './invariants.ts';
-import { expectedShards, manifestOf, OUTPUT } from './model.ts';
+import { expectedPerplexities, expectedShards, manifestOf, OUTPUT } from './model.ts';
 import { type Breakage, SOUND } from './mutants.ts';
 import { SimulatedNetwork } from './network.ts';
 import type { Scenario } from './scenario.ts';
@@ -291,6 +291,7 @@ export class World implements Fallible {
       return;
     }
     this.checkPublished();
+    this.checkPerplexities(job);
     if (this.watcher.seen.length !== job.eventSequence)
       invariants.breach(`${job.eventSequence} events, but ${this.watcher.seen.length} were seen`);
     this.checkPromises(job);
@@ -308,6 +309,17 @@ export class World implements Fallible {
     invariants.breach(
       `published ${contents.join('; ')}; expected one of ${JSON.stringify(expected.map((each) => [...each]))}`,
     );
+  }
+
+  private checkPerplexities(job: JobState): void {
+    const { invariants, scenario } = this;
+    const told = this.watcher.perplexities;
+    const expected = expectedPerplexities(scenario.model, job.versions?.engineVersion ?? '');
+    for (const [text, { dense, pruned }] of expected.entries()) {
+      const found = told.get(`file:///text-${text}.txt`) ?? {};
+      if (found.dense === dense && found.pruned === pruned) continue;
+      invariants.breach(`text ${text}: perplexities ${JSON.stringify(found)}; expected ${dense} and ${pruned}`);
+    }
   }
 
   /** What lives without faults, or in which workers only come and go as they should, are promised beyond that. */

@@ -124,6 +124,8 @@ export interface ManifestOptions {
   readonly placement?: Record<string, unknown>;
   readonly calibration?: Record<string, unknown>;
   readonly maxShardSize?: string;
+  readonly evaluation?: Record<string, unknown>;
+  readonly qualityGate?: Record<string, unknown>;
 }
 
 /** micro-llama with the golden calibration ids, as a manifest (JSON is YAML). */
@@ -143,6 +145,8 @@ export function microManifest(options: ManifestOptions): string {
       },
       pruning: options.pruning ?? { method: 'wanda', sparsity: 0.5 },
       ...(options.placement === undefined ? {} : { placement: options.placement }),
+      ...(options.evaluation === undefined ? {} : { evaluation: options.evaluation }),
+      ...(options.qualityGate === undefined ? {} : { qualityGate: options.qualityGate }),
     },
   });
 }

@@ -19,8 +19,11 @@ import { probeProvider } from './session.ts';
 import type { TaskContext } from './task-context.ts';
 import { runCalibration } from './tasks/run-calibration.ts';
 import { runDigest } from './tasks/run-digest.ts';
+import { runEvaluate } from './tasks/run-evaluate.ts';
 import { runHandOver } from './tasks/run-hand-over.ts';
+import { runMeasureError } from './tasks/run-measure-error.ts';
 import { runPass } from './tasks/run-pass.ts';
+import { runPrepareEvaluation } from './tasks/run-prepare-evaluation.ts';
 import { runPrune } from './tasks/run-prune.ts';
 
 /** Progress is told at most this often: the agent passes it on with its heartbeats. */
@@ -71,6 +74,9 @@ class Engine {
     if (task.prune) return runPrune(task.prune, context);
     if (task.handOver) return runHandOver(task.handOver, context);
     if (task.prepareCalibration) return runCalibration(task.prepareCalibration, context);
+    if (task.prepareEvaluation) return runPrepareEvaluation(task.prepareEvaluation, context);
+    if (task.evaluate) return runEvaluate(task.evaluate, context);
+    if (task.measureError) return runMeasureError(task.measureError, context);
     if (task.digestSource) return runDigest(task.digestSource, context);
     throw new Error(`a task of a kind that this version does not know: ${task.spec}`);
   }

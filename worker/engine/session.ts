@@ -8,8 +8,9 @@
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { STATISTICS, type Statistic } from '../../shared/models/family.ts';
-import { LAYER_INPUT, LAYER_OUTPUT } from '../../shared/onnx/decoder-layer.ts';
+import { comparisonOutputs, LAYER_INPUT, LAYER_OUTPUT } from '../../shared/onnx/decoder-layer.ts';
 import { DATA_TYPE_OF, EXTERNAL_DATA_FOLDER, GraphBuilder } from '../../shared/onnx/graph.ts';
+import { HEAD_INPUT, HEAD_OUTPUT, HEAD_TARGET } from '../../shared/onnx/language-head.ts';
 
 export type Provider = 'cpu' | 'cuda';
 
@@ -100,6 +101,90 @@ export async function createLayerSession(
         return layerOutputs(await session.run({ [LAYER_INPUT]: new Tensor('float32', hidden, dims) }));
       } catch (cause) {
         throw engineFailed(`could not run the model on hidden states [${dims.join(', ')}]`, settings, cause);
+      }
+    },
+    release: () => session.release(),
+  };
+}
+
+export interface HeadSession {
+  /**
+   * @param hidden [T, H] float32, behind the last layer
+   * @param targets [T]: the token that follows each
+   * @returns [T]: -log p(target)
+   * @throws EngineFailed
+   */
+  run(hidden: Float32Array, targets: Int32Array): Promise<Float32Array>;
+  release(): Promise<void>;
+}
+
+/** What other weights change in the output of one linear: squares summed over the sample's tokens, [B, O] each. */
+export interface LinearComparison {
+  readonly error: Float32Array;
+  readonly output: Float32Array;
+}
+
+export interface ComparisonSession {
+  /** By short name. @throws EngineFailed */
+  run(
+    hidden: Float32Array,
+    dims: readonly [batch: number, sequence: number, width: number],
+  ): Promise<ReadonlyMap<string, LinearComparison>>;
+  release(): Promise<void>;
+}
+
+/**
+ * A session of a model of buildDecoderLayer with `compared` weights, of these linears.
+ *
+ * @throws EngineFailed
+ */
+export async function createComparisonSession(
+  modelBytes: Uint8Array,
+  linears: readonly string[],
+  layerSettings: Omit<SessionSettings, 'foldCasts'>,
+): Promise<ComparisonSession> {
+  const settings = { ...layerSettings, foldCasts: true };
+  const session = await createSession(modelBytes, settings);
+  return {
+    run: async (hidden, dims) => {
+      try {
+        const outputs = await session.run({ [LAYER_INPUT]: new Tensor('float32', hidden, dims) });
+        return new Map(
+          linears.map((linear) => {
+            const names = comparisonOutputs(linear);
+            return [linear, { error: float32Of(outputs[names.error]), output: float32Of(outputs[names.output]) }];
+          }),
+        );
+      } catch (cause) {
+        throw engineFailed(`could not compare weights on hidden states [${dims.join(', ')}]`, settings, cause);
+      }
+    },
+    release: () => session.release(),
+  };
+}
+
+/**
+ * A session of a model of buildLanguageHead; as independent of threads and batches as a layer's.
+ *
+ * @throws EngineFailed
+ */
+export async function createHeadSession(
+  modelBytes: Uint8Array,
+  headSettings: Omit<SessionSettings, 'foldCasts'>,
+): Promise<HeadSession> {
+  const settings = { ...headSettings, foldCasts: true };
+  const session = await createSession(modelBytes, settings);
+  return {
+    run: async (hidden, targets) => {
+      const tokens = targets.length;
+      try {
+        const outputs = await session.run({
+          [HEAD_INPUT]: new Tensor('float32', hidden, [tokens, hidden.length / tokens]),
+          [HEAD_TARGET]: new Tensor('int64', BigInt64Array.from(targets, BigInt), [tokens, 1]),
+        });
+        return float32Of(outputs[HEAD_OUTPUT]);
+      } catch (cause) {
+        throw engineFailed(`could not run the language head on ${tokens} tokens`, settings, cause);
       }
     },
     release: () => session.release(),

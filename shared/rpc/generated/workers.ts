@@ -9,6 +9,8 @@ import type { DigestSourceTask as _secateur_v1_DigestSourceTask, DigestSourceTas
 import type { Dismiss as _secateur_v1_Dismiss, Dismiss__Output as _secateur_v1_Dismiss__Output } from './secateur/v1/Dismiss.ts';
 import type { Draining as _secateur_v1_Draining, Draining__Output as _secateur_v1_Draining__Output } from './secateur/v1/Draining.ts';
 import type { EmbedInput as _secateur_v1_EmbedInput, EmbedInput__Output as _secateur_v1_EmbedInput__Output } from './secateur/v1/EmbedInput.ts';
+import type { EvaluateResult as _secateur_v1_EvaluateResult, EvaluateResult__Output as _secateur_v1_EvaluateResult__Output } from './secateur/v1/EvaluateResult.ts';
+import type { EvaluateTask as _secateur_v1_EvaluateTask, EvaluateTask__Output as _secateur_v1_EvaluateTask__Output } from './secateur/v1/EvaluateTask.ts';
 import type { FileRef as _secateur_v1_FileRef, FileRef__Output as _secateur_v1_FileRef__Output } from './secateur/v1/FileRef.ts';
 import type { GroupPattern as _secateur_v1_GroupPattern, GroupPattern__Output as _secateur_v1_GroupPattern__Output } from './secateur/v1/GroupPattern.ts';
 import type { HandOverResult as _secateur_v1_HandOverResult, HandOverResult__Output as _secateur_v1_HandOverResult__Output } from './secateur/v1/HandOverResult.ts';
@@ -17,16 +19,21 @@ import type { Heartbeat as _secateur_v1_Heartbeat, Heartbeat__Output as _secateu
 import type { Holding as _secateur_v1_Holding, Holding__Output as _secateur_v1_Holding__Output } from './secateur/v1/Holding.ts';
 import type { Holdings as _secateur_v1_Holdings, Holdings__Output as _secateur_v1_Holdings__Output } from './secateur/v1/Holdings.ts';
 import type { JobContext as _secateur_v1_JobContext, JobContext__Output as _secateur_v1_JobContext__Output } from './secateur/v1/JobContext.ts';
+import type { LayerRef as _secateur_v1_LayerRef, LayerRef__Output as _secateur_v1_LayerRef__Output } from './secateur/v1/LayerRef.ts';
 import type { LinearSelection as _secateur_v1_LinearSelection, LinearSelection__Output as _secateur_v1_LinearSelection__Output } from './secateur/v1/LinearSelection.ts';
 import type { LogBatch as _secateur_v1_LogBatch, LogBatch__Output as _secateur_v1_LogBatch__Output } from './secateur/v1/LogBatch.ts';
 import type { LogLine as _secateur_v1_LogLine, LogLine__Output as _secateur_v1_LogLine__Output } from './secateur/v1/LogLine.ts';
 import type { LogsWritten as _secateur_v1_LogsWritten, LogsWritten__Output as _secateur_v1_LogsWritten__Output } from './secateur/v1/LogsWritten.ts';
+import type { MeasureErrorResult as _secateur_v1_MeasureErrorResult, MeasureErrorResult__Output as _secateur_v1_MeasureErrorResult__Output } from './secateur/v1/MeasureErrorResult.ts';
+import type { MeasureErrorTask as _secateur_v1_MeasureErrorTask, MeasureErrorTask__Output as _secateur_v1_MeasureErrorTask__Output } from './secateur/v1/MeasureErrorTask.ts';
 import type { MicrobatchRange as _secateur_v1_MicrobatchRange, MicrobatchRange__Output as _secateur_v1_MicrobatchRange__Output } from './secateur/v1/MicrobatchRange.ts';
 import type { PassInput as _secateur_v1_PassInput, PassInput__Output as _secateur_v1_PassInput__Output } from './secateur/v1/PassInput.ts';
 import type { PassResult as _secateur_v1_PassResult, PassResult__Output as _secateur_v1_PassResult__Output } from './secateur/v1/PassResult.ts';
 import type { PassTask as _secateur_v1_PassTask, PassTask__Output as _secateur_v1_PassTask__Output } from './secateur/v1/PassTask.ts';
 import type { PrepareCalibrationResult as _secateur_v1_PrepareCalibrationResult, PrepareCalibrationResult__Output as _secateur_v1_PrepareCalibrationResult__Output } from './secateur/v1/PrepareCalibrationResult.ts';
 import type { PrepareCalibrationTask as _secateur_v1_PrepareCalibrationTask, PrepareCalibrationTask__Output as _secateur_v1_PrepareCalibrationTask__Output } from './secateur/v1/PrepareCalibrationTask.ts';
+import type { PrepareEvaluationResult as _secateur_v1_PrepareEvaluationResult, PrepareEvaluationResult__Output as _secateur_v1_PrepareEvaluationResult__Output } from './secateur/v1/PrepareEvaluationResult.ts';
+import type { PrepareEvaluationTask as _secateur_v1_PrepareEvaluationTask, PrepareEvaluationTask__Output as _secateur_v1_PrepareEvaluationTask__Output } from './secateur/v1/PrepareEvaluationTask.ts';
 import type { PruneResult as _secateur_v1_PruneResult, PruneResult__Output as _secateur_v1_PruneResult__Output } from './secateur/v1/PruneResult.ts';
 import type { PruneTask as _secateur_v1_PruneTask, PruneTask__Output as _secateur_v1_PruneTask__Output } from './secateur/v1/PruneTask.ts';
 import type { PrunedTensor as _secateur_v1_PrunedTensor, PrunedTensor__Output as _secateur_v1_PrunedTensor__Output } from './secateur/v1/PrunedTensor.ts';
@@ -60,6 +67,8 @@ export interface ProtoGrpcType {
       Dismiss: MessageTypeDefinition<_secateur_v1_Dismiss, _secateur_v1_Dismiss__Output>
       Draining: MessageTypeDefinition<_secateur_v1_Draining, _secateur_v1_Draining__Output>
       EmbedInput: MessageTypeDefinition<_secateur_v1_EmbedInput, _secateur_v1_EmbedInput__Output>
+      EvaluateResult: MessageTypeDefinition<_secateur_v1_EvaluateResult, _secateur_v1_EvaluateResult__Output>
+      EvaluateTask: MessageTypeDefinition<_secateur_v1_EvaluateTask, _secateur_v1_EvaluateTask__Output>
       FileRef: MessageTypeDefinition<_secateur_v1_FileRef, _secateur_v1_FileRef__Output>
       FileRoot: EnumTypeDefinition
       GroupPattern: MessageTypeDefinition<_secateur_v1_GroupPattern, _secateur_v1_GroupPattern__Output>
@@ -69,16 +78,21 @@ export interface ProtoGrpcType {
       Holding: MessageTypeDefinition<_secateur_v1_Holding, _secateur_v1_Holding__Output>
       Holdings: MessageTypeDefinition<_secateur_v1_Holdings, _secateur_v1_Holdings__Output>
       JobContext: MessageTypeDefinition<_secateur_v1_JobContext, _secateur_v1_JobContext__Output>
+      LayerRef: MessageTypeDefinition<_secateur_v1_LayerRef, _secateur_v1_LayerRef__Output>
       LinearSelection: MessageTypeDefinition<_secateur_v1_LinearSelection, _secateur_v1_LinearSelection__Output>
       LogBatch: MessageTypeDefinition<_secateur_v1_LogBatch, _secateur_v1_LogBatch__Output>
       LogLine: MessageTypeDefinition<_secateur_v1_LogLine, _secateur_v1_LogLine__Output>
       LogsWritten: MessageTypeDefinition<_secateur_v1_LogsWritten, _secateur_v1_LogsWritten__Output>
+      MeasureErrorResult: MessageTypeDefinition<_secateur_v1_MeasureErrorResult, _secateur_v1_MeasureErrorResult__Output>
+      MeasureErrorTask: MessageTypeDefinition<_secateur_v1_MeasureErrorTask, _secateur_v1_MeasureErrorTask__Output>
       MicrobatchRange: MessageTypeDefinition<_secateur_v1_MicrobatchRange, _secateur_v1_MicrobatchRange__Output>
       PassInput: MessageTypeDefinition<_secateur_v1_PassInput, _secateur_v1_PassInput__Output>
       PassResult: MessageTypeDefinition<_secateur_v1_PassResult, _secateur_v1_PassResult__Output>
       PassTask: MessageTypeDefinition<_secateur_v1_PassTask, _secateur_v1_PassTask__Output>
       PrepareCalibrationResult: MessageTypeDefinition<_secateur_v1_PrepareCalibrationResult, _secateur_v1_PrepareCalibrationResult__Output>
       PrepareCalibrationTask: MessageTypeDefinition<_secateur_v1_PrepareCalibrationTask, _secateur_v1_PrepareCalibrationTask__Output>
+      PrepareEvaluationResult: MessageTypeDefinition<_secateur_v1_PrepareEvaluationResult, _secateur_v1_PrepareEvaluationResult__Output>
+      PrepareEvaluationTask: MessageTypeDefinition<_secateur_v1_PrepareEvaluationTask, _secateur_v1_PrepareEvaluationTask__Output>
       PruneResult: MessageTypeDefinition<_secateur_v1_PruneResult, _secateur_v1_PruneResult__Output>
       PruneTask: MessageTypeDefinition<_secateur_v1_PruneTask, _secateur_v1_PruneTask__Output>
       PrunedTensor: MessageTypeDefinition<_secateur_v1_PrunedTensor, _secateur_v1_PrunedTensor__Output>

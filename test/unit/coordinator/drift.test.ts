@@ -81,6 +81,7 @@ describe('describeDrift', () => {
     const known = knownInputs({
       intake: intake(),
       digests: { 'a.safetensors': { sha256: DIGEST.before, atMs: 1 } },
+      evaluation: [],
       calibration: {
         inputDigests: [DIGEST.now],
         samples: 1,

@@ -62,6 +62,7 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
     shards: [{ file: 'model.safetensors', ...statOf(join(source, 'model.safetensors')) }],
     auxiliaryFiles: [{ file: 'config.json', ...statOf(join(source, 'config.json')) }],
     calibrationFiles: [{ file: ids, ...statOf(ids) }],
+    evaluationFiles: [],
     outside: [slot('embed'), slot('head')],
     embedding: slot('embed'),
     layers: [{ linears: [], tensors: [slot('l0.w')] }],
@@ -77,6 +78,7 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
     computeMs: 3,
     digests: {},
     workersSeen: {},
+    evaluation: [],
     calibration: {
       inputDigests: [],
       samples: 1,

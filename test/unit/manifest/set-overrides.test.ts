@@ -73,7 +73,7 @@ const WRONG: readonly (readonly [string, string])[] = [
   ],
   [
     'spec.prunning.sparsity=0.6',
-    'spec.prunning: unknown key; did you mean "pruning"? known here: model, output, calibration, pruning, placement',
+    'spec.prunning: unknown key; did you mean "pruning"? known here: model, output, calibration, pruning, placement, evaluation, qualityGate',
   ],
   [
     'spec.pruning.pattern=2:4',

@@ -8,6 +8,7 @@ const FOLDERS = {
   sourceDirectory: '/models/a',
   stagingDirectory: '/out/.secateur',
   calibrationFiles: ['/data/c4.jsonl'],
+  evaluationFiles: [],
 };
 
 describe('a file name on the wire', () => {

@@ -19,6 +19,10 @@ export const FileRoot = {
    * The manifest's calibration files, named by their position: "0", "1", … (read only).
    */
   FILE_ROOT_CALIBRATION: 'FILE_ROOT_CALIBRATION',
+  /**
+   * The manifest's evaluation files, named by their position (read only).
+   */
+  FILE_ROOT_EVALUATION: 'FILE_ROOT_EVALUATION',
 } as const;
 
 /**
@@ -38,6 +42,10 @@ export type FileRoot =
    * The manifest's calibration files, named by their position: "0", "1", … (read only).
    */
   | 'FILE_ROOT_CALIBRATION'
+  /**
+   * The manifest's evaluation files, named by their position (read only).
+   */
+  | 'FILE_ROOT_EVALUATION'
 
 /**
  * The folders that belong to a job. Nothing outside them can be named on the wire.

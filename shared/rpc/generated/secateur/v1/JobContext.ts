@@ -26,6 +26,7 @@ export interface JobContext {
    */
   'probeName'?: (string);
   'probeContent'?: (string);
+  'evaluationFiles'?: (string)[];
 }
 
 /**
@@ -51,4 +52,5 @@ export interface JobContext__Output {
    */
   'probeName': (string);
   'probeContent': (string);
+  'evaluationFiles': (string)[];
 }

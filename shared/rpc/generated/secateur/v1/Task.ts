@@ -9,6 +9,9 @@ import type { DigestSourceTask as _secateur_v1_DigestSourceTask, DigestSourceTas
 import type { PassTask as _secateur_v1_PassTask, PassTask__Output as _secateur_v1_PassTask__Output } from '../../secateur/v1/PassTask.ts';
 import type { PruneTask as _secateur_v1_PruneTask, PruneTask__Output as _secateur_v1_PruneTask__Output } from '../../secateur/v1/PruneTask.ts';
 import type { HandOverTask as _secateur_v1_HandOverTask, HandOverTask__Output as _secateur_v1_HandOverTask__Output } from '../../secateur/v1/HandOverTask.ts';
+import type { PrepareEvaluationTask as _secateur_v1_PrepareEvaluationTask, PrepareEvaluationTask__Output as _secateur_v1_PrepareEvaluationTask__Output } from '../../secateur/v1/PrepareEvaluationTask.ts';
+import type { EvaluateTask as _secateur_v1_EvaluateTask, EvaluateTask__Output as _secateur_v1_EvaluateTask__Output } from '../../secateur/v1/EvaluateTask.ts';
+import type { MeasureErrorTask as _secateur_v1_MeasureErrorTask, MeasureErrorTask__Output as _secateur_v1_MeasureErrorTask__Output } from '../../secateur/v1/MeasureErrorTask.ts';
 
 export interface Task {
   'identity'?: (_secateur_v1_TaskIdentity | null);
@@ -18,7 +21,10 @@ export interface Task {
   'pass'?: (_secateur_v1_PassTask | null);
   'prune'?: (_secateur_v1_PruneTask | null);
   'handOver'?: (_secateur_v1_HandOverTask | null);
-  'spec'?: "prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver";
+  'prepareEvaluation'?: (_secateur_v1_PrepareEvaluationTask | null);
+  'evaluate'?: (_secateur_v1_EvaluateTask | null);
+  'measureError'?: (_secateur_v1_MeasureErrorTask | null);
+  'spec'?: "prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate"|"measureError";
 }
 
 export interface Task__Output {
@@ -29,5 +35,8 @@ export interface Task__Output {
   'pass'?: (_secateur_v1_PassTask__Output | null);
   'prune'?: (_secateur_v1_PruneTask__Output | null);
   'handOver'?: (_secateur_v1_HandOverTask__Output | null);
-  'spec'?: "prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver";
+  'prepareEvaluation'?: (_secateur_v1_PrepareEvaluationTask__Output | null);
+  'evaluate'?: (_secateur_v1_EvaluateTask__Output | null);
+  'measureError'?: (_secateur_v1_MeasureErrorTask__Output | null);
+  'spec'?: "prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate"|"measureError";
 }

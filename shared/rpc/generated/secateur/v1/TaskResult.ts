@@ -10,6 +10,9 @@ import type { DigestSourceResult as _secateur_v1_DigestSourceResult, DigestSourc
 import type { PassResult as _secateur_v1_PassResult, PassResult__Output as _secateur_v1_PassResult__Output } from '../../secateur/v1/PassResult.ts';
 import type { PruneResult as _secateur_v1_PruneResult, PruneResult__Output as _secateur_v1_PruneResult__Output } from '../../secateur/v1/PruneResult.ts';
 import type { HandOverResult as _secateur_v1_HandOverResult, HandOverResult__Output as _secateur_v1_HandOverResult__Output } from '../../secateur/v1/HandOverResult.ts';
+import type { PrepareEvaluationResult as _secateur_v1_PrepareEvaluationResult, PrepareEvaluationResult__Output as _secateur_v1_PrepareEvaluationResult__Output } from '../../secateur/v1/PrepareEvaluationResult.ts';
+import type { EvaluateResult as _secateur_v1_EvaluateResult, EvaluateResult__Output as _secateur_v1_EvaluateResult__Output } from '../../secateur/v1/EvaluateResult.ts';
+import type { MeasureErrorResult as _secateur_v1_MeasureErrorResult, MeasureErrorResult__Output as _secateur_v1_MeasureErrorResult__Output } from '../../secateur/v1/MeasureErrorResult.ts';
 
 export interface TaskResult {
   'identity'?: (_secateur_v1_TaskIdentity | null);
@@ -23,7 +26,10 @@ export interface TaskResult {
   'pass'?: (_secateur_v1_PassResult | null);
   'prune'?: (_secateur_v1_PruneResult | null);
   'handOver'?: (_secateur_v1_HandOverResult | null);
-  'outcome'?: "error"|"prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver";
+  'prepareEvaluation'?: (_secateur_v1_PrepareEvaluationResult | null);
+  'evaluate'?: (_secateur_v1_EvaluateResult | null);
+  'measureError'?: (_secateur_v1_MeasureErrorResult | null);
+  'outcome'?: "error"|"prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate"|"measureError";
 }
 
 export interface TaskResult__Output {
@@ -38,5 +44,8 @@ export interface TaskResult__Output {
   'pass'?: (_secateur_v1_PassResult__Output | null);
   'prune'?: (_secateur_v1_PruneResult__Output | null);
   'handOver'?: (_secateur_v1_HandOverResult__Output | null);
-  'outcome'?: "error"|"prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver";
+  'prepareEvaluation'?: (_secateur_v1_PrepareEvaluationResult__Output | null);
+  'evaluate'?: (_secateur_v1_EvaluateResult__Output | null);
+  'measureError'?: (_secateur_v1_MeasureErrorResult__Output | null);
+  'outcome'?: "error"|"prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate"|"measureError";
 }

@@ -1,0 +1,78 @@
+/**
+ * The ONNX model behind the last decoder layer: final norm, lm_head, and how likely each next token is.
+ *
+ * T tokens (known only when the model runs), H hidden size, V vocabulary.
+ *   input   `hidden`  float32 [T, H]
+ *   input   `target`  int64 [T, 1]: the token that follows each
+ *   output  `nll`     float32 [T, 1]: its negative log likelihood, -log softmax(lm_head(norm(hidden)))[target]
+ *
+ * The logits [T, V] are the largest value of the whole model: whoever runs it cuts T.
+ */
+import type { TensorLocation } from '../checkpoint/tensor-location.ts';
+import { invariant, SecateurError } from '../errors/secateur-error.ts';
+import type { ModelDescription } from '../models/family.ts';
+import { isFloatDtype } from '../safetensors/dtype.ts';
+import { float, GraphBuilder, int } from './graph.ts';
+import { DATA_TYPE } from './model-proto.ts';
+
+export const HEAD_INPUT = 'hidden';
+export const HEAD_TARGET = 'target';
+export const HEAD_OUTPUT = 'nll';
+
+const FINAL_NORM = 'model.norm.weight';
+const EMBEDDING = 'model.embed_tokens.weight';
+const LM_HEAD = 'lm_head.weight';
+
+/** Names of the tensors that the head reads; a tied lm_head is the embedding. */
+export function headTensorNames({ tieWordEmbeddings }: Pick<ModelDescription, 'tieWordEmbeddings'>): readonly string[] {
+  return [FINAL_NORM, tieWordEmbeddings ? EMBEDDING : LM_HEAD];
+}
+
+/**
+ * Bytes of the head's ONNX model.
+ *
+ * @param tensors at least headTensorNames(description); absolute, resolved paths
+ * @throws CheckpointInvalid where a tensor is missing, or of a type or shape that does not fit the description
+ */
+export function buildLanguageHead(
+  description: ModelDescription,
+  tensors: ReadonlyMap<string, TensorLocation>,
+): Uint8Array {
+  const { hiddenSize, vocabularySize, rmsNormEpsilon } = description;
+  const [normName, headName] = headTensorNames(description);
+  invariant(normName !== undefined && headName !== undefined, 'the head has two tensors');
+  const graph = new GraphBuilder('language_head');
+  const hidden = graph.input(HEAD_INPUT, DATA_TYPE.FLOAT, ['tokens', hiddenSize]);
+  const target = graph.input(HEAD_TARGET, DATA_TYPE.INT64, ['tokens', 1]);
+  const norm = parameter(graph, tensors, normName, [hiddenSize]);
+  const head = parameter(graph, tensors, headName, [vocabularySize, hiddenSize]);
+  const normed = graph.operator('SimplifiedLayerNormalization', [hidden, norm], {
+    attributes: { axis: int(-1), epsilon: float(rmsNormEpsilon), stash_type: int(1) },
+  });
+  const logits = graph.operator('Gemm', [normed, head], { attributes: { transB: int(1) } });
+  const logLikelihoods = graph.operator('LogSoftmax', [logits], { attributes: { axis: int(-1) } });
+  const chosen = graph.operator('GatherElements', [logLikelihoods, target], { attributes: { axis: int(1) } });
+  graph.operator('Neg', [chosen], { output: HEAD_OUTPUT });
+  graph.output(HEAD_OUTPUT, DATA_TYPE.FLOAT, ['tokens', 1]);
+  return graph.encode();
+}
+
+function parameter(
+  graph: GraphBuilder,
+  tensors: ReadonlyMap<string, TensorLocation>,
+  name: string,
+  shape: readonly number[],
+): string {
+  const location = tensors.get(name);
+  if (location === undefined || !isFloatDtype(location.dtype) || location.shape.join() !== shape.join()) {
+    const expected = `F32, F16 or BF16 [${shape.join(', ')}]`;
+    const found = location === undefined ? 'nothing' : `${location.dtype} [${location.shape.join(', ')}]`;
+    throw new SecateurError(
+      'CheckpointInvalid',
+      `${name}: expected ${expected}; found ${found}. Check that config.json belongs to these shards.`,
+      { details: { tensor: name, expected, found } },
+    );
+  }
+  const external = graph.external(location, location.dtype);
+  return location.dtype === 'F32' ? external : graph.cast(external, DATA_TYPE.FLOAT);
+}

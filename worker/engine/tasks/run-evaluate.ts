@@ -1,0 +1,89 @@
+/**
+ * Windows of a text through the whole model, one layer in memory at a time: embedding, every decoder layer, and behind
+ * the last the negative log likelihood of each window's tokens. Nothing is left in memory afterwards.
+ *
+ * What a window gives does not depend on which others are in the task, nor on how many go through a layer in one run.
+ */
+import { SecateurError } from '../../../shared/errors/secateur-error.ts';
+import { membersOf } from '../../../shared/microbatch-set.ts';
+import { buildLanguageHead } from '../../../shared/onnx/language-head.ts';
+import type { EvaluateTask__Output } from '../../../shared/rpc/generated/secateur/v1/EvaluateTask.ts';
+import { setOfRanges } from '../../../shared/rpc/microbatch-ranges.ts';
+import { embedWindows, throughLayer, type WindowRun } from '../../evaluation/window-runs.ts';
+import type { Outcome } from '../messages.ts';
+import { createHeadSession, type HeadSession } from '../session.ts';
+import type { TaskContext } from '../task-context.ts';
+
+/** Tokens behind the last layer at once: their logits, [tokens, vocabulary] in float32, twice. */
+const HEAD_TOKENS_MAX = 256;
+
+export async function runEvaluate(task: EvaluateTask__Output, context: TaskContext): Promise<Outcome> {
+  const windows = [...membersOf(setOfRanges(task.windows))];
+  const begunMs = performance.now();
+  const runs = await embedWindows(task, windows, context);
+  const tokens = windows.length * task.sequenceLength;
+  const total = tokens * task.layers.length;
+  for (const layer of task.layers.keys()) {
+    // Half of a model is worth nothing: who leaves stops at once, and another begins again.
+    if (context.isYielding()) return { evaluate: { done: [], nll: [], tokens: 0, computeMs: 0 } };
+    const refs = task.layers[layer]?.tensors ?? [];
+    await throughLayer(layer, refs, task.sequenceLength, runs, context, (done) => {
+      context.progress(tokens * layer + done, total, 'tokens');
+    });
+  }
+  const nll = await likelihoods(task, context, runs);
+  const done = task.windows;
+  return { evaluate: { done, nll, tokens: total, computeMs: performance.now() - begunMs } };
+}
+
+/** One sum for each window, over the tokens behind its first, in float64 in their order. */
+async function likelihoods(
+  task: EvaluateTask__Output,
+  context: TaskContext,
+  runs: readonly WindowRun[],
+): Promise<number[]> {
+  const { model, files, provider, deviceId, threads } = context;
+  const modelBytes = buildLanguageHead(model, await files.fetchTensors(task.head));
+  const session = await createHeadSession(modelBytes, { provider, deviceId, threads });
+  const sums: number[] = [];
+  try {
+    for (const { ids, states } of runs) {
+      for (let begin = 0; begin < ids.length; begin += task.sequenceLength) {
+        const end = begin + task.sequenceLength;
+        const window = states.subarray(begin * model.hiddenSize, end * model.hiddenSize);
+        sums.push(await sumOfWindow(session, ids.subarray(begin, end), window, model.hiddenSize));
+      }
+    }
+  } finally {
+    await session.release();
+  }
+  checkFinite(task, sums);
+  return sums;
+}
+
+async function sumOfWindow(
+  session: HeadSession,
+  ids: Int32Array,
+  states: Float32Array,
+  hiddenSize: number,
+): Promise<number> {
+  let sum = 0;
+  for (let begin = 0; begin < ids.length - 1; begin += HEAD_TOKENS_MAX) {
+    const end = Math.min(begin + HEAD_TOKENS_MAX, ids.length - 1);
+    const hidden = states.subarray(begin * hiddenSize, end * hiddenSize);
+    for (const value of await session.run(hidden, ids.subarray(begin + 1, end + 1))) sum += value;
+  }
+  return sum;
+}
+
+function checkFinite(task: EvaluateTask__Output, sums: readonly number[]): void {
+  const index = sums.findIndex((sum) => !Number.isFinite(sum));
+  if (index < 0) return;
+  const window = [...membersOf(setOfRanges(task.windows))][index] ?? 0;
+  const isDense = task.layers[0]?.tensors[0]?.file?.root === 'FILE_ROOT_SOURCE';
+  throw new SecateurError(
+    'NonFiniteValue',
+    `window ${window} of ${task.ids?.name}: expected a finite likelihood of its tokens; found ${sums[index]}. The activations of the ${isDense ? 'dense' : 'pruned'} model overflow or hold NaN: check the checkpoint.`,
+    { details: { window, value: String(sums[index]) } },
+  );
+}

@@ -1,0 +1,85 @@
+/**
+ * What pruning changed in the output of every linear, on calibration samples: Σ (W x - W' x)² and Σ (W x)² over a sample's
+ * tokens and the linear's output features, with the inputs x that the method saw (those of the dense layer, behind the
+ * pruned layers before it or behind the dense ones).
+ *
+ * Samples go one by one, so that what one gives does not depend on the others.
+ */
+import { membersOf } from '../../../shared/microbatch-set.ts';
+import { layerTensors } from '../../../shared/models/family.ts';
+import { buildDecoderLayer, chooseAttention } from '../../../shared/onnx/decoder-layer.ts';
+import type { MeasureErrorTask__Output } from '../../../shared/rpc/generated/secateur/v1/MeasureErrorTask.ts';
+import { setOfRanges } from '../../../shared/rpc/microbatch-ranges.ts';
+import { embedWindows, throughLayer, type WindowRun } from '../../evaluation/window-runs.ts';
+import type { Outcome } from '../messages.ts';
+import { createComparisonSession } from '../session.ts';
+import type { TaskContext } from '../task-context.ts';
+
+interface Sums {
+  readonly error: number[];
+  readonly output: number[];
+}
+
+export async function runMeasureError(task: MeasureErrorTask__Output, context: TaskContext): Promise<Outcome> {
+  const samples = [...membersOf(setOfRanges(task.windows))];
+  const begunMs = performance.now();
+  const runs = await embedWindows({ ...task, batch: 1 }, samples, context);
+  const layerCount = task.source.length;
+  const total = samples.length * task.sequenceLength * layerCount;
+  const found: Sums[] = samples.map(() => ({ error: [], output: [] }));
+  for (let layer = 0; layer < layerCount; layer++) {
+    // Half of a model is worth nothing: who leaves stops at once, and another begins again.
+    if (context.isYielding()) return { measureError: { done: [], error: [], output: [], computeMs: 0 } };
+    await compareLayer(task, context, layer, runs, found);
+    const through = task.propagatePruned ? task.committed : task.source;
+    await throughLayer(layer, through[layer]?.tensors ?? [], task.sequenceLength, runs, context, (tokens) => {
+      context.progress(layer * samples.length * task.sequenceLength + tokens, total, 'tokens');
+    });
+  }
+  const error = found.flatMap((sums) => sums.error);
+  const output = found.flatMap((sums) => sums.output);
+  return { measureError: { done: task.windows, error, output, computeMs: performance.now() - begunMs } };
+}
+
+/** Adds two sums a linear to each sample's. */
+async function compareLayer(
+  task: MeasureErrorTask__Output,
+  context: TaskContext,
+  layer: number,
+  runs: readonly WindowRun[],
+  found: readonly Sums[],
+): Promise<void> {
+  const { model, files, provider, deviceId, threads } = context;
+  const [source, committed] = [task.source[layer]?.tensors ?? [], task.committed[layer]?.tensors ?? []];
+  const modelBytes = buildDecoderLayer({
+    description: model,
+    layer,
+    tensors: await files.fetchTensors(source),
+    compared: await files.fetchTensors(committed),
+    sequenceLength: task.sequenceLength,
+    outputs: { statistics: false, hidden: false },
+    attention: chooseAttention(model, provider),
+    computeDtype: 'F32',
+  });
+  const linears = layerTensors(model, layer).linears.map(({ linear }) => linear);
+  const session = await createComparisonSession(modelBytes, linears, { provider, deviceId, threads });
+  try {
+    for (const [index, { states }] of runs.entries()) {
+      const compared = await session.run(states, [1, task.sequenceLength, model.hiddenSize]);
+      for (const linear of linears) {
+        found[index]?.error.push(sum(compared.get(linear)?.error ?? []));
+        found[index]?.output.push(sum(compared.get(linear)?.output ?? []));
+      }
+    }
+  } finally {
+    await session.release();
+  }
+  files.releaseTensors([...source, ...committed]);
+}
+
+/** In float64, in order: the runtime adds tokens, in an order that no thread can move; output features are added here. */
+function sum(values: Iterable<number>): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}
