@@ -191,7 +191,10 @@ export interface StagedFile {
 
 /** A contiguous range of layers. Its replicas, the workers of `shares`, split its microbatches among them. */
 export interface StageState extends StagePlan {
-  /** Who is to compute which microbatches; what nobody has yet, or nobody needs any more, is in no share. */
+  /**
+   * Who is to compute which microbatches; what nobody has yet, or nobody needs any more, is in no share. An empty share
+   * is of a worker that has done what it had, and is the first to get more.
+   */
   shares: { [worker: string]: MicrobatchSet };
 }
 
