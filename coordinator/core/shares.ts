@@ -14,7 +14,7 @@ import {
   union,
 } from '../../shared/microbatch-set.ts';
 import { fitsVersions } from './drift.ts';
-import { ownedIn, samplesOf, stageNeeds } from './lineage.ts';
+import { isPropagatedPruned, ownedIn, samplesOf, stageNeeds } from './lineage.ts';
 import {
   type CoordinatorState,
   endOf,
@@ -76,7 +76,7 @@ export function giveShares(t: Transition, jobId: string): void {
 /**
  * The replicas that a stage has or can have now: those with a share, then free workers up to the limit, first those that
  * had a share before (a stage that waits for the one before it changes nobody), last those of other stages. A worker that serves another unfinished
- * stage is taken only where there would be nobody.
+ * stage beside this one (dense) is taken only where there would be nobody.
  *
  * A number that the manifest fixes is kept at every moment: who is away, or leaves, has its place until its share is
  * given up. Where that is every place, the stage waits.
@@ -89,10 +89,7 @@ function replicasOf(state: CoordinatorState, job: JobState, index: number, nowMs
   const serving = new Set(Object.keys(stage.shares).filter((id) => !isEmpty(shareOf(stage, id))));
   const bound = workers.filter((id) => serving.has(id));
   const fixed = job.plan?.replicasMax ?? null;
-  const places =
-    fixed === null
-      ? Math.max(1, Math.ceil(workers.length / job.stages.length)) - bound.length
-      : Math.max(0, fixed - serving.size);
+  const places = fixed === null ? placesFor(job, workers.length) - bound.length : fixed - serving.size;
   const loads = loadsIn(job);
   const others = workers
     .filter((id) => !serving.has(id))
@@ -105,6 +102,11 @@ function replicasOf(state: CoordinatorState, job: JobState, index: number, nowMs
   return usableWorkers(state, job).flatMap(({ id }) => (serving.has(id) ? [id] : []));
 }
 
+/** Of `replicas: auto`: stages that follow one another have all workers, one after the other; others share them. */
+function placesFor(job: JobState, workers: number): number {
+  return isPropagatedPruned(job) ? workers : Math.max(1, Math.ceil(workers / job.stages.length));
+}
+
 /** What a worker has to do with unfinished stages: of how many it has a share, and a share or an empty one. */
 interface Load {
   readonly load: number;
@@ -115,11 +117,13 @@ const IDLE: Load = { load: 0, stages: 0 };
 
 function loadsIn(job: JobState): Map<string, Load> {
   const loads = new Map<string, Load>();
+  // Who brings the last of a stage to its end is free for the next one, before which nothing else is to be done.
+  const isSequence = isPropagatedPruned(job);
   for (const stage of job.stages) {
     if (isStageDone(job, stage)) continue;
     for (const [worker, share] of Object.entries(stage.shares)) {
       const { load, stages } = loads.get(worker) ?? IDLE;
-      loads.set(worker, { load: load + (isEmpty(share) ? 0 : 1), stages: stages + 1 });
+      loads.set(worker, { load: load + (isSequence || isEmpty(share) ? 0 : 1), stages: stages + 1 });
     }
   }
   return loads;

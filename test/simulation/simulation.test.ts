@@ -1,5 +1,6 @@
 /** Lives of a job in the simulated world; a seed that fails is printed with the command that lives it again. */
 import { describe, expect, it } from 'vitest';
+import { fromCloudEvent } from '../../shared/events/cloud-event.ts';
 import { MUTANTS } from './mutants.ts';
 import { scenarioOf } from './scenario.ts';
 import { World } from './world.ts';
@@ -22,6 +23,26 @@ describe('the simulated world', () => {
   it('the same seed is the same life', async () => {
     const [first, second] = [await new World(scenarioOf(7), {}).run(), await new World(scenarioOf(7), {}).run()];
     expect(second).toEqual(first);
+  });
+
+  it('stages that follow one another have all workers, each with an even share of every layer', async () => {
+    const quiet = scenarioOf(0);
+    const model = { ...quiet.model, layers: 6, samples: 32, microbatch: 1, propagate: 'pruned', stages: 2 } as const;
+    const scenario = {
+      ...quiet,
+      model: { ...model, replicas: 'auto' as const },
+      workers: [1_000, 1_000, 1_000, 1_000],
+    };
+    const world = new World(scenario, {});
+    expect((await world.run()).breaches).toEqual([]);
+    const calibrated = world.watcher.seen
+      .map((json) => fromCloudEvent(JSON.parse(json)))
+      .filter(({ entity, verb }) => entity === 'layer' && verb === 'calibrated');
+    const shares = calibrated.map(({ data }) =>
+      (data.workers as { microbatches: number }[]).map((each) => each.microbatches),
+    );
+    // The first layer begins with the workers that are there by then.
+    expect(shares.slice(1)).toEqual(Array.from({ length: 5 }, () => [8, 8, 8, 8]));
   });
 
   for (const [name, breakage] of Object.entries(MUTANTS)) {

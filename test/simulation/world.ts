@@ -59,7 +59,7 @@ export class World implements Fallible {
   isPoisoned: boolean;
   readonly failures: string[] = [];
   private readonly faults: Faults;
-  private readonly watcher: Watcher;
+  readonly watcher: Watcher;
   private readonly breakage: Breakage;
   private readonly traceTo: ((line: string) => void) | null;
   private resumes = 0;
