@@ -24,6 +24,7 @@ import {
   type StageState,
   shareOf,
   type WorkerState,
+  without,
 } from './state.ts';
 import type { Transition } from './transition.ts';
 
@@ -57,9 +58,11 @@ export function giveShares(t: Transition, jobId: string): void {
     if (replicas.length === 0) continue;
     const given = divide(job, stage, unowned, replicas);
     const edited = t.editJob(jobId).stages[index] as StageState;
+    const shares = { ...edited.shares };
+    edited.shares = shares;
     for (const [worker, more] of given) {
-      const isKnown = Object.hasOwn(edited.shares, worker);
-      edited.shares[worker] = union(shareOf(edited, worker), more);
+      const isKnown = Object.hasOwn(shares, worker);
+      shares[worker] = union(shareOf(edited, worker), more);
       // A share grows as hidden states arrive, and is empty between: only a new replica is worth an event.
       if (isKnown) continue;
       t.tell(jobId, 'stage', 'assigned', {
@@ -240,12 +243,14 @@ export function surplusOf(surplus: Surplus, worker: string, moving: MicrobatchSe
 
 /** Takes microbatches out of a worker's share of a stage. The share stays, empty: what comes next is for the same worker. */
 export function takeFromShare(stage: StageState, worker: string, microbatches: MicrobatchSet): void {
-  if (Object.hasOwn(stage.shares, worker)) stage.shares[worker] = difference(shareOf(stage, worker), microbatches);
+  if (isEmpty(microbatches) || !Object.hasOwn(stage.shares, worker)) return;
+  stage.shares = { ...stage.shares, [worker]: difference(shareOf(stage, worker), microbatches) };
 }
 
 /** Nobody counts on this worker any more: what it was to compute is given to others. */
 export function dropShares(t: Transition, jobId: string, worker: string): void {
   const job = jobOf(t.state, jobId);
   if (job === undefined || !job.stages.some((stage) => Object.hasOwn(stage.shares, worker))) return;
-  for (const stage of t.editJob(jobId).stages) delete stage.shares[worker];
+  for (const stage of t.editJob(jobId).stages)
+    if (Object.hasOwn(stage.shares, worker)) stage.shares = without(stage.shares, worker);
 }

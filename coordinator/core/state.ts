@@ -195,7 +195,7 @@ export interface StageState extends StagePlan {
    * Who is to compute which microbatches; what nobody has yet, or nobody needs any more, is in no share. An empty share
    * is of a worker that has done what it had, and is the first to get more.
    */
-  shares: { [worker: string]: MicrobatchSet };
+  shares: { readonly [worker: string]: MicrobatchSet };
 }
 
 /** Hidden states at one layer boundary. */
@@ -313,7 +313,7 @@ export interface JobState {
   /** By boundary, the lowest first. */
   snapshots: readonly Snapshot[];
   /** Tokens through a layer per second, as measured in the passes of each worker. */
-  rates: { [worker: string]: number };
+  rates: { readonly [worker: string]: number };
   digests: { [shard: string]: SourceDigest };
   leases: { [task: string]: Lease };
   leaseCount: number;
@@ -322,7 +322,7 @@ export interface JobState {
   shunnedUntilMs: { [worker: string]: number };
   assembled: AssembledShard[];
   /** Who was given tasks, and what it ran them with. */
-  workersSeen: { [worker: string]: WorkerCapabilities };
+  workersSeen: { readonly [worker: string]: WorkerCapabilities };
   /** Of the workers that compute this job: others would round otherwise. Null before its first task. */
   versions: Pick<WorkerCapabilities, 'version' | 'engineVersion' | 'provider'> | null;
   /** Tokens through layers: what has been computed of what an undisturbed run computes, and what was computed again. */
@@ -370,6 +370,12 @@ export function workerOf(state: CoordinatorState, worker: string): WorkerState |
 
 export function shareOf(stage: StageState, worker: string): MicrobatchSet {
   return own(stage.shares, worker) ?? [];
+}
+
+/** A copy without one entry. */
+export function without<Value>(record: { readonly [key: string]: Value }, key: string): { [key: string]: Value } {
+  const { [key]: _removed, ...rest } = record;
+  return rest;
 }
 
 /** A task's lease, whoever has it. */

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { fromCloudEvent } from '../../shared/events/cloud-event.ts';
 import { MUTANTS } from './mutants.ts';
-import { scenarioOf } from './scenario.ts';
+import { type Scenario, scenarioOf } from './scenario.ts';
 import { World } from './world.ts';
 
 const SEEDS = 200;
@@ -44,6 +44,35 @@ describe('the simulated world', () => {
     // The first layer begins with the workers that are there by then.
     expect(shares.slice(1)).toEqual(Array.from({ length: 5 }, () => [8, 8, 8, 8]));
   });
+
+  it('a thousand workers, of which some are lost, cut off or leave: every promise holds, and the bytes are the same', async () => {
+    const scenario: Scenario = {
+      ...scenarioOf(0),
+      seed: 1_000,
+      model: {
+        layers: 3,
+        samples: 1_000,
+        microbatch: 1,
+        propagate: 'pruned',
+        stages: 1,
+        replicas: 'auto',
+        snapshotInterval: 'auto',
+      },
+      workers: Array.from({ length: 1_000 }, () => 20),
+      faults: ['killWorker', 'killEngine', 'breakStreams', 'cutBoth', 'drain'],
+      faultEveryMs: 500,
+      calmAfterMs: 40_000,
+    };
+    const world = new World(scenario, {});
+    const { breaches, phase, faults } = await world.run();
+    expect([breaches, phase]).toEqual([[], 'Succeeded']);
+    expect(Object.keys(faults).sort()).toEqual([...scenario.faults].sort());
+    // Each has a thousandth of the last layer, but for those who are away.
+    const last = world.watcher.seen
+      .map((json) => fromCloudEvent(JSON.parse(json)))
+      .findLast(({ entity, verb }) => entity === 'layer' && verb === 'calibrated');
+    expect(((last?.data.workers ?? []) as unknown[]).length).toBeGreaterThan(900);
+  }, 300_000);
 
   for (const [name, breakage] of Object.entries(MUTANTS)) {
     it(`notices when ${name}`, async () => {
