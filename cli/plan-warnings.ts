@@ -41,13 +41,15 @@ function workerWarnings({ plan, workers, propagate }: PlanPreview): string[] {
     );
   }
   const useful = propagate === 'dense' ? stages * replicas : replicas;
-  if (there > 0 && useful < there) {
+  // What a division by the stages leaves over, `auto` gives to some of them.
+  const isDivided = replicasMax === null && propagate === 'dense' && replicas !== microbatches;
+  if (there > 0 && useful < there && !isDivided) {
     const why =
-      propagate === 'pruned' && stages > 1
-        ? 'with propagate: pruned stages follow one another'
-        : replicasMax !== null
-          ? `spec.placement.replicas is ${replicasMax}`
-          : `there are ${microbatches ?? 'too few'} microbatches`;
+      replicasMax === null
+        ? `there are ${microbatches ?? 'too few'} microbatches`
+        : propagate === 'pruned' && stages > 1
+          ? 'with propagate: pruned stages follow one another'
+          : `spec.placement.replicas is ${replicasMax}`;
     found.push(`at most ${useful} of ${there} workers compute at one time: ${why}`);
   }
   if (replicasMax !== null && there > 0 && replicasMax > there) {

@@ -1,6 +1,6 @@
 /** A job out of the state: found by what a user calls it, and as the API shows it. Pure. */
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
-import { countOf, showMicrobatches } from '../../shared/microbatch-set.ts';
+import { countOf, isEmpty, showMicrobatches } from '../../shared/microbatch-set.ts';
 import type { Job } from '../../shared/rpc/generated/secateur/v1/Job.ts';
 import type { Progress } from '../../shared/rpc/generated/secateur/v1/Progress.ts';
 import { type CoordinatorState, type JobState, own } from '../core/state.ts';
@@ -53,13 +53,15 @@ export function describeJob(job: JobState, progress: Progress): Job {
       committed: job.layers
         .slice(stage.firstLayer, stage.firstLayer + stage.layerCount)
         .filter((layer) => layer.status === 'committed').length,
-      replicas: Object.entries(stage.shares).map(([worker, share]) => ({
-        worker,
-        microbatchCount: countOf(share),
-        microbatches: showMicrobatches(share),
-        activity: Object.values(job.leases).find((lease) => lease.worker === worker)?.task ?? '',
-        tokensPerSecond: own(job.rates, worker) ?? 0,
-      })),
+      replicas: Object.entries(stage.shares)
+        .filter(([, share]) => !isEmpty(share))
+        .map(([worker, share]) => ({
+          worker,
+          microbatchCount: countOf(share),
+          microbatches: showMicrobatches(share),
+          activity: Object.values(job.leases).find((lease) => lease.worker === worker)?.task ?? '',
+          tokensPerSecond: own(job.rates, worker) ?? 0,
+        })),
     })),
   };
 }

@@ -60,7 +60,7 @@ export function choosePlacement(
       const isAllowed =
         (asked.stages === 'auto' || asked.stages === stageCount) &&
         (asked.replicas === 'auto'
-          ? stageCount === 1 || replicas === spreadOver(inputs, workers.length, stageCount)
+          ? stageCount === 1 || replicas === autoReplicas(inputs, workers.length, stageCount)
           : replicas === replicasOf(asked.replicas));
       const common = { stages: planStages(stageCount, inputs.layerCount), replicas };
       const placement = { ...common, snapshotInterval: asked.snapshotInterval };
@@ -101,23 +101,23 @@ function stageCounts({ layerCount }: CostInputs, workerCount: number, asked: 'au
   return ladder(most, 1, asked === 'auto' ? [] : [asked]);
 }
 
-/** Of several stages: one each, all spread over them, and all for each. Others lie between. */
+/** Of several stages: one each, what `auto` gives them, and all for each. Others lie between. */
 function replicaCounts(inputs: CostInputs, workerCount: number, stageCount: number, asked: 'auto' | number): number[] {
   // A replica without a microbatch has nothing to do.
   const most = Math.min(workerCount, microbatchCount(inputs));
   const more = asked === 'auto' ? [] : [Math.min(asked, workerCount)];
   if (stageCount === 1) return ladder(most, REPLICAS_TRIED_MAX, more);
-  return [...new Set([1, spreadOver(inputs, workerCount, stageCount), most, ...more])];
+  return [...new Set([1, autoReplicas(inputs, workerCount, stageCount), most, ...more])];
 }
 
 /**
- * What `replicas: auto` gives each of several stages (shares.ts): the workers are spread over them. Of a pipeline, whose
- * stages all run at once, some may get one more; it is as fast as its slowest.
+ * What `replicas: auto` gives each of several stages (shares.ts). With `propagate: pruned` one stage runs at a time: all
+ * workers, since none of them makes it slower. The stages of a pipeline run at once: the workers are spread over them;
+ * some stages may get one more, but it is as fast as its slowest.
  */
-function spreadOver(inputs: CostInputs, workerCount: number, stageCount: number): number {
-  const each = workerCount / stageCount;
-  const whole = inputs.propagate === 'dense' ? Math.floor(each) : Math.ceil(each);
-  return Math.max(1, Math.min(whole, microbatchCount(inputs)));
+function autoReplicas(inputs: CostInputs, workerCount: number, stageCount: number): number {
+  const each = inputs.propagate === 'dense' ? Math.floor(workerCount / stageCount) : workerCount;
+  return Math.max(1, Math.min(each, microbatchCount(inputs)));
 }
 
 /** 1 to `dense`, powers of two up to `most`, `most` itself, and `more`; each once, in order. */

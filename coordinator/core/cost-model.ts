@@ -8,7 +8,8 @@
  * the layer and packs it. Microbatches are split so that all replicas end at the same time (split-microbatches.ts).
  *
  * propagate: pruned. Layers follow one another, and so do the stages: L x (calibrate + reduce + prune + forward), each
- * pass at `load + M / R x t`. More stages do not make it faster; they say who reads what, and hand over through files.
+ * pass at `load + M / R x t`. More stages do not make it faster; they hand over through files and, with fewer
+ * than all workers each, say who reads what.
  *
  * propagate: dense. Stages work side by side on waves of G microbatches, a pipeline of S steps (Huang et al., GPipe,
  * NeurIPS 2019, section 2.3: of M + S - 1 steps, S - 1 are its filling):

@@ -3,6 +3,7 @@
  * at a job is never left with a silent wait. Texts change only when something has happened: times in them are absolute,
  * since a state that changed with every second would fill the journal.
  */
+import { isEmpty } from '../../shared/microbatch-set.ts';
 import { describeVersionDrift, fitsVersions } from './drift.ts';
 import { effectName, effectsOf, isEffectWaiting } from './effects.ts';
 import {
@@ -59,7 +60,9 @@ function whyWaiting(state: CoordinatorState, job: JobState, nowMs: number): Expl
   }
   const retry = nextRetry(job, nowMs);
   if (retry !== null) return waitingToRetry(...retry, there);
-  const holders = job.stages.flatMap((stage) => Object.keys(stage.shares)).filter((id) => isAway(state, id));
+  const holders = job.stages
+    .flatMap((stage) => Object.entries(stage.shares))
+    .flatMap(([id, share]) => (!isEmpty(share) && isAway(state, id) ? [id] : []));
   if (holders.length > 0) {
     return workersAway(
       job,

@@ -140,7 +140,8 @@ function measure(job: JobState, worker: string, outcome: OutcomeOf<'pass'>): voi
   if (outcome.computeMs <= 0 || outcome.tokens === 0) return;
   const rate = (outcome.tokens / outcome.computeMs) * 1000;
   const before = own(job.rates, worker);
-  job.rates[worker] = before === undefined ? rate : (1 - RATE_WEIGHT) * before + RATE_WEIGHT * rate;
+  const after = before === undefined ? rate : (1 - RATE_WEIGHT) * before + RATE_WEIGHT * rate;
+  if (after !== before) job.rates = { ...job.rates, [worker]: after };
 }
 
 /** Work counts once: what was computed before, and got lost, is work done again. */

@@ -14,7 +14,7 @@ import {
   union,
 } from '../../shared/microbatch-set.ts';
 import { fitsVersions } from './drift.ts';
-import { ownedIn, samplesOf, stageNeeds } from './lineage.ts';
+import { isPropagatedPruned, ownedIn, samplesOf, stageNeeds } from './lineage.ts';
 import {
   type CoordinatorState,
   endOf,
@@ -24,6 +24,7 @@ import {
   type StageState,
   shareOf,
   type WorkerState,
+  without,
 } from './state.ts';
 import type { Transition } from './transition.ts';
 
@@ -57,11 +58,13 @@ export function giveShares(t: Transition, jobId: string): void {
     if (replicas.length === 0) continue;
     const given = divide(job, stage, unowned, replicas);
     const edited = t.editJob(jobId).stages[index] as StageState;
+    const shares = { ...edited.shares };
+    edited.shares = shares;
     for (const [worker, more] of given) {
-      const before = shareOf(edited, worker);
-      edited.shares[worker] = union(before, more);
-      // A share grows as hidden states arrive: only a new replica is worth an event.
-      if (!isEmpty(before)) continue;
+      const isKnown = Object.hasOwn(shares, worker);
+      shares[worker] = union(shareOf(edited, worker), more);
+      // A share grows as hidden states arrive, and is empty between: only a new replica is worth an event.
+      if (isKnown) continue;
       t.tell(jobId, 'stage', 'assigned', {
         stage: index,
         worker,
@@ -74,23 +77,59 @@ export function giveShares(t: Transition, jobId: string): void {
 }
 
 /**
- * The replicas that a stage has or can have now: those with a share, then free workers up to the limit. A worker that
- * serves another unfinished stage is taken only where there would be nobody.
+ * The replicas that a stage has or can have now: those with a share, then free workers up to the limit, first those that
+ * had a share before (a stage that waits for the one before it changes nobody), last those of other stages. A worker that serves another unfinished
+ * stage beside this one (dense) is taken only where there would be nobody.
+ *
+ * A number that the manifest fixes is kept at every moment: who is away, or leaves, has its place until its share is
+ * given up. Where that is every place, the stage waits.
  */
 function replicasOf(state: CoordinatorState, job: JobState, index: number, nowMs: number): string[] {
   const stage = job.stages[index] as StageState;
-  const workers = preferredWorkers(state, job, nowMs).sort((a, b) => (a.id < b.id ? -1 : 1));
-  const bound = workers.filter(({ id }) => !isEmpty(shareOf(stage, id))).map(({ id }) => id);
-  const max = job.plan?.replicasMax ?? Math.max(1, Math.ceil(workers.length / job.stages.length));
-  const load = (id: string): number =>
-    job.stages.filter((other) => !isStageDone(job, other) && !isEmpty(shareOf(other, id))).length;
+  const workers = preferredWorkers(state, job, nowMs)
+    .map(({ id }) => id)
+    .sort();
+  const serving = new Set(Object.keys(stage.shares).filter((id) => !isEmpty(shareOf(stage, id))));
+  const bound = workers.filter((id) => serving.has(id));
+  const fixed = job.plan?.replicasMax ?? null;
+  const places = fixed === null ? placesFor(job, workers.length) - bound.length : fixed - serving.size;
+  const loads = loadsIn(job);
   const others = workers
-    .filter(({ id }) => !bound.includes(id))
-    .map(({ id }) => ({ id, load: load(id) }))
-    .sort((a, b) => a.load - b.load);
-  const free = others.filter((each) => each.load === 0).slice(0, Math.max(0, max - bound.length));
+    .filter((id) => !serving.has(id))
+    .map((id) => ({ id, ...(loads.get(id) ?? IDLE), isNew: !Object.hasOwn(stage.shares, id) }))
+    .sort((a, b) => a.load - b.load || Number(a.isNew) - Number(b.isNew) || a.stages - b.stages);
+  const free = others.filter((each) => each.load === 0).slice(0, Math.max(0, places));
   const replicas = [...bound, ...free.map(({ id }) => id)];
-  return replicas.length > 0 ? replicas : others.slice(0, 1).map(({ id }) => id);
+  if (replicas.length > 0) return replicas;
+  if (places > 0) return others.slice(0, 1).map(({ id }) => id);
+  return usableWorkers(state, job).flatMap(({ id }) => (serving.has(id) ? [id] : []));
+}
+
+/** Of `replicas: auto`: stages that follow one another have all workers, one after the other; others share them. */
+function placesFor(job: JobState, workers: number): number {
+  return isPropagatedPruned(job) ? workers : Math.max(1, Math.ceil(workers / job.stages.length));
+}
+
+/** What a worker has to do with unfinished stages: of how many it has a share, and a share or an empty one. */
+interface Load {
+  readonly load: number;
+  readonly stages: number;
+}
+
+const IDLE: Load = { load: 0, stages: 0 };
+
+function loadsIn(job: JobState): Map<string, Load> {
+  const loads = new Map<string, Load>();
+  // Who brings the last of a stage to its end is free for the next one, before which nothing else is to be done.
+  const isSequence = isPropagatedPruned(job);
+  for (const stage of job.stages) {
+    if (isStageDone(job, stage)) continue;
+    for (const [worker, share] of Object.entries(stage.shares)) {
+      const { load, stages } = loads.get(worker) ?? IDLE;
+      loads.set(worker, { load: load + (isSequence || isEmpty(share) ? 0 : 1), stages: stages + 1 });
+    }
+  }
+  return loads;
 }
 
 function isStageDone(job: JobState, stage: StageState): boolean {
@@ -202,16 +241,16 @@ export function surplusOf(surplus: Surplus, worker: string, moving: MicrobatchSe
   return count <= 0 ? NO_MICROBATCHES : highest(moving, count);
 }
 
-/** Takes microbatches out of a worker's share of a stage. */
+/** Takes microbatches out of a worker's share of a stage. The share stays, empty: what comes next is for the same worker. */
 export function takeFromShare(stage: StageState, worker: string, microbatches: MicrobatchSet): void {
-  const left = difference(shareOf(stage, worker), microbatches);
-  if (isEmpty(left)) delete stage.shares[worker];
-  else stage.shares[worker] = left;
+  if (isEmpty(microbatches) || !Object.hasOwn(stage.shares, worker)) return;
+  stage.shares = { ...stage.shares, [worker]: difference(shareOf(stage, worker), microbatches) };
 }
 
 /** Nobody counts on this worker any more: what it was to compute is given to others. */
 export function dropShares(t: Transition, jobId: string, worker: string): void {
   const job = jobOf(t.state, jobId);
   if (job === undefined || !job.stages.some((stage) => Object.hasOwn(stage.shares, worker))) return;
-  for (const stage of t.editJob(jobId).stages) delete stage.shares[worker];
+  for (const stage of t.editJob(jobId).stages)
+    if (Object.hasOwn(stage.shares, worker)) stage.shares = without(stage.shares, worker);
 }

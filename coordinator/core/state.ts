@@ -214,8 +214,11 @@ export interface StagedFile {
 
 /** A contiguous range of layers. Its replicas, the workers of `shares`, split its microbatches among them. */
 export interface StageState extends StagePlan {
-  /** Who is to compute which microbatches; what nobody has yet, or nobody needs any more, is in no share. */
-  shares: { [worker: string]: MicrobatchSet };
+  /**
+   * Who is to compute which microbatches; what nobody has yet, or nobody needs any more, is in no share. An empty share
+   * is of a worker that has done what it had, and is the first to get more.
+   */
+  shares: { readonly [worker: string]: MicrobatchSet };
 }
 
 /** Hidden states at one layer boundary. */
@@ -339,7 +342,7 @@ export interface JobState {
   /** By boundary, the lowest first. */
   snapshots: readonly Snapshot[];
   /** Tokens through a layer per second, as measured in the passes of each worker. */
-  rates: { [worker: string]: number };
+  rates: { readonly [worker: string]: number };
   digests: { [shard: string]: SourceDigest };
   leases: { [task: string]: Lease };
   leaseCount: number;
@@ -348,7 +351,7 @@ export interface JobState {
   shunnedUntilMs: { [worker: string]: number };
   assembled: AssembledShard[];
   /** Who was given tasks, and what it ran them with. */
-  workersSeen: { [worker: string]: WorkerCapabilities };
+  workersSeen: { readonly [worker: string]: WorkerCapabilities };
   /** Of the workers that compute this job: others would round otherwise. Null before its first task. */
   versions: Pick<WorkerCapabilities, 'version' | 'engineVersion' | 'provider'> | null;
   /** Tokens through layers: what has been computed of what an undisturbed run computes, and what was computed again. */
@@ -398,6 +401,12 @@ export function shareOf(stage: StageState, worker: string): MicrobatchSet {
   return own(stage.shares, worker) ?? [];
 }
 
+/** A copy without one entry. */
+export function without<Value>(record: { readonly [key: string]: Value }, key: string): { [key: string]: Value } {
+  const { [key]: _removed, ...rest } = record;
+  return rest;
+}
+
 /** A task's lease, whoever has it. */
 export function leaseOf(job: JobState | undefined, task: string): Lease | undefined {
   return job === undefined ? undefined : own(job.leases, task);
@@ -413,6 +422,12 @@ export function currentLease(state: CoordinatorState, identity: LeaseIdentity): 
 
 export function endOf(stage: StagePlan): number {
   return stage.firstLayer + stage.layerCount;
+}
+
+/** Floats of one sample's statistics: linears that read the same input share them. */
+export function statisticsWidth({ linears }: LayerIntake): number {
+  const widths = new Map(linears.map((linear) => [linear.statistic, linear.inFeatures]));
+  return [...widths.values()].reduce((sum, width) => sum + width, 0);
 }
 
 /** Weights and zeros of the tensors that were pruned; what was only copied does not count. */

@@ -19,7 +19,7 @@ import {
 } from './results.ts';
 import { assignments } from './schedule.ts';
 import { giveShares } from './shares.ts';
-import { activeJob, type CoordinatorState, jobOf, lifeOf, workerOf } from './state.ts';
+import { activeJob, type CoordinatorState, jobOf, lifeOf, own, workerOf } from './state.ts';
 import { type TaskSpec, taskName } from './task.ts';
 import { Transition } from './transition.ts';
 import {
@@ -114,7 +114,8 @@ function lease(t: Transition, jobId: string, spec: TaskSpec, worker: string): vo
   const attempt = job.leaseCount;
   const epoch = t.state.epoch;
   const capabilities = workerOf(t.state, worker)?.capabilities;
-  if (capabilities !== undefined) job.workersSeen[worker] = capabilities;
+  if (capabilities !== undefined && own(job.workersSeen, worker) !== capabilities)
+    job.workersSeen = { ...job.workersSeen, [worker]: capabilities };
   job.leases[task] = { task, attempt, epoch, worker, spec, leasedMs: t.nowMs };
   t.command({ kind: 'assign', worker, identity: { job: jobId, task, attempt, epoch }, spec });
 }

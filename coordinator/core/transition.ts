@@ -26,24 +26,25 @@ export class Transition {
     return this.draft;
   }
 
-  /** The job, free to be written to. */
+  /**
+   * The job, free to be written to; but its shares, rates and workersSeen, which have an entry for each worker and are
+   * seldom written, whoever writes replaces as a whole: a thousand workers must not cost a copy of them with each result.
+   */
   editJob(id: string): JobState {
     const job = this.draft.jobs[id];
     invariant(job !== undefined, `job ${id} is known`);
     if (this.edited.has(id)) return job;
     const copy: JobState = {
       ...job,
-      stages: job.stages.map((stage) => ({ ...stage, shares: { ...stage.shares } })),
+      stages: job.stages.map((stage) => ({ ...stage })),
       layers: job.layers.map((layer) => ({ ...layer })),
       held: { ...job.held },
-      rates: { ...job.rates },
       digests: { ...job.digests },
       leases: { ...job.leases },
       shunnedUntilMs: { ...job.shunnedUntilMs },
       retries: Object.fromEntries(Object.entries(job.retries).map(([task, retry]) => [task, { ...retry }])),
       assembled: [...job.assembled],
       evaluation: [...job.evaluation],
-      workersSeen: { ...job.workersSeen },
     };
     this.edited.add(id);
     this.draft = { ...this.draft, jobs: { ...this.draft.jobs, [id]: copy } };

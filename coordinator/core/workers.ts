@@ -15,6 +15,7 @@ import {
   jobOf,
   type Lease,
   own,
+  without,
   workerOf,
 } from './state.ts';
 import { taskKind } from './task.ts';
@@ -174,7 +175,7 @@ function loseWorker(t: Transition, worker: string, why: string): void {
     for (const lease of leasesOf(job, worker)) loseLease(t, job.id, lease, why);
     dropShares(t, job.id, worker);
     setHeld(t, job.id, worker, []);
-    if (own(job.rates, worker) !== undefined) delete t.editJob(job.id).rates[worker];
+    if (own(job.rates, worker) !== undefined) t.editJob(job.id).rates = without(job.rates, worker);
     if (own(job.shunnedUntilMs, worker) !== undefined) delete t.editJob(job.id).shunnedUntilMs[worker];
   }
 }

@@ -29,6 +29,7 @@ import type { JobEvent } from '../../shared/events/job-event.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { contains, membersOf, setOfMembers } from '../../shared/microbatch-set.ts';
 import { intakeOf, manifestOf } from './model.ts';
+import { replicasOf } from './replicas.ts';
 
 export function fakeManifest(options: {
   propagate: 'pruned' | 'dense';
@@ -108,6 +109,7 @@ export class Cluster {
     if (result.state === this.state && result.commands.length === 0) return;
     this.journal.push({ event, atMs: this.nowMs });
     this.noteCommits(result.state);
+    this.checkReplicas(result.state);
     this.state = result.state;
     this.events.push(...result.events);
     this.pending.push(...result.commands);
@@ -121,6 +123,15 @@ export class Cluster {
           this.commits.set(layer, (this.commits.get(layer) ?? 0) + 1);
         if (before?.status === 'committed' && state.status !== 'committed')
           this.violations.push(`layer ${layer} was uncommitted`);
+      }
+    }
+  }
+
+  private checkReplicas(after: CoordinatorState): void {
+    for (const job of Object.values(after.jobs)) {
+      for (const [stage, replicas] of replicasOf(job).entries()) {
+        if (replicas.length > (job.plan?.replicasMax ?? replicas.length))
+          this.violations.push(`stage ${stage} has ${replicas.join(', ')} of ${job.plan?.replicasMax} replicas`);
       }
     }
   }

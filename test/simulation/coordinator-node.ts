@@ -72,7 +72,14 @@ async function boot(settings: CoordinatorSettings): Promise<SimulatedCoordinator
   const warn = (error: SecateurError): void => trace(`warn ${error.message}`);
   const loop = new CoordinatorLoop({ journal, events, timers, warn });
   const submit = loop.submit.bind(loop);
-  loop.submit = (event) => submit(breakage.event(event, loop.state));
+  loop.submit = (event) => {
+    const taken = submit(breakage.event(event, loop.state));
+    taken.then(
+      () => invariants.stepped(loop.state),
+      () => undefined,
+    );
+    return taken;
+  };
   const work = new SimulatedWork({ process, local, shared, model, breakage });
   const progress = new ProgressTracker();
   const log = (level: string, message: string): void => trace(`${level} ${message}`);

@@ -12,6 +12,7 @@ import type { TaskIdentity } from '../../shared/rpc/generated/secateur/v1/TaskId
 import { type LeaseNumbers, leaseSuffix } from '../../shared/storage/staging-names.ts';
 import type { SimulatedDisk } from './disk.ts';
 import { digestOf } from './model.ts';
+import { replicasOf } from './replicas.ts';
 
 /** Phase, reason and message say what a job waits for at most this long after it began to wait. */
 const EXPLAINED_WITHIN_MS = 10_000;
@@ -45,6 +46,8 @@ export class Invariants {
   private readonly givenOut = new Map<string, LeaseNumbers & { worker: string }>();
   private readonly idleLeases = new Map<string, number>();
   private retryingSinceMs: number | null = null;
+  /** Of each stage, whoever ever had a share of it. */
+  private readonly served: Set<string>[] = [];
   private waitingSince: { what: string; atMs: number } | null = null;
 
   constructor(clock: Clock, shared: SimulatedDisk) {
@@ -70,6 +73,25 @@ export class Invariants {
     const isAgain = spec.kind === 'prune' || (spec.kind === 'pass' && spec.statistics);
     if (isAgain && layer?.status === 'committed')
       this.breach(`${identity.task} was given out after its layer's commit`);
+  }
+
+  /** No stage has more replicas at a time than the manifest asks for. Called with every state that is durable. */
+  stepped(state: CoordinatorState): void {
+    for (const job of Object.values(state.jobs)) {
+      for (const [stage, replicas] of replicasOf(job).entries()) {
+        const max = job.plan?.replicasMax ?? Number.POSITIVE_INFINITY;
+        if (replicas.length > max) this.breach(`stage ${stage} has ${replicas.join(', ')}, but ${max} replicas`);
+        this.served[stage] ??= new Set();
+        for (const worker of replicas) this.served[stage].add(worker);
+      }
+    }
+  }
+
+  /** Where nobody leaves, and every stage has workers of its own, nobody is exchanged: over its whole life a stage has no more replicas than at a time. */
+  checkUnexchanged(job: JobState): void {
+    const max = job.plan?.replicasMax ?? Number.POSITIVE_INFINITY;
+    for (const [stage, workers] of this.served.entries())
+      if (workers.size > max) this.breach(`${[...workers].join(', ')} served stage ${stage}, one after the other`);
   }
 
   /** What is acknowledged is durable. */

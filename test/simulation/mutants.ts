@@ -9,6 +9,7 @@ import type { CoordinatorState } from '../../coordinator/core/state.ts';
 import type { Disk } from '../../coordinator/journal/disk.ts';
 import type { CoordinatorLoop } from '../../coordinator/loop.ts';
 import { between } from './between.ts';
+import type { Scenario } from './scenario.ts';
 
 export interface Breakage {
   /** Two coordinators on one state. */
@@ -19,6 +20,8 @@ export interface Breakage {
   readonly sumsInAnyOrder: boolean;
   disk(disk: Disk): Disk;
   stream(stream: WorkerStream, loop: CoordinatorLoop): WorkerStream;
+  /** Of the lives in which it is to be noticed, where those of the seeds seldom need the guard. */
+  readonly lives: Partial<Scenario>;
   /** What becomes of an event on its way to the core. */
   event(event: CoreEvent, state: CoordinatorState): CoreEvent;
 }
@@ -27,6 +30,7 @@ export const SOUND: Breakage = {
   ignoresLock: false,
   engineGuesses: false,
   sumsInAnyOrder: false,
+  lives: {},
   disk: (disk) => disk,
   stream: (stream) => stream,
   event: (event) => event,
@@ -63,6 +67,8 @@ export const MUTANTS: { readonly [name: string]: Breakage } = {
   },
   'the worker, the attempt and the epoch of a result are not looked at': {
     ...SOUND,
+    // Results that come when their work has been given to others.
+    lives: { faults: ['cutToCoordinator', 'pauseWorker', 'breakStreams'], faultEveryMs: 2_000, unruly: 0.05 },
     event: (event, state) => {
       if (event.type !== 'taskSucceeded') return event;
       const lease = state.jobs[event.identity.job]?.leases[event.identity.task];

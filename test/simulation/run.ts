@@ -22,7 +22,10 @@ const { values } = parseArgs({
 async function live(seed: number): Promise<Report> {
   const breakage = values.mutant === undefined ? undefined : MUTANTS[values.mutant];
   const trace = values.trace ? { trace: (line: string) => console.log(line) } : {};
-  return new World(scenarioOf(seed), { ...trace, ...(breakage === undefined ? {} : { breakage }) }).run();
+  return new World(
+    { ...scenarioOf(seed), ...breakage?.lives },
+    { ...trace, ...(breakage === undefined ? {} : { breakage }) },
+  ).run();
 }
 
 async function main(): Promise<void> {

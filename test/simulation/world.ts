@@ -59,7 +59,7 @@ export class World implements Fallible {
   isPoisoned: boolean;
   readonly failures: string[] = [];
   private readonly faults: Faults;
-  private readonly watcher: Watcher;
+  readonly watcher: Watcher;
   private readonly breakage: Breakage;
   private readonly traceTo: ((line: string) => void) | null;
   private resumes = 0;
@@ -325,6 +325,9 @@ export class World implements Fallible {
   /** What lives without faults, or in which workers only come and go as they should, are promised beyond that. */
   private checkPromises(job: JobState): void {
     const { faults, poisonedLayer } = this.scenario;
+    const places = job.stages.length * (job.plan?.replicasMax ?? 0);
+    if (faults.length === 0 && poisonedLayer === null && this.workers.length >= places)
+      this.invariants.checkUnexchanged(job);
     const isGentle = poisonedLayer === null && faults.every((kind) => kind === 'drain' || kind === 'join');
     if (!isGentle) return;
     if (this.failures.length > 0) this.invariants.breach(`a gentle life failed: ${this.failures.join(' | ')}`);

@@ -62,6 +62,13 @@ describe('a plan', () => {
     expect(shown).toMatch(/^model\.safetensors +320 B +0-5 +2$/m);
   });
 
+  it('of stages that follow one another gives each of them all workers, unless the manifest says otherwise', () => {
+    const shown = text({ stages: 2 });
+    expect(shown).toMatch(/^placement +2 stages x 4 replicas/m);
+    for (const [stage, layers] of ['0-2', '3-5'].entries())
+      expect(shown).toMatch(new RegExp(`^ +${stage} +${layers} +w4 +768-1023 `, 'm'));
+  });
+
   it('has waves only where there is a pipeline', () => {
     expect(text({ propagate: 'dense' })).toContain('WAVE');
     expect(text({ propagate: 'pruned' })).not.toContain('WAVE');
@@ -94,6 +101,10 @@ describe('a warning', () => {
     expect(warnings({ stages: 4, replicas: 1 })).toContain(
       'at most 1 of 4 workers compute at one time: with propagate: pruned stages follow one another',
     );
+    // What `auto` gives to every stage, or to some of them, stands by nowhere.
+    expect(warnings({ stages: 4 })).toBe('');
+    expect(warnings({ stages: 3, propagate: 'dense' })).toBe('');
+    expect(warnings({ stages: 2, samples: 2 })).toContain('there are 2 microbatches');
     expect(warnings({ samples: 2 })).toContain('at most 2 of 4 workers compute at one time: there are 2 microbatches');
   });
 

@@ -100,14 +100,23 @@ describe('the choice', () => {
     );
   });
 
-  it('of stages without a number of replicas spreads the workers over them', () => {
+  it('of stages without a number of replicas gives all workers to each, or of a pipeline spreads them', () => {
     const replicasOf = (workers: number, stages: number, propagate: 'pruned' | 'dense'): number =>
       choosePlacement({ ...SMALL, propagate }, plannedWorkers(workers), { ...AUTO, stages }).chosen.replicas;
-    expect([replicasOf(4, 2, 'pruned'), replicasOf(5, 2, 'pruned'), replicasOf(1, 3, 'pruned')]).toEqual([2, 3, 1]);
+    expect([replicasOf(4, 2, 'pruned'), replicasOf(5, 2, 'pruned'), replicasOf(1, 3, 'pruned')]).toEqual([4, 5, 1]);
     expect([replicasOf(4, 2, 'dense'), replicasOf(5, 2, 'dense'), replicasOf(1, 3, 'dense')]).toEqual([2, 2, 1]);
-    const { alternatives } = choosePlacement(SMALL, plannedWorkers(4), { ...AUTO, stages: 2 });
+    const job = { ...SMALL, propagate: 'dense' as const };
+    const { alternatives } = choosePlacement(job, plannedWorkers(4), { ...AUTO, stages: 2 });
     const all = alternatives.find((each) => each.stages.length === 2 && each.replicas === 4);
     expect(all?.note).toBe('needs spec.placement.replicas: 4');
+  });
+
+  it('of stages that follow one another is as fast as of one, but for what they hand over', () => {
+    const timeOf = (stages: number): number => {
+      const { cost } = choosePlacement(SMALL, plannedWorkers(4), { ...AUTO, stages }).chosen;
+      return cost.totalMs - cost.elapsed.snapshot;
+    };
+    expect(timeOf(3)).toBeCloseTo(timeOf(1), 6);
   });
 
   it('of more stages than layers is refused with both numbers', () => {
