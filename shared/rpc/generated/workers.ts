@@ -20,6 +20,7 @@ import type { JobContext as _secateur_v1_JobContext, JobContext__Output as _seca
 import type { LinearSelection as _secateur_v1_LinearSelection, LinearSelection__Output as _secateur_v1_LinearSelection__Output } from './secateur/v1/LinearSelection.ts';
 import type { LogBatch as _secateur_v1_LogBatch, LogBatch__Output as _secateur_v1_LogBatch__Output } from './secateur/v1/LogBatch.ts';
 import type { LogLine as _secateur_v1_LogLine, LogLine__Output as _secateur_v1_LogLine__Output } from './secateur/v1/LogLine.ts';
+import type { MethodOptions as _secateur_v1_MethodOptions, MethodOptions__Output as _secateur_v1_MethodOptions__Output } from './secateur/v1/MethodOptions.ts';
 import type { MicrobatchRange as _secateur_v1_MicrobatchRange, MicrobatchRange__Output as _secateur_v1_MicrobatchRange__Output } from './secateur/v1/MicrobatchRange.ts';
 import type { PassInput as _secateur_v1_PassInput, PassInput__Output as _secateur_v1_PassInput__Output } from './secateur/v1/PassInput.ts';
 import type { PassResult as _secateur_v1_PassResult, PassResult__Output as _secateur_v1_PassResult__Output } from './secateur/v1/PassResult.ts';
@@ -71,6 +72,7 @@ export interface ProtoGrpcType {
       LinearSelection: MessageTypeDefinition<_secateur_v1_LinearSelection, _secateur_v1_LinearSelection__Output>
       LogBatch: MessageTypeDefinition<_secateur_v1_LogBatch, _secateur_v1_LogBatch__Output>
       LogLine: MessageTypeDefinition<_secateur_v1_LogLine, _secateur_v1_LogLine__Output>
+      MethodOptions: MessageTypeDefinition<_secateur_v1_MethodOptions, _secateur_v1_MethodOptions__Output>
       MicrobatchRange: MessageTypeDefinition<_secateur_v1_MicrobatchRange, _secateur_v1_MicrobatchRange__Output>
       PassInput: MessageTypeDefinition<_secateur_v1_PassInput, _secateur_v1_PassInput__Output>
       PassResult: MessageTypeDefinition<_secateur_v1_PassResult, _secateur_v1_PassResult__Output>
