@@ -10,8 +10,9 @@ export type Saliency =
   /** |w| */
   | { readonly kind: 'magnitude' }
   /**
-   * (|w| / columnSums[c] + |w| / rowSum[r]) * columnFactors[c], both [I], finite and not negative. A row's sum of |w| is
-   * taken on the way, in float64, rounded to float32; a weight whose row or column sums to 0 has metric 0.
+   * (|w| / columnSums[c] + |w| / rowSum[r]) * columnFactors[c], both [I] and not negative, factors finite. A row's sum of
+   * |w| is taken on the way, in float64, rounded to float32. A sum of 0 has only weights of 0, and they have metric 0; over
+   * a sum that float32 cannot hold, infinity, a weight counts nothing.
    */
   | { readonly kind: 'relative'; readonly columnSums: Float32Array; readonly columnFactors: Float32Array }
   /** 30 bits that depend on `seed` (32 bits), r and c alone (assembly/saliency.ts). */
@@ -21,12 +22,12 @@ export type Saliency =
 export function checkSaliency(saliency: Saliency, tensor: string, columns: number): void {
   if (saliency.kind === 'normed') checkColumns(saliency.columnNorms, 'norm', tensor, columns);
   if (saliency.kind === 'relative') {
-    checkColumns(saliency.columnSums, 'sum', tensor, columns);
+    checkLength(saliency.columnSums, 'sum', tensor, columns);
     checkColumns(saliency.columnFactors, 'factor', tensor, columns);
   }
 }
 
-function checkColumns(values: Float32Array, what: string, tensor: string, columns: number): void {
+function checkLength(values: Float32Array, what: string, tensor: string, columns: number): void {
   if (values.length !== columns) {
     throw new SecateurError(
       'ArgumentInvalid',
@@ -34,6 +35,10 @@ function checkColumns(values: Float32Array, what: string, tensor: string, column
       { details: { tensor, columns, found: values.length } },
     );
   }
+}
+
+function checkColumns(values: Float32Array, what: string, tensor: string, columns: number): void {
+  checkLength(values, what, tensor, columns);
   const column = values.findIndex((value) => !(value >= 0 && value < Infinity));
   if (column >= 0) {
     throw new SecateurError(

@@ -166,6 +166,19 @@ describe('a draw', () => {
   });
 });
 
+describe('relative importance', () => {
+  test.each(['row', 'matrix'] as const)('over sums that float32 cannot hold, scope %s', async (scope) => {
+    const made = {
+      name: 'sums beyond float32',
+      matrix: { tensor: 't', dtype: 'F32', rows: 2, columns: 5 },
+      weights: Float32Array.of(3e38, 3e38, 1, 2, 3, 3e38, 1, 2, 0, 4),
+      columnNorms: Float32Array.of(1, 2, 3, 4, 5),
+    } as const;
+    const choice = { kind: 'unstructured', sparsity: 0.5 } as const;
+    expect(await difference({ method: 'ria', options: { scope }, choice }, made)).toBeNull();
+  });
+});
+
 describe('the variant', () => {
   test('says which alpha it found', async () => {
     const made = makeCase('gaussian', 'BF16', 64, 256, 1);

@@ -10,7 +10,7 @@
  */
 import { addRow } from './column-sums';
 import { countRowCumulative, pruneRowCumulative } from './cumulative';
-import { pruneGroups16 } from './group-16';
+import { pruneFour, pruneGroups16 } from './group-16';
 import { countZeros, firstNonFinite } from './inspect';
 import { DTYPE_F32, Job, NON_FINITE, SALIENCY_MAGNITUDE, SALIENCY_NORMED } from './job';
 import { Weight } from './metric';
@@ -134,6 +134,10 @@ function pruneRow(job: Job, row: usize, index: i32): i32 {
 function pruneGroup(job: Job, row: usize, first: i32): void {
   const count = job.group;
   const metrics = job.metrics + ((<usize>first) << 2);
+  if (count == 4) {
+    pruneFour(job.dtype, row, first, metrics, job.pruned);
+    return;
+  }
   if (count > RANKED_MAX) {
     // A selection writes behind the last metric, where those of the next group are.
     memory.copy(job.candidates, metrics, (<usize>count) << 2);
