@@ -122,7 +122,7 @@ async function timePool(threads: number): Promise<Figure> {
       const begun = performance.now();
       await pool.pruneMatrix({
         ...POOL_MATRIX,
-        columnNorms: makeNorms(columns),
+        saliency: { kind: 'normed', columnNorms: makeNorms(columns) },
         selection: { kind: 'row', prunedPerRow: columns / 2 },
         source,
         destination: { file: join(folder, 'destination.bin'), offset: 0 },

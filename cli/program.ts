@@ -58,7 +58,7 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
 /** @param end takes the exit code of the verb that ran */
 export function createProgram(end: EndVerb): Command {
   const program = new Command('secateur')
-    .description('Prunes large language models on a cluster: Wanda, layer by layer.')
+    .description('Prunes large language models on a cluster: Wanda and other methods, layer by layer.')
     .version(VERSION, '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [verb]', 'print the help of a verb')

@@ -1,6 +1,6 @@
 /** The prune kernel: compiles, has its memory, and prunes a small matrix exactly as the reference does. */
 import { toSecateurError } from '../../shared/errors/secateur-error.ts';
-import { compileKernel, createKernelMemory, Kernel, reserveMemory, writeNorms } from '../../worker/kernels/kernel.ts';
+import { compileKernel, createKernelMemory, Kernel, reserveMemory, writeTables } from '../../worker/kernels/kernel.ts';
 import { layoutKernelMemory } from '../../worker/kernels/kernel-layout.ts';
 import { pruneReference } from '../../worker/kernels/reference.ts';
 import { type Finding, fail, ok } from './finding.ts';
@@ -44,12 +44,12 @@ function pruneBothWays(module: WebAssembly.Module): string | null {
   const [area] = layout.areas;
   if (area === undefined) return 'its memory has no area for a thread';
   reserveMemory(memory, layout);
-  writeNorms(memory, layout, matrix.dtype, norms);
+  writeTables(memory, layout, matrix, { kind: 'normed', columnNorms: norms });
   const kernel = new Kernel(module, memory);
-  kernel.begin(matrix, selection, layout, area);
+  kernel.begin(matrix, { kind: 'prune', saliency: { kind: 'normed', seed: 0 }, selection }, layout, area);
   const chunk = kernel.chunk(weights.byteLength);
   chunk.set(new Uint8Array(weights.buffer));
-  const result = kernel.run(ROWS);
+  const result = kernel.run(ROWS, 0);
   if (result.kind !== 'done') return 'it says that a weight is not finite';
   if (result.zeros !== zeros) return `it made ${result.zeros} zeros, the reference ${zeros}`;
   const isSame = Buffer.compare(Uint8Array.from(chunk), new Uint8Array(expected.buffer)) === 0;

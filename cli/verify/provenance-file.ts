@@ -17,7 +17,12 @@ const fileSchema = z.object({
 
 const choiceSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('keepAll') }),
-  z.object({ kind: z.literal('unstructured'), sparsity: z.number().min(0).max(1) }),
+  z.object({
+    kind: z.literal('unstructured'),
+    sparsity: z.number().min(0).max(1),
+    /** Left out: of each row. */
+    scope: z.enum(['matrix', 'none']).optional(),
+  }),
   z.object({ kind: z.literal('pattern'), keep: z.int().positive(), group: z.int().positive() }),
 ]);
 
@@ -60,6 +65,7 @@ const provenanceSchema = z.object({
 });
 
 export type Provenance = z.infer<typeof provenanceSchema>;
+export type RecordedChoice = z.infer<typeof choiceSchema>;
 export type RecordedTensor = Provenance['layers'][number]['tensors'][string];
 
 /** @throws VerificationFailed where there is none, or it cannot be understood */

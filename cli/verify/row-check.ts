@@ -1,10 +1,10 @@
 /**
- * Counts a matrix's zeros as its bytes pass by, and checks each row, or each group, against what was asked of it.
+ * Counts a matrix's zeros as its bytes pass by, and checks each row, each group, or the whole against what was asked of it.
  *
  * Weights [O, I] row-major; elements of a call follow those of the call before, cut anywhere. A zero is +0 or -0.
  * Invariant: `column` is the place of the next element in its row; a row is judged once, when its last element came.
  */
-import type { LinearChoice } from '../../shared/manifest/select-linears.ts';
+import type { RecordedChoice } from './provenance-file.ts';
 
 /** BF16 and F16 as their bits, F32 as its bits. */
 export type StoredBits = Uint16Array | Uint32Array;
@@ -24,15 +24,15 @@ export interface RowReport {
   readonly deviations: readonly string[];
 }
 
-/** Of a row's weights, how many are zero at least: Python's int(columns * sparsity), as in the reference. */
-export function zerosPerRowMin(columns: number, sparsity: number): number {
-  return Math.floor(columns * sparsity);
+/** Of so many weights, how many are zero at least: Python's int(weights * sparsity), as in the reference. */
+export function zerosMin(weights: number, sparsity: number): number {
+  return Math.floor(weights * sparsity);
 }
 
 export class RowCheck {
   private readonly columns: number;
-  private readonly choice: LinearChoice;
-  private readonly zerosMin: number;
+  private readonly choice: RecordedChoice;
+  private readonly rowZerosMin: number;
   /** Elements that are judged together: a group, or a whole row. */
   private readonly unit: number;
   private column = 0;
@@ -47,10 +47,11 @@ export class RowCheck {
   private fullGroups = 0;
   private firstFullGroup: (RowFinding & { readonly column: number }) | null = null;
 
-  constructor(columns: number, choice: LinearChoice) {
+  constructor(columns: number, choice: RecordedChoice) {
     this.columns = columns;
     this.choice = choice;
-    this.zerosMin = choice.kind === 'unstructured' ? zerosPerRowMin(columns, choice.sparsity) : 0;
+    const isPerRow = choice.kind === 'unstructured' && choice.scope === undefined;
+    this.rowZerosMin = isPerRow ? zerosMin(columns, choice.sparsity) : 0;
     this.unit = choice.kind === 'pattern' && columns % choice.group === 0 ? choice.group : columns;
   }
 
@@ -91,7 +92,7 @@ export class RowCheck {
   }
 
   private endRow(): void {
-    if (this.rowZeros < this.zerosMin) {
+    if (this.rowZeros < this.rowZerosMin) {
       this.poorRows += 1;
       this.firstPoorRow ??= { row: this.row, found: this.rowZeros };
     }
@@ -117,8 +118,13 @@ export class RowCheck {
     if (firstPoorRow !== null) {
       const { row, found } = firstPoorRow;
       deviations.push(
-        `row ${row}: expected at least ${this.zerosMin} zeros of ${this.columns}, found ${found}${others(this.poorRows, 'row')}`,
+        `row ${row}: expected at least ${this.rowZerosMin} zeros of ${this.columns}, found ${found}${others(this.poorRows, 'row')}`,
       );
+    }
+    if (choice.kind === 'unstructured' && choice.scope === 'matrix') {
+      const weights = this.row * this.columns;
+      const least = zerosMin(weights, choice.sparsity);
+      if (this.zeros < least) deviations.push(`expected at least ${least} zeros of ${weights}, found ${this.zeros}`);
     }
     return deviations;
   }

@@ -1,6 +1,7 @@
 /**
- * Proves that a directory is what its `secateur.json` says: the files, byte for byte; the sparsity, row by row; and,
- * beside the source, that nothing but pruned weights has changed. Every deviation is listed; memory stays bounded.
+ * Proves that a directory is what its `secateur.json` says: the files, byte for byte; the sparsity, row by row, or over
+ * the matrix where that was asked; and, beside the source, that nothing but pruned weights has changed. Every deviation is
+ * listed; memory stays bounded.
  */
 import { join } from 'node:path';
 import { openCheckpoint } from '../../shared/checkpoint/open-checkpoint.ts';

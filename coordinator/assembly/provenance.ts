@@ -1,5 +1,5 @@
 /** `secateur.json`: what was done to which bytes, with what, and what came of it. docs/provenance.md describes it. */
-
+import { sparsityScope } from '../../shared/manifest/method-options.ts';
 import { perplexities, relativeErrors } from '../core/evaluation.ts';
 import { type AssembledShard, countPruned, type JobState, type Plan } from '../core/state.ts';
 import { measurementOf } from './measurement.ts';
@@ -83,8 +83,11 @@ function placementOf(plan: Plan): object {
   return { stages, replicas, replicasMax, wave, snapshotInterval, microbatch };
 }
 
+/** An unstructured sparsity says what it holds for, where that is not each row. */
 function choiceOf(job: JobState, layer: number, tensor: string): object | undefined {
-  return job.intake?.layers[layer]?.linears.find((linear) => linear.tensor === tensor)?.choice;
+  const choice = job.intake?.layers[layer]?.linears.find((linear) => linear.tensor === tensor)?.choice;
+  const scope = sparsityScope(job.manifest.spec.pruning);
+  return choice?.kind === 'unstructured' && scope !== 'row' ? { ...choice, scope } : choice;
 }
 
 function totals(job: JobState): object {

@@ -7,6 +7,7 @@ import { headTensorNames } from '../../shared/onnx/language-head.ts';
 import type { FileRef } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { JobContext } from '../../shared/rpc/generated/secateur/v1/JobContext.ts';
 import type { LinearSelection } from '../../shared/rpc/generated/secateur/v1/LinearSelection.ts';
+import type { MethodOptions } from '../../shared/rpc/generated/secateur/v1/MethodOptions.ts';
 import type { PassInput } from '../../shared/rpc/generated/secateur/v1/PassInput.ts';
 import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import type { TensorRef } from '../../shared/rpc/generated/secateur/v1/TensorRef.ts';
@@ -223,11 +224,17 @@ function pruneMessage(
     layer,
     tensors: layerIntake.tensors.map((slot) => sourceTensor(slot, intake)),
     method: job.manifest.spec.pruning.method,
+    options: methodOptions(job),
     linears: layerIntake.linears.map(linearMessage),
     statistics: [...sums].map(([statistic, float64]) => ({ statistic, float64: Buffer.from(float64) })),
     samples: job.calibration?.samples ?? 0,
     output: { root: 'FILE_ROOT_STAGING', name: layerFileName(layer, identity) },
   };
+}
+
+function methodOptions(job: JobState): MethodOptions {
+  const { scope = '', variant = '', activationPower = 0, seed = 0 } = job.manifest.spec.pruning;
+  return { scope, variant, activationPower, seed };
 }
 
 function linearMessage(linear: LinearIntake): LinearSelection {

@@ -37,6 +37,11 @@ export function bool() {
   return z.boolean({ error: expects('true or false') });
 }
 
+export function numberBetween(from: number, to: number) {
+  const error = expects(`a number from ${from} to ${to}`, unquoteHint);
+  return z.number({ error }).min(from, { error }).max(to, { error });
+}
+
 export function autoOrInteger(from: number, to: number) {
   const error = expects(`"auto" or an integer from ${from} to ${to}`, (found) => {
     return unquoteHint(found) ?? nearestHint(['auto'])(found);

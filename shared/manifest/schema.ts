@@ -9,6 +9,15 @@
 import { z } from 'zod';
 import { expects, quoteHint } from './expectation.ts';
 import {
+  METHOD_NAMES,
+  methodOptionRules,
+  methodOptionsJsonSchema,
+  SCOPES,
+  VARIANTS,
+  variantWithoutPattern,
+  withMethodDefaults,
+} from './method-options.ts';
+import {
   autoOrInteger,
   bool,
   dnsLabel,
@@ -20,6 +29,7 @@ import {
   location,
   maxShardSize,
   needs,
+  numberBetween,
   onlyWith,
   pattern,
   ratio,
@@ -39,6 +49,8 @@ const SAMPLES_MAX = 1_000_000;
 const SEQUENCE_LENGTH_MAX = 1_048_576;
 const MICROBATCH_MAX = 65_536;
 const SEED_MAX = 2 ** 32 - 1;
+/** The paper looks at powers up to 1. */
+const ACTIVATION_POWER_MAX = 2;
 /** Above the layers of any model, and the workers of any job. */
 const PLACEMENT_MAX = 4096;
 
@@ -91,11 +103,32 @@ const overrideSchema = strict({
   });
 
 const pruningSchema = strict({
-  method: words(['wanda']).meta({
+  method: words(METHOD_NAMES).meta({
     description:
-      'How weights are scored: `wanda` is |weight| times the norm of its input (Sun et al., 2023), row by row.',
+      'How weights are scored: `wanda` is |weight| times the norm of its input (Sun et al., 2023), `magnitude` |weight| alone, `ria` relative importance and activations (Zhang et al., 2024), `random` a draw. docs/methods.md has the formulas.',
   }),
   ...sparsityFields,
+  scope: words(SCOPES)
+    .meta({
+      description:
+        'With `magnitude` and `ria`, where the sparsity is unstructured: `matrix` has one threshold over the whole matrix, `row` compares within each row. `matrix` unless given. A pattern compares within its groups either way.',
+    })
+    .optional(),
+  variant: words(VARIANTS)
+    .meta({
+      description:
+        'With `wanda`: `cumulative` gives every row a threshold of its own, where the sum of its smallest scores reaches a share of all, one share for the matrix (the `use_variant` of the reference). Not with a pattern.',
+    })
+    .optional(),
+  activationPower: numberBetween(0, ACTIVATION_POWER_MAX)
+    .meta({
+      description:
+        'With `ria`: the power of the norm of the input, 0.5 unless given; 0 leaves the activations out (relative importance alone).',
+    })
+    .optional(),
+  seed: integer(0, SEED_MAX)
+    .meta({ description: 'With `random`: the seed of the draw, 0 unless given. Calibration has its own.' })
+    .optional(),
   propagate: words(['pruned', 'dense'])
     .meta({
       description:
@@ -116,7 +149,14 @@ const pruningSchema = strict({
     .default([]),
 })
   .refine(oneOfSparsity.check, oneOfSparsity.rule)
-  .meta({ description: 'What is pruned, how, and how much.', oneOf: oneOfSparsity.jsonSchema });
+  .refine(variantWithoutPattern.check, variantWithoutPattern.rule)
+  .check(...methodOptionRules.map(({ check, rule }) => z.refine(check, rule)))
+  .transform(withMethodDefaults)
+  .meta({
+    description: 'What is pruned, how, and how much.',
+    oneOf: oneOfSparsity.jsonSchema,
+    allOf: methodOptionsJsonSchema,
+  });
 
 interface TextCalibration {
   readonly text: readonly string[];

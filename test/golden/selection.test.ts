@@ -3,19 +3,26 @@
  * WebAssembly kernel. fixtures/README.md says what the files hold.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { FloatDtype } from '../../shared/safetensors/dtype.ts';
 import { compileKernel } from '../../worker/kernels/kernel.ts';
 import { pruneReference, type StoredWeights, widenWeight } from '../../worker/kernels/reference.ts';
-import type { MatrixDescription, Selection } from '../../worker/kernels/selection.ts';
-import { columnNormsFromScaler, prunedPerRow, wanda } from '../../worker/methods/wanda.ts';
+import type { MatrixDescription, RowSelection } from '../../worker/kernels/selection.ts';
+import { columnNorms, columnNormsFromScaler } from '../../worker/methods/column-norms.ts';
+import { prunedPerRow } from '../../worker/methods/selection-of.ts';
+import {
+  applyMask,
+  fixture,
+  json,
+  matrixOf,
+  type Run,
+  type SelectionCase,
+  storedWeights,
+  unpackMask,
+} from '../support/golden-masks.ts';
 import { InMemoryKernel } from '../support/kernel-in-memory.ts';
-import { type GoldenTensor, readSafetensors, tensorOf } from '../support/read-safetensors.ts';
+import { readSafetensors, tensorOf } from '../support/read-safetensors.ts';
 
-const fixture = (path: string) => new URL(`./fixtures/${path}`, import.meta.url);
 const model = readSafetensors(new URL('../../examples/micro-llama/model/model.safetensors', import.meta.url));
-const json = <T>(path: string) => JSON.parse(readFileSync(fixture(path), 'utf8')) as T;
 
 let kernel: InMemoryKernel;
 beforeAll(async () => {
@@ -23,7 +30,7 @@ beforeAll(async () => {
 });
 
 /** Pruned weights by our two implementations, which must agree. */
-function pruneBoth(matrix: MatrixDescription, weights: StoredWeights, norms: Float32Array, selection: Selection) {
+function pruneBoth(matrix: MatrixDescription, weights: StoredWeights, norms: Float32Array, selection: RowSelection) {
   const byReference = weights.slice();
   const { zeros } = pruneReference(matrix, byReference, norms, selection);
   const byKernel = kernel.prune(matrix, weights, norms, selection);
@@ -31,46 +38,10 @@ function pruneBoth(matrix: MatrixDescription, weights: StoredWeights, norms: Flo
   return { zeros, weights: byReference };
 }
 
-function storedWeights({ dtype, bytes }: GoldenTensor): StoredWeights {
-  return dtype === 'F32' ? new Float32Array(bytes.buffer) : new Uint16Array(bytes.buffer);
-}
-
-function matrixOf(tensor: string, { dtype, shape }: GoldenTensor): MatrixDescription {
-  return { tensor, dtype: dtype as FloatDtype, rows: shape[0]!, columns: shape[1]! };
-}
-
-/** One byte an element, 1 = pruned, from bit (c & 7) of byte [r, c >> 3]. */
-function unpackMask({ bytes }: GoldenTensor, rows: number, columns: number): Uint8Array {
-  const rowSizeBytes = Math.ceil(columns / 8);
-  return Uint8Array.from({ length: rows * columns }, (_, i) => {
-    const column = i % columns;
-    return (bytes[Math.floor(i / columns) * rowSizeBytes + (column >> 3)]! >> (column & 7)) & 1;
-  });
-}
-
-/** What a mask makes of weights: +0 where it is 1. */
-function applyMask(weights: StoredWeights, mask: Uint8Array): StoredWeights {
-  return weights.map((stored, i) => (mask[i] === 1 ? 0 : stored));
-}
-
 /** The reference's n:m prunes n of m; ours keeps. */
-function selectionOf(run: { n: number; m: number; ratio: number }, columns: number): Selection {
+function selectionOf(run: { n: number; m: number; ratio: number }, columns: number): RowSelection {
   if (run.m > 0) return { kind: 'group', keep: run.m - run.n, group: run.m };
   return { kind: 'row', prunedPerRow: prunedPerRow(columns, run.ratio) };
-}
-
-interface SelectionCase {
-  readonly case: string;
-  readonly method: string;
-  readonly ratio: number;
-  readonly n: number;
-  readonly m: number;
-  readonly key: string;
-  readonly rows: number;
-  readonly cols: number;
-  readonly mask_ones: number;
-  readonly zeros_after: number;
-  readonly boundary_ties: number;
 }
 
 describe('unit selection cases', () => {
@@ -116,14 +87,6 @@ describe('unit selection cases', () => {
   });
 });
 
-interface Run {
-  readonly method: string;
-  readonly sparsity_ratio: number;
-  readonly n: number;
-  readonly m: number;
-  readonly matrices: Readonly<Record<string, { zeros: number; mask_sha256: string; weight_sha256: string }>>;
-}
-
 describe('whole runs on micro-llama, given the statistics of the reference', () => {
   const results = json<{ runs: Record<string, Run> }>('micro/results.json');
   const runs = Object.entries(results.runs).filter(([, run]) => run.method === 'wanda');
@@ -162,6 +125,6 @@ describe('whole runs on micro-llama, given the statistics of the reference', () 
     const [linear, scaler] = [...scalerDense][0]!;
     const values = new Float32Array(scaler.bytes.buffer);
     const inputNormSquared = Float64Array.from(values, (value) => value * 16);
-    expect(wanda.columnNorms({ linear, inputNormSquared, samples: 16 })).toEqual(columnNormsFromScaler(values, linear));
+    expect(columnNorms({ linear, inputNormSquared, samples: 16 })).toEqual(columnNormsFromScaler(values, linear));
   });
 });

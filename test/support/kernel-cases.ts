@@ -1,7 +1,7 @@
 /** Matrices that are hard for a selection by keys and brackets: ties, dead columns, subnormals, overflow, two scales. */
 
 import { type StoredWeights, widenWeight } from '../../worker/kernels/reference.ts';
-import type { MatrixDescription, Selection } from '../../worker/kernels/selection.ts';
+import type { MatrixDescription, RowSelection } from '../../worker/kernels/selection.ts';
 import { type Random, seededRandom } from './seeded-random.ts';
 
 type Dtype = MatrixDescription['dtype'];
@@ -103,7 +103,7 @@ export function storeWeight(dtype: Dtype, value: number): number {
 }
 
 /** Every selection worth trying on rows of so many columns. */
-export function selectionsFor(columns: number): Selection[] {
+export function selectionsFor(columns: number): RowSelection[] {
   const counts = new Set([0, 1, 0.3, 0.5, 0.7, columns - 1, columns].map((k) => Math.floor(k < 1 ? k * columns : k)));
   const patterns = [
     [2, 4],
@@ -120,9 +120,9 @@ export function selectionsFor(columns: number): Selection[] {
   ] as const;
   return [
     { kind: 'keepAll' },
-    ...[...counts].map((prunedPerRow): Selection => ({ kind: 'row', prunedPerRow })),
+    ...[...counts].map((prunedPerRow): RowSelection => ({ kind: 'row', prunedPerRow })),
     ...patterns
       .filter(([keep, group]) => keep >= 1 && keep < group && group <= 1024 && columns % group === 0)
-      .map(([keep, group]): Selection => ({ kind: 'group', keep, group })),
+      .map(([keep, group]): RowSelection => ({ kind: 'group', keep, group })),
   ];
 }

@@ -1,5 +1,5 @@
 /** The WebAssembly kernel on one thread and on weights in memory: what tests and benches compare with the reference. */
-import { createKernelMemory, Kernel, reserveMemory, writeNorms } from '../../worker/kernels/kernel.ts';
+import { createKernelMemory, Kernel, reserveMemory, writeTables } from '../../worker/kernels/kernel.ts';
 import { layoutKernelMemory, weightSizeBytes } from '../../worker/kernels/kernel-layout.ts';
 import type { StoredWeights } from '../../worker/kernels/reference.ts';
 import type { MatrixDescription, Selection } from '../../worker/kernels/selection.ts';
@@ -22,13 +22,14 @@ export class InMemoryKernel {
     const sizeBytes = matrix.rows * matrix.columns * weightSizeBytes(matrix.dtype);
     const layout = layoutKernelMemory(matrix, 1, sizeBytes);
     reserveMemory(this.memory, layout);
-    writeNorms(this.memory, layout, matrix.dtype, columnNorms);
-    this.kernel.begin(matrix, selection, layout, layout.areas[0]!);
+    writeTables(this.memory, layout, matrix, { kind: 'normed', columnNorms });
+    const pass = { kind: 'prune', saliency: { kind: 'normed', seed: 0 }, selection } as const;
+    this.kernel.begin(matrix, pass, layout, layout.areas[0]!);
     return this.kernel.chunk(sizeBytes);
   }
 
   run(rows: number) {
-    return this.kernel.run(rows);
+    return this.kernel.run(rows, 0);
   }
 
   /** Prunes a copy. */

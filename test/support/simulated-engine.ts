@@ -102,6 +102,7 @@ export class SimulatedEngine implements Engine {
       progress: (done, total, unit) => this.say({ type: 'progress', done, total, unit }),
       statistics: (layer, sample, float32) => this.say({ type: 'statistics', layer, sample, float32 }),
       snapshotWritten: (snapshot) => this.say({ type: 'snapshot', snapshot }),
+      notice: () => undefined,
       isYielding: () => this.yielding,
     };
   }

@@ -102,6 +102,7 @@ class Engine {
         toldMs = nowMs;
         send({ type: 'progress', done, total, unit });
       },
+      notice: (message) => send({ type: 'log', level: 'info', message }),
       statistics: (layer, sample, float32) => send({ type: 'statistics', layer, sample, float32 }),
       snapshotWritten: (snapshot) => send({ type: 'snapshot', snapshot }),
       isYielding: () => this.yielding,

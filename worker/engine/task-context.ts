@@ -16,6 +16,8 @@ export interface TaskContext {
   readonly threads: number;
   readonly kernels: () => Promise<KernelPool>;
   readonly progress: (done: number, total: number, unit: string) => void;
+  /** A sentence for the job's log. */
+  readonly notice: (message: string) => void;
   readonly statistics: (layer: number, sample: number, float32: Uint8Array) => void;
   readonly snapshotWritten: (snapshot: SnapshotFile) => void;
   /** Whether the task is to stop at the next place where nothing is half done: the worker is about to leave. */

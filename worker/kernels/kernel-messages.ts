@@ -1,6 +1,7 @@
 /** What the pool and its threads say to each other; the weights themselves never pass here. */
 import type { KernelLayout } from './kernel-layout.ts';
-import type { MatrixDescription, Selection } from './selection.ts';
+import type { KernelPass } from './kernel-pass.ts';
+import type { MatrixDescription } from './selection.ts';
 
 export interface ThreadData {
   readonly module: WebAssembly.Module;
@@ -11,23 +12,26 @@ export interface ThreadData {
 
 /** Words that all threads change with Atomics. */
 export const CONTROL = {
-  /** The next chunk that nobody has claimed. */
-  nextChunk: 0,
-  /** Chunks after this one are not begun: the first that failed, -1 to stop everything. */
-  lastChunk: 1,
+  /** The next block of chunks that nobody has claimed. */
+  nextBlock: 0,
+  /** Blocks after this one are not begun: the first that failed, -1 to stop everything. */
+  lastBlock: 1,
 } as const;
 export const CONTROL_BYTES = 8;
-export const NO_LAST_CHUNK = 0x7fffffff;
+export const NO_LAST_BLOCK = 0x7fffffff;
 
 /** One matrix, or the share of one thread in it. Descriptors belong to the process: the pool opens and closes them. */
-export interface PruneRequest {
+export interface PassRequest {
   readonly matrix: MatrixDescription;
-  readonly selection: Selection;
+  readonly pass: KernelPass;
   readonly layout: KernelLayout;
   /** Which of the layout's areas is this thread's. */
   readonly area: number;
+  /** What a thread claims at once. */
+  readonly chunksPerBlock: number;
   readonly source: { readonly descriptor: number; readonly offset: number };
-  readonly destination: { readonly descriptor: number; readonly offset: number };
+  /** Null: the pass changes nothing. */
+  readonly destination: { readonly descriptor: number; readonly offset: number } | null;
 }
 
 export type ChunkFailure =

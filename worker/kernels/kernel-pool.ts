@@ -1,5 +1,6 @@
 /**
- * Threads that prune matrices from file to file, one matrix at a time, all threads on it.
+ * Threads that prune matrices from file to file, or look at them for a method that is to choose, one pass over one matrix
+ * at a time, all threads on it.
  *
  * Invariants:
  *  1. The output is a function of the job alone: not of the number of threads, nor of which thread took which rows.
@@ -12,25 +13,31 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { invariant, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
-import { compileKernel, createKernelMemory, reserveMemory, writeNorms } from './kernel.ts';
-import { type KernelLayout, layoutKernelMemory } from './kernel-layout.ts';
+import { compileKernel, createKernelMemory, reserveMemory, writeTable, writeTables } from './kernel.ts';
+import { CHUNK_BYTES, type KernelLayout, layoutKernelMemory } from './kernel-layout.ts';
 import {
   type ChunkFailure,
   CONTROL,
   CONTROL_BYTES,
   type FromThread,
-  NO_LAST_CHUNK,
-  type PruneRequest,
+  NO_LAST_BLOCK,
+  type PassRequest,
   type ThreadData,
 } from './kernel-messages.ts';
+import { chunksPerBlock, codeOf, KEY_HALF_COUNT, type KernelPass, layoutNeeds } from './kernel-pass.ts';
+import { checkSaliency, type Saliency } from './saliency.ts';
 import { checkMatrix, checkSelection, type MatrixDescription, nonFiniteWeight, type Selection } from './selection.ts';
 
-/** Matrix [O, I] from one file to another, or to another place of the same. `offset`: of its first byte, any number. */
-export interface MatrixPruneJob extends MatrixDescription {
-  /** [I], finite and not negative; read when the job's turn comes. */
-  readonly columnNorms: Float32Array;
-  readonly selection: Selection;
+/** A matrix [O, I] in a file. `offset`: of its first byte, any number. */
+export interface StoredMatrix extends MatrixDescription {
   readonly source: { readonly file: string; readonly offset: number };
+}
+
+/** A matrix from one file to another, or to another place of the same. */
+export interface MatrixPruneJob extends StoredMatrix {
+  /** Its vectors are read when the job's turn comes. */
+  readonly saliency: Saliency;
+  readonly selection: Selection;
   /** Made if it is missing; what is outside the matrix's range stays. Not synced to disk. */
   readonly destination: { readonly file: string; readonly offset: number };
 }
@@ -81,19 +88,57 @@ export class KernelPool {
 
   /**
    * Prunes a matrix; `zeros` counts those it holds afterwards, of either sign. Jobs run in the order they come.
-   * Throws ArgumentInvalid (selection, shape), NonFiniteValue (a norm; or the first non-finite weight in row order, with
-   * details { tensor, row, column }), SourceMissing, SourceChanged (the file ends too early), StorageFull, StorageFailed,
-   * LimitExceeded, EngineFailed (a thread died). After an error the destination's range is worth nothing.
+   * Throws ArgumentInvalid (selection, shape), NonFiniteValue (an entry of a vector; or the first non-finite weight in row
+   * order, with details { tensor, row, column }), SourceMissing, SourceChanged (the file ends too early), StorageFull,
+   * StorageFailed, LimitExceeded, EngineFailed (a thread died). After an error the destination's range is worth nothing.
+   * The passes below throw the same, and change nothing.
    */
   async pruneMatrix(job: MatrixPruneJob): Promise<{ zeros: number }> {
-    checkMatrix(job, job.columnNorms);
+    checkMatrix(job);
     checkSelection(job.selection, job.tensor, job.columns);
-    const result = this.queue.then(() => this.run(job));
-    this.queue = result.then(
-      () => undefined,
-      () => undefined,
-    );
-    return result;
+    const { saliency, selection, destination } = job;
+    checkSaliency(saliency, job.tensor, job.columns);
+    const pass: KernelPass = { kind: 'prune', saliency: codeOf(saliency), selection };
+    const tables = (layout: KernelLayout) => writeTables(this.memory, layout, job, saliency);
+    return this.enqueue(job, pass, destination, tables, (_, zeros) => ({ zeros }));
+  }
+
+  /**
+   * How many weights have which key, [65536]. A key's order is that of the metric. With `magnitude` and 16-bit weights the
+   * key is the weight's bits without the sign; else it is the metric's, and counted are its upper 16 bits (`upper` null),
+   * or the lower ones of the keys with these upper ones.
+   */
+  async countKeys(matrix: StoredMatrix, saliency: Saliency, upper: number | null): Promise<Float64Array> {
+    checkMatrix(matrix);
+    checkCountable(matrix);
+    checkSaliency(saliency, matrix.tensor, matrix.columns);
+    const pass: KernelPass = { kind: 'countKeys', saliency: codeOf(saliency), upper };
+    const tables = (layout: KernelLayout) => writeTables(this.memory, layout, matrix, saliency);
+    return this.enqueue(matrix, pass, null, tables, (layout) => this.addCounters(layout, KEY_HALF_COUNT));
+  }
+
+  /** How many weights the selection `cumulative` would zero at each of these alphas, ascending. `saliency`: normed. */
+  async countCumulative(
+    matrix: StoredMatrix,
+    saliency: Extract<Saliency, { kind: 'normed' }>,
+    alphas: Float32Array,
+  ): Promise<Float64Array> {
+    checkMatrix(matrix);
+    checkCountable(matrix);
+    checkSaliency(saliency, matrix.tensor, matrix.columns);
+    const pass: KernelPass = { kind: 'countCumulative', saliency: codeOf(saliency), alphaCount: alphas.length };
+    const tables = (layout: KernelLayout) => {
+      writeTables(this.memory, layout, matrix, saliency);
+      writeTable(this.memory, layout, alphas);
+    };
+    return this.enqueue(matrix, pass, null, tables, (layout) => this.addCounters(layout, alphas.length));
+  }
+
+  /** Sums of |w| over the rows, [I]: in float64 within blocks of rows that depend on the matrix alone, then over those. */
+  async sumColumns(matrix: StoredMatrix): Promise<Float64Array> {
+    checkMatrix(matrix);
+    const pass: KernelPass = { kind: 'sumColumns' };
+    return this.enqueue(matrix, pass, null, noTables, (layout) => this.addBlocks(layout, matrix, pass));
   }
 
   /** Lets the jobs that wait finish, then ends the threads. */
@@ -123,57 +168,118 @@ export class KernelPool {
       { retryable: true, details: { thread: thread.index }, ...(cause === undefined ? {} : { cause }) },
     );
     // The others end after the chunk in hand.
-    Atomics.store(this.control, CONTROL.lastChunk, -1);
+    Atomics.store(this.control, CONTROL.lastBlock, -1);
     settle(thread, null);
   }
 
-  private async run(job: MatrixPruneJob): Promise<{ zeros: number }> {
+  /** Runs a pass when its turn comes; `collect` makes its result of the memory and of the zeros that threads counted. */
+  private enqueue<Result>(
+    matrix: StoredMatrix,
+    pass: KernelPass,
+    destination: MatrixPruneJob['destination'] | null,
+    writeTablesOf: (layout: KernelLayout) => void,
+    collect: (layout: KernelLayout, zeros: number) => Result,
+  ): Promise<Result> {
+    const result = this.queue.then(() => this.run(matrix, pass, destination, writeTablesOf, collect));
+    this.queue = result.then(
+      () => undefined,
+      () => undefined,
+    );
+    return result;
+  }
+
+  private async run<Result>(
+    matrix: StoredMatrix,
+    pass: KernelPass,
+    destination: MatrixPruneJob['destination'] | null,
+    writeTablesOf: (layout: KernelLayout) => void,
+    collect: (layout: KernelLayout, zeros: number) => Result,
+  ): Promise<Result> {
     if (this.failure !== null) throw this.failure;
-    if (job.rows === 0) return { zeros: 0 };
-    const layout = this.reserve(job);
-    writeNorms(this.memory, layout, job.dtype, job.columnNorms);
-    Atomics.store(this.control, CONTROL.nextChunk, 0);
-    Atomics.store(this.control, CONTROL.lastChunk, NO_LAST_CHUNK);
-    const source = await openFile(job.source.file, constants.O_RDONLY);
-    let destination: FileHandle | null = null;
+    const { layout, blockChunks } = this.reserve(matrix, pass);
+    writeTablesOf(layout);
+    for (const area of layout.areas) new Uint8Array(this.memory.buffer).fill(0, area.counters, area.digits);
+    Atomics.store(this.control, CONTROL.nextBlock, 0);
+    Atomics.store(this.control, CONTROL.lastBlock, NO_LAST_BLOCK);
+    const source = await openFile(matrix.source.file, constants.O_RDONLY);
+    let written: FileHandle | null = null;
     let answers: (FromThread | null)[];
     try {
-      destination = await openFile(job.destination.file, constants.O_WRONLY | constants.O_CREAT);
+      if (destination !== null) written = await openFile(destination.file, constants.O_WRONLY | constants.O_CREAT);
       if (this.failure !== null) throw this.failure;
+      const { tensor, dtype, rows, columns } = matrix;
       const share = {
-        matrix: { tensor: job.tensor, dtype: job.dtype, rows: job.rows, columns: job.columns },
-        selection: job.selection,
+        matrix: { tensor, dtype, rows, columns },
+        pass,
         layout,
-        source: { descriptor: source.fd, offset: job.source.offset },
-        destination: { descriptor: destination.fd, offset: job.destination.offset },
+        chunksPerBlock: blockChunks,
+        source: { descriptor: source.fd, offset: matrix.source.offset },
+        destination:
+          written === null || destination === null ? null : { descriptor: written.fd, offset: destination.offset },
       };
       const asked = layout.areas.map((_, area) => ask(this.threads[area] as PoolThread, { ...share, area }));
       answers = await Promise.all(asked);
     } finally {
       await source.close();
-      await destination?.close();
+      await written?.close();
     }
     if (this.failure !== null) throw this.failure;
-    return { zeros: sumZeros(answers, job) };
+    return collect(layout, sumZeros(answers, matrix, destination?.file ?? matrix.source.file));
   }
 
-  /** Memory for as many threads as there are chunks. */
-  private reserve(job: MatrixPruneJob): KernelLayout {
-    const { rowsPerChunk } = layoutKernelMemory(job, 1);
-    const layout = layoutKernelMemory(job, Math.min(this.threads.length, Math.ceil(job.rows / rowsPerChunk)));
+  /** Memory for as many threads as there are blocks to claim. */
+  private reserve(matrix: StoredMatrix, pass: KernelPass): { layout: KernelLayout; blockChunks: number } {
+    const { rowsPerChunk } = layoutKernelMemory(matrix, 1);
+    const chunkCount = Math.ceil(matrix.rows / rowsPerChunk);
+    const blockChunks = chunksPerBlock(pass, chunkCount);
+    const threads = Math.min(this.threads.length, Math.ceil(chunkCount / blockChunks));
+    const layout = layoutKernelMemory(matrix, threads, CHUNK_BYTES, layoutNeeds(pass, matrix, chunkCount));
     try {
       reserveMemory(this.memory, layout);
     } catch (cause) {
       const mebibytes = Math.ceil(layout.totalPages / 16);
       throw new SecateurError(
         'LimitExceeded',
-        `${job.tensor}: its rows of ${job.columns} columns need ${mebibytes} MiB of kernel memory on ` +
+        `${matrix.tensor}: its rows of ${matrix.columns} columns need ${mebibytes} MiB of kernel memory on ` +
           `${layout.areas.length} threads; the machine refused them. Use fewer threads or a machine with more memory.`,
-        { cause, details: { tensor: job.tensor, columns: job.columns, threads: layout.areas.length } },
+        { cause, details: { tensor: matrix.tensor, columns: matrix.columns, threads: layout.areas.length } },
       );
     }
-    return layout;
+    return { layout, blockChunks };
   }
+
+  private addCounters(layout: KernelLayout, length: number): Float64Array {
+    const counts = new Float64Array(length);
+    for (const area of layout.areas) {
+      new Uint32Array(this.memory.buffer, area.counters, length).forEach((count, i) => {
+        counts[i] = (counts[i] as number) + count;
+      });
+    }
+    return counts;
+  }
+
+  private addBlocks(layout: KernelLayout, { rows, columns }: StoredMatrix, pass: KernelPass): Float64Array {
+    const chunkCount = Math.ceil(rows / layout.rowsPerChunk);
+    const sums = new Float64Array(columns);
+    for (let block = 0; block * chunksPerBlock(pass, chunkCount) < chunkCount; block++) {
+      new Float64Array(this.memory.buffer, layout.tables + block * columns * 8, columns).forEach((sum, column) => {
+        sums[column] = (sums[column] as number) + sum;
+      });
+    }
+    return sums;
+  }
+}
+
+function noTables(): void {}
+
+/** A counter has 32 bits. */
+function checkCountable({ tensor, rows, columns }: StoredMatrix): void {
+  if (rows * columns < 2 ** 32) return;
+  throw new SecateurError(
+    'LimitExceeded',
+    `${tensor}: one threshold over a matrix of [${rows}, ${columns}] needs counts of 2^32 weights or more. Choose scope row.`,
+    { details: { tensor, rows, columns } },
+  );
 }
 
 function nextAnswer(thread: PoolThread): Promise<FromThread | null> {
@@ -192,14 +298,14 @@ function settle(thread: PoolThread, message: FromThread | null): void {
   answer?.(message);
 }
 
-function ask(thread: PoolThread, request: PruneRequest): Promise<FromThread | null> {
+function ask(thread: PoolThread, request: PassRequest): Promise<FromThread | null> {
   const answer = nextAnswer(thread);
   thread.worker.postMessage(request);
   return answer;
 }
 
 /** The zeros of all threads, or the failure of the earliest chunk: the same one however the chunks fell to threads. */
-function sumZeros(answers: readonly (FromThread | null)[], job: MatrixPruneJob): number {
+function sumZeros(answers: readonly (FromThread | null)[], matrix: StoredMatrix, destination: string): number {
   let zeros = 0;
   let first: ChunkFailure | null = null;
   for (const answer of answers) {
@@ -207,12 +313,11 @@ function sumZeros(answers: readonly (FromThread | null)[], job: MatrixPruneJob):
     zeros += answer.zeros;
     if (answer.failure !== null && (first === null || answer.failure.chunk < first.chunk)) first = answer.failure;
   }
-  if (first !== null) throw failureError(first, job);
+  if (first !== null) throw failureError(first, matrix, destination);
   return zeros;
 }
 
-function failureError(failure: ChunkFailure, job: MatrixPruneJob): SecateurError {
-  const { tensor, source, destination } = job;
+function failureError(failure: ChunkFailure, { tensor, source }: StoredMatrix, destination: string): SecateurError {
   if (failure.kind === 'nonFinite') return nonFiniteWeight(tensor, failure.row, failure.column);
   if (failure.kind === 'shortRead') {
     return new SecateurError(
@@ -222,7 +327,7 @@ function failureError(failure: ChunkFailure, job: MatrixPruneJob): SecateurError
       { details: { file: source.file, tensor, expectedEnd: failure.expectedEnd, foundEnd: failure.foundEnd } },
     );
   }
-  const file = failure.file === 'source' ? source.file : destination.file;
+  const file = failure.file === 'source' ? source.file : destination;
   const what = `${file}: pruning ${tensor}, expected to ${failure.file === 'source' ? 'read' : 'write'} it; found ${failure.message}`;
   return toSecateurError(
     failure.errno === null ? new Error(what) : Object.assign(new Error(what), { code: failure.errno }),

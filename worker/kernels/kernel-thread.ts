@@ -1,39 +1,47 @@
 /**
- * One thread of the pool: claims chunks of rows, reads them straight into the kernel's memory, prunes, writes them.
+ * One thread of the pool: claims blocks of chunks of rows, reads each chunk straight into the kernel's memory, has the
+ * kernel's pass over it, and writes it where the pass prunes.
  *
  * Invariants:
- *  1. Chunks are claimed in ascending order, and a chunk that was claimed is finished or fails. So when chunk c fails,
- *     every chunk before it is looked at, by whichever thread: the first failure of a matrix is always found.
+ *  1. Blocks are claimed in ascending order, and a block that was claimed is finished or fails at its first failing chunk.
+ *     So when chunk c fails, every chunk before it is looked at, by whichever thread: the first failure is always found.
  *  2. A chunk with a failure is not written.
  */
 import { readSync, writeSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { invariant } from '../../shared/errors/secateur-error.ts';
 import { Kernel } from './kernel.ts';
-import { type ChunkFailure, CONTROL, type FromThread, type PruneRequest, type ThreadData } from './kernel-messages.ts';
+import { type ChunkFailure, CONTROL, type FromThread, type PassRequest, type ThreadData } from './kernel-messages.ts';
 
-function prune(request: PruneRequest, kernel: Kernel, control: Int32Array): FromThread {
-  const { matrix, selection, layout } = request;
+function runPass(request: PassRequest, kernel: Kernel, control: Int32Array): FromThread {
+  const { matrix, layout, chunksPerBlock } = request;
   const area = layout.areas[request.area];
   invariant(area !== undefined, 'every thread has its area');
-  kernel.begin(matrix, selection, layout, area);
+  kernel.begin(matrix, request.pass, layout, area);
   const chunkCount = Math.ceil(matrix.rows / layout.rowsPerChunk);
+  const blockCount = Math.ceil(chunkCount / chunksPerBlock);
   let zeros = 0;
   while (true) {
-    const chunk = Atomics.add(control, CONTROL.nextChunk, 1);
-    if (chunk >= chunkCount || chunk > Atomics.load(control, CONTROL.lastChunk))
+    const block = Atomics.add(control, CONTROL.nextBlock, 1);
+    if (block >= blockCount || block > Atomics.load(control, CONTROL.lastBlock))
       return { type: 'done', zeros, failure: null };
-    const result = pruneChunk(request, kernel, chunk);
-    if (typeof result !== 'number') {
-      lower(control, CONTROL.lastChunk, chunk);
-      return { type: 'done', zeros, failure: result };
+    if (request.pass.kind === 'sumColumns') {
+      kernel.beginBlock(layout.tables + block * matrix.columns * 8, matrix.columns);
     }
-    zeros += result;
+    const end = Math.min(chunkCount, (block + 1) * chunksPerBlock);
+    for (let chunk = block * chunksPerBlock; chunk < end; chunk++) {
+      const result = runChunk(request, kernel, chunk);
+      if (typeof result !== 'number') {
+        lower(control, CONTROL.lastBlock, block);
+        return { type: 'done', zeros, failure: result };
+      }
+      zeros += result;
+    }
   }
 }
 
 /** The zeros of the chunk afterwards, or why there is no such chunk. */
-function pruneChunk(request: PruneRequest, kernel: Kernel, chunk: number): number | ChunkFailure {
+function runChunk(request: PassRequest, kernel: Kernel, chunk: number): number | ChunkFailure {
   const { matrix, layout, source, destination } = request;
   const firstRow = chunk * layout.rowsPerChunk;
   const rows = Math.min(layout.rowsPerChunk, matrix.rows - firstRow);
@@ -48,10 +56,11 @@ function pruneChunk(request: PruneRequest, kernel: Kernel, chunk: number): numbe
   } catch (thrown) {
     return systemFailure(thrown, chunk, 'source');
   }
-  const result = kernel.run(rows);
+  const result = kernel.run(rows, firstRow);
   if (result.kind === 'nonFinite') {
     return { kind: 'nonFinite', chunk, row: firstRow + result.row, column: result.column };
   }
+  if (destination === null) return result.zeros;
   try {
     const written = transfer(writeSync, destination.descriptor, bytes, destination.offset + position);
     invariant(written === bytes.length, 'a write that makes no progress throws');
@@ -97,8 +106,8 @@ function main(): void {
   const { module, memory, control } = workerData as ThreadData;
   const kernel = new Kernel(module, memory);
   const words = new Int32Array(control);
-  port.on('message', (request: PruneRequest) => {
-    port.postMessage(prune(request, kernel, words) satisfies FromThread);
+  port.on('message', (request: PassRequest) => {
+    port.postMessage(runPass(request, kernel, words) satisfies FromThread);
   });
   port.postMessage({ type: 'ready' } satisfies FromThread);
 }

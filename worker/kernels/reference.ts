@@ -4,7 +4,14 @@
  * Source: prune_wanda in locuslab/wanda at 8e8fc87, lib/prune.py.
  */
 import { invariant } from '../../shared/errors/secateur-error.ts';
-import { checkMatrix, checkSelection, type MatrixDescription, nonFiniteWeight, type Selection } from './selection.ts';
+import { checkSaliency } from './saliency.ts';
+import {
+  checkMatrix,
+  checkSelection,
+  type MatrixDescription,
+  nonFiniteWeight,
+  type RowSelection,
+} from './selection.ts';
 
 /** Weights as stored: the bits of BF16 and F16, numbers of F32. */
 export type StoredWeights = Uint16Array | Float32Array;
@@ -18,10 +25,11 @@ export function pruneReference(
   matrix: MatrixDescription,
   weights: StoredWeights,
   columnNorms: Float32Array,
-  selection: Selection,
+  selection: RowSelection,
 ): { zeros: number } {
   const { tensor, rows, columns } = matrix;
-  checkMatrix(matrix, columnNorms);
+  checkMatrix(matrix);
+  checkSaliency({ kind: 'normed', columnNorms }, tensor, columns);
   checkSelection(selection, tensor, columns);
   invariant(weights.length === rows * columns, `${tensor} has rows times columns weights`);
   invariant(weights instanceof Float32Array === (matrix.dtype === 'F32'), `${tensor} is stored as its dtype says`);
@@ -46,7 +54,7 @@ export function widenWeight(dtype: MatrixDescription['dtype'], stored: number): 
   return new Float16Array(Uint16Array.of(stored).buffer)[0] as number;
 }
 
-function segments(selection: Selection, columns: number): { width: number; pruned: number } {
+function segments(selection: RowSelection, columns: number): { width: number; pruned: number } {
   if (selection.kind === 'row') return { width: columns, pruned: selection.prunedPerRow };
   if (selection.kind === 'group') return { width: selection.group, pruned: selection.group - selection.keep };
   return { width: columns, pruned: 0 };

@@ -2,13 +2,21 @@
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import type { FloatDtype } from '../../shared/safetensors/dtype.ts';
 
-export type Selection =
+/** What is decided within each row. */
+export type RowSelection =
   /** Copies; finiteness is still checked and zeros are counted. */
   | { readonly kind: 'keepAll' }
   /** In every row, the `prunedPerRow` weights of least metric. */
   | { readonly kind: 'row'; readonly prunedPerRow: number }
   /** In every `group` consecutive columns of a row, all but the `keep` weights of greatest metric. */
   | { readonly kind: 'group'; readonly keep: number; readonly group: number };
+
+export type Selection =
+  | RowSelection
+  /** Every weight whose key is `key` or less. Keys: see KernelPool.countKeys. */
+  | { readonly kind: 'below'; readonly key: number }
+  /** In every row, the longest beginning of its sorted metrics with a sum of at most `alpha` of all, and what equals its end. */
+  | { readonly kind: 'cumulative'; readonly alpha: number };
 
 /** Metrics of one group are held at once. */
 const GROUP_MAX = 1024;
@@ -55,30 +63,14 @@ export function checkSelection(selection: Selection, tensor: string, columns: nu
   }
 }
 
-/** Throws ArgumentInvalid for a shape that is none, NonFiniteValue for a norm that is no finite number >= 0. */
-export function checkMatrix(matrix: MatrixDescription, columnNorms: Float32Array): void {
+/** Throws ArgumentInvalid for a shape that is none. */
+export function checkMatrix(matrix: MatrixDescription): void {
   const { tensor, rows, columns } = matrix;
   if (!Number.isInteger(rows) || !Number.isInteger(columns) || rows < 0 || columns < 1) {
     throw new SecateurError(
       'ArgumentInvalid',
       `${tensor}: expected a matrix of whole numbers of rows and columns; found [${rows}, ${columns}].`,
       { details: { tensor, rows, columns } },
-    );
-  }
-  if (columnNorms.length !== columns) {
-    throw new SecateurError(
-      'ArgumentInvalid',
-      `${tensor}: expected one norm for each of its ${columns} columns; found ${columnNorms.length}.`,
-      { details: { tensor, columns, norms: columnNorms.length } },
-    );
-  }
-  const column = columnNorms.findIndex((norm) => !(norm >= 0 && norm < Infinity));
-  if (column >= 0) {
-    throw new SecateurError(
-      'NonFiniteValue',
-      `${tensor}: expected the norm of every input column to be finite and not negative; found ${columnNorms[column]} ` +
-        `in column ${column}. Look at the calibration of the layers before this linear.`,
-      { details: { tensor, column, value: String(columnNorms[column]) } },
     );
   }
 }

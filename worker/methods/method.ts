@@ -1,12 +1,18 @@
 /**
- * What a pruning method decides: a norm for every input column, and what to zero given the manifest's choice. The kernel
- * does the rest: saliency = |w| * norm[column], least first. Methods are pure; one per file, listed in registry.ts.
+ * What a pruning method is: given one linear's weights in a file, what was asked of it, and what calibration learned, it
+ * writes the pruned weights. One method a file, listed in registry.ts.
+ *
+ * Methods are pure but for their tools: they open no file, know no clock. What they need of the weights, the kernel pool's
+ * passes bring them, so that no method holds a matrix. A method that changes weights, or needs another statistic, adds a
+ * need here and its tool in MethodTools; engine/tasks/run-prune.ts hands out both.
+ *
+ * Invariant: the bytes written depend on the job alone, not on threads, machine or what was pruned before.
  */
 import type { LinearChoice } from '../../shared/manifest/select-linears.ts';
-import type { Selection } from '../kernels/selection.ts';
+import type { KernelPool, StoredMatrix } from '../kernels/kernel-pool.ts';
 
 /** What calibration learned about the input of one linear. */
-interface LinearStatistic {
+export interface LinearStatistic {
   /** Name of the weight, for errors. */
   readonly linear: string;
   /** [I], float64: sum over all tokens of all calibration samples of x². */
@@ -15,13 +21,40 @@ interface LinearStatistic {
   readonly samples: number;
 }
 
+/** Fields of the manifest that only some methods have, defaults filled in (shared/manifest/method-options.ts). */
+export interface MethodOptions {
+  /** Over what metrics are compared where the sparsity is unstructured. */
+  readonly scope?: 'row' | 'matrix';
+  readonly variant?: 'cumulative';
+  readonly activationPower?: number;
+  readonly seed?: number;
+}
+
+/** A linear that loses weights. The matrix is [O, I] as stored. */
+export interface LinearJob extends StoredMatrix {
+  /** Where the pruned matrix goes, as many bytes as it has. */
+  readonly destination: { readonly file: string; readonly offset: number };
+  readonly choice: Exclude<LinearChoice, { kind: 'keepAll' }>;
+  /** Read only where the method needs it. Throws Internal where the task brought none. */
+  readonly statistic: () => LinearStatistic;
+  readonly options: MethodOptions;
+}
+
+export interface MethodTools {
+  readonly kernels: KernelPool;
+  /** A sentence for the job's log. */
+  readonly notice: (message: string) => void;
+}
+
 export interface PruningMethod {
   /** As manifests write it. */
   readonly name: string;
+  /** Of the calibration: `inputNormSquared` or nothing. */
+  readonly needs: 'nothing' | 'inputNormSquared';
 
-  /** Norms [I], finite and not negative. Throws NonFiniteValue naming linear and column. */
-  columnNorms(statistic: LinearStatistic): Float32Array;
-
-  /** What to zero in a linear of so many input features. Throws ArgumentInvalid where the choice does not fit it. */
-  selection(choice: LinearChoice, columns: number, linear: string): Selection;
+  /**
+   * Writes the whole destination; `zeros` counts those that it holds then. Throws ArgumentInvalid where the choice does not
+   * fit the matrix, NonFiniteValue (weight or statistic, with row or column), and what KernelPool.pruneMatrix throws.
+   */
+  pruneLinear(job: LinearJob, tools: MethodTools): Promise<{ zeros: number }>;
 }

@@ -1,9 +1,12 @@
 /** The pruning methods by the names that manifests give them. A new method is one file and one line here. */
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { magnitude } from './magnitude.ts';
 import type { PruningMethod } from './method.ts';
+import { random } from './random.ts';
+import { ria } from './ria.ts';
 import { wanda } from './wanda.ts';
 
-const METHODS: readonly PruningMethod[] = [wanda];
+const METHODS: readonly PruningMethod[] = [wanda, magnitude, ria, random];
 
 /** Throws ArgumentInvalid for a name that no method has. */
 export function methodByName(name: string): PruningMethod {

@@ -1,68 +1,24 @@
 /**
- * Wanda: saliency |w| * ‖x‖₂, compared within each row of output features.
+ * Wanda: saliency |w| * ‖x‖₂, compared within each row of output features, or within the groups of a pattern.
+ * `variant: cumulative` gives every row a threshold of its own (wanda-cumulative.ts).
  * Source: arXiv 2306.11695, section 3; locuslab/wanda at 8e8fc87, lib/layerwrapper.py (statistic) and lib/prune.py.
+ *
+ * Memory: norms [I] and the kernel's chunks.
  */
-import { invariant, SecateurError } from '../../shared/errors/secateur-error.ts';
-import type { LinearChoice } from '../../shared/manifest/select-linears.ts';
-import { checkSelection, type Selection } from '../kernels/selection.ts';
+import { columnNorms } from './column-norms.ts';
 import type { PruningMethod } from './method.ts';
+import { rowSelection } from './selection-of.ts';
+import { pruneCumulative } from './wanda-cumulative.ts';
 
 export const wanda: PruningMethod = {
   name: 'wanda',
-  columnNorms: ({ linear, inputNormSquared, samples }) => {
-    invariant(Number.isInteger(samples) && samples > 0, `${linear}: a statistic comes from one sample or more`);
-    // The reference divides by sequences, not tokens, and holds the quotient in float32.
-    return columnNormsFromScaler(
-      Float32Array.from(inputNormSquared, (sum) => sum / samples),
-      linear,
-    );
+  needs: 'inputNormSquared',
+  pruneLinear: async (job, tools) => {
+    const { choice, options, columns, tensor } = job;
+    const saliency = { kind: 'normed', columnNorms: columnNorms(job.statistic()) } as const;
+    if (choice.kind === 'unstructured' && options.variant === 'cumulative') {
+      return pruneCumulative(job, choice.sparsity, saliency, tools);
+    }
+    return tools.kernels.pruneMatrix({ ...job, saliency, selection: rowSelection(choice, columns, tensor) });
   },
-  selection: wandaSelection,
 };
-
-/**
- * scaler: [I] float32, the reference's `scaler_row`: Σ x² / number of sequences. Norms [I] float32, its square root.
- * (A float64 root rounded to float32 is the float32 root, bit for bit.) Throws NonFiniteValue.
- */
-export function columnNormsFromScaler(scaler: Float32Array, linear: string): Float32Array {
-  const column = scaler.findIndex((value) => !(value >= 0 && value < Infinity));
-  if (column >= 0) {
-    throw new SecateurError(
-      'NonFiniteValue',
-      `${linear}: expected the calibration statistic of every input column to be finite and not negative; found ` +
-        `${scaler[column]} in column ${column}. An activation before this linear overflowed or was not a number: look at ` +
-        'the weights of the layers before it, or calibrate on other text.',
-      { details: { linear, column, value: String(scaler[column]) } },
-    );
-  }
-  return scaler.map(Math.sqrt);
-}
-
-/** How many of a row's weights are zeroed: Python's `int(columns * sparsity)`, so 10 % of 64 are 6. */
-export function prunedPerRow(columns: number, sparsity: number): number {
-  return Math.floor(columns * sparsity);
-}
-
-function wandaSelection(choice: LinearChoice, columns: number, linear: string): Selection {
-  const selection = selectionOf(choice, columns, linear);
-  checkSelection(selection, linear, columns);
-  return selection;
-}
-
-function selectionOf(choice: LinearChoice, columns: number, linear: string): Selection {
-  switch (choice.kind) {
-    case 'keepAll':
-      return { kind: 'keepAll' };
-    case 'pattern':
-      return { kind: 'group', keep: choice.keep, group: choice.group };
-    case 'unstructured':
-      if (!(choice.sparsity >= 0 && choice.sparsity <= 1)) {
-        throw new SecateurError(
-          'ArgumentInvalid',
-          `${linear}: expected a sparsity from 0 to 1; found ${choice.sparsity}.`,
-          { details: { linear, sparsity: choice.sparsity } },
-        );
-      }
-      return { kind: 'row', prunedPerRow: prunedPerRow(columns, choice.sparsity) };
-  }
-}

@@ -20,6 +20,7 @@ import type { LayerRef as _secateur_v1_LayerRef, LayerRef__Output as _secateur_v
 import type { LinearSelection as _secateur_v1_LinearSelection, LinearSelection__Output as _secateur_v1_LinearSelection__Output } from './secateur/v1/LinearSelection.ts';
 import type { MeasureErrorResult as _secateur_v1_MeasureErrorResult, MeasureErrorResult__Output as _secateur_v1_MeasureErrorResult__Output } from './secateur/v1/MeasureErrorResult.ts';
 import type { MeasureErrorTask as _secateur_v1_MeasureErrorTask, MeasureErrorTask__Output as _secateur_v1_MeasureErrorTask__Output } from './secateur/v1/MeasureErrorTask.ts';
+import type { MethodOptions as _secateur_v1_MethodOptions, MethodOptions__Output as _secateur_v1_MethodOptions__Output } from './secateur/v1/MethodOptions.ts';
 import type { MicrobatchRange as _secateur_v1_MicrobatchRange, MicrobatchRange__Output as _secateur_v1_MicrobatchRange__Output } from './secateur/v1/MicrobatchRange.ts';
 import type { PassInput as _secateur_v1_PassInput, PassInput__Output as _secateur_v1_PassInput__Output } from './secateur/v1/PassInput.ts';
 import type { PassResult as _secateur_v1_PassResult, PassResult__Output as _secateur_v1_PassResult__Output } from './secateur/v1/PassResult.ts';
@@ -72,6 +73,7 @@ export interface ProtoGrpcType {
       LinearSelection: MessageTypeDefinition<_secateur_v1_LinearSelection, _secateur_v1_LinearSelection__Output>
       MeasureErrorResult: MessageTypeDefinition<_secateur_v1_MeasureErrorResult, _secateur_v1_MeasureErrorResult__Output>
       MeasureErrorTask: MessageTypeDefinition<_secateur_v1_MeasureErrorTask, _secateur_v1_MeasureErrorTask__Output>
+      MethodOptions: MessageTypeDefinition<_secateur_v1_MethodOptions, _secateur_v1_MethodOptions__Output>
       MicrobatchRange: MessageTypeDefinition<_secateur_v1_MicrobatchRange, _secateur_v1_MicrobatchRange__Output>
       PassInput: MessageTypeDefinition<_secateur_v1_PassInput, _secateur_v1_PassInput__Output>
       PassResult: MessageTypeDefinition<_secateur_v1_PassResult, _secateur_v1_PassResult__Output>

@@ -7,7 +7,7 @@ import { parseManifest } from '../../../shared/manifest/parse-manifest.ts';
 import { resolveLocations } from '../../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../../shared/manifest/schema.ts';
 
-function manifest(sparsity: number, destination = '/out'): Manifest {
+function manifest(sparsity: number, destination = '/out', pruning: object = { method: 'wanda' }): Manifest {
   const text = JSON.stringify({
     apiVersion: 'secateur/v1',
     kind: 'PruneJob',
@@ -16,7 +16,7 @@ function manifest(sparsity: number, destination = '/out'): Manifest {
       model: { source: '/model' },
       output: { destination },
       calibration: { text: ['/a.txt'] },
-      pruning: { method: 'wanda', sparsity },
+      pruning: { ...pruning, sparsity },
     },
   });
   return resolveLocations(parseManifest(text, 'test'), '/');
@@ -89,6 +89,22 @@ describe('decideRun', () => {
 });
 
 describe('differingFields', () => {
+  it('names an option of the method, also where a default stands for it', () => {
+    const of = (before: object, now: object) =>
+      differingFields(manifest(0.5, '/out', before), manifest(0.5, '/out', now));
+    expect(of({ method: 'magnitude' }, { method: 'magnitude', scope: 'matrix' })).toEqual([]);
+    expect(of({ method: 'magnitude' }, { method: 'magnitude', scope: 'row' })).toEqual([
+      'spec.pruning.scope was "matrix", is "row"',
+    ]);
+    expect(of({ method: 'wanda' }, { method: 'wanda', variant: 'cumulative' })).toEqual([
+      'spec.pruning.variant was not set, is "cumulative"',
+    ]);
+    expect(of({ method: 'ria' }, { method: 'ria', activationPower: 1 })).toEqual([
+      'spec.pruning.activationPower was 0.5, is 1',
+    ]);
+    expect(of({ method: 'random' }, { method: 'random', seed: 7 })).toEqual(['spec.pruning.seed was 0, is 7']);
+  });
+
   it('names every field, also where one has it and the other has not', () => {
     expect(differingFields({ a: { b: 1, c: [1, 2] } }, { a: { b: 2, c: [1, 3], d: 'x' } })).toEqual([
       'a.b was 1, is 2',

@@ -1,12 +1,12 @@
 /** Rows and groups are judged the same however the bytes are cut, for every sparsity. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { RowCheck, zerosPerRowMin } from '../../../cli/verify/row-check.ts';
+import { RowCheck, zerosMin } from '../../../cli/verify/row-check.ts';
 
 describe('RowCheck', () => {
   it('takes int(columns * sparsity) as the reference does', () => {
-    expect(zerosPerRowMin(64, 0.1)).toBe(6);
-    expect(zerosPerRowMin(4096, 0.5)).toBe(2048);
+    expect(zerosMin(64, 0.1)).toBe(6);
+    expect(zerosMin(4096, 0.5)).toBe(2048);
   });
 
   it('counts both zeros of every width, and nothing else', () => {
@@ -16,6 +16,19 @@ describe('RowCheck', () => {
     const singles = new RowCheck(4, { kind: 'keepAll' });
     singles.take(Uint32Array.of(0, 0x80000000, 1, 0x80000001));
     expect(singles.finish().zeros).toBe(2);
+  });
+
+  it('judges the whole where the sparsity is the matrix’s, and nothing where it is only aimed at', () => {
+    const report = (choice: ConstructorParameters<typeof RowCheck>[1], zeros: readonly number[]) => {
+      const check = new RowCheck(4, choice);
+      check.take(Uint16Array.from({ length: 8 }, (_, index) => (zeros.includes(index) ? 0 : 1)));
+      return check.finish().deviations;
+    };
+    const half = { kind: 'unstructured', sparsity: 0.5 } as const;
+    expect(report(half, [0, 1, 2, 3])).toEqual(['row 1: expected at least 2 zeros of 4, found 0']);
+    expect(report({ ...half, scope: 'matrix' }, [0, 1, 2, 3])).toEqual([]);
+    expect(report({ ...half, scope: 'matrix' }, [0, 1, 2])).toEqual(['expected at least 4 zeros of 8, found 3']);
+    expect(report({ ...half, scope: 'none' }, [])).toEqual([]);
   });
 
   it('reports the same for any cut of the same matrix', () => {

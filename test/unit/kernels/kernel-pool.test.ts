@@ -63,7 +63,7 @@ function jobOf({ matrix, weights, columnNorms }: KernelCase, selection: Selectio
   writeFileSync(destination, Buffer.concat([BEFORE.subarray(3), filler, AFTER]));
   return {
     ...matrix,
-    columnNorms,
+    saliency: { kind: 'normed', columnNorms },
     selection,
     source: { file: source, offset: BEFORE.length },
     destination: { file: destination, offset: BEFORE.length - 3 },
@@ -164,7 +164,7 @@ describe('numbers that are none', () => {
 
   test.each([Number.NaN, Infinity, -1])('a norm of %d is refused before the files are touched', async (norm) => {
     const job = jobOf(makeCase('gaussian', 'BF16', 1, 64, 1), { kind: 'keepAll' });
-    job.columnNorms[9] = norm;
+    if (job.saliency.kind === 'normed') job.saliency.columnNorms[9] = norm;
     const file = newPath();
     const error = await errorOf(pools[0]!.pruneMatrix({ ...job, destination: { file, offset: 0 } }));
     expect(error.code).toBe('NonFiniteValue');
@@ -186,8 +186,8 @@ describe('jobs that do not fit', () => {
     ['a group that does not divide the columns', { selection: { kind: 'group', keep: 2, group: 4 } }],
     ['more pruned than there are', { selection: { kind: 'row', prunedPerRow: 67 } }],
     ['a part of a weight', { selection: { kind: 'row', prunedPerRow: 0.5 } }],
-    ['norms of another matrix', { columnNorms: new Float32Array(65) }],
-    ['no columns', { columns: 0, columnNorms: new Float32Array(0) }],
+    ['norms of another matrix', { saliency: { kind: 'normed', columnNorms: new Float32Array(65) } }],
+    ['no columns', { columns: 0, saliency: { kind: 'normed', columnNorms: new Float32Array(0) } }],
     ['half a row', { rows: 1.5 }],
   ])('%s: ArgumentInvalid names the tensor', async (_, part) => {
     const error = await errorOf(pools[0]!.pruneMatrix({ ...fitting(), ...part }));

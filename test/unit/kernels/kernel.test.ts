@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { compileKernel } from '../../../worker/kernels/kernel.ts';
 import { pruneReference, type StoredWeights } from '../../../worker/kernels/reference.ts';
-import type { Selection } from '../../../worker/kernels/selection.ts';
+import type { RowSelection } from '../../../worker/kernels/selection.ts';
 import { FAMILIES, type KernelCase, makeCase, selectionsFor, storeWeight } from '../../support/kernel-cases.ts';
 import { InMemoryKernel } from '../../support/kernel-in-memory.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 
 /** What differs, or null: a comparison of thousands of matrices must not print them. */
-function difference({ matrix, weights, columnNorms }: KernelCase, selection: Selection): string | null {
+function difference({ matrix, weights, columnNorms }: KernelCase, selection: RowSelection): string | null {
   const expected = weights.slice();
   const { zeros } = pruneReference(matrix, expected, columnNorms, selection);
   const found = kernel.prune(matrix, weights, columnNorms, selection);
@@ -62,7 +62,7 @@ describe('rows that teach each other', () => {
 });
 
 describe('very long rows', () => {
-  test.each<[string, Selection]>([
+  test.each<[string, RowSelection]>([
     ['gaussian', { kind: 'row', prunedPerRow: 1 << 19 }],
     ['all equal', { kind: 'row', prunedPerRow: 1 << 19 }],
     ['mostly pruned already', { kind: 'group', keep: 2, group: 4 }],
@@ -102,7 +102,7 @@ describe('every finite magnitude', () => {
 });
 
 describe('a non-finite weight', () => {
-  const selections: Selection[] = [
+  const selections: RowSelection[] = [
     { kind: 'keepAll' },
     { kind: 'row', prunedPerRow: 20 },
     { kind: 'row', prunedPerRow: 0 },

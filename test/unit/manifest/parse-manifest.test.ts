@@ -26,6 +26,20 @@ describe('a valid manifest', () => {
     });
   });
 
+  test.each([
+    ['wanda', {}],
+    ['wanda', { variant: 'cumulative' }],
+    ['magnitude', { scope: 'matrix' }],
+    ['ria', { scope: 'matrix', activationPower: 0.5 }],
+    ['random', { seed: 0 }],
+  ])('with method %s has the options %j, and no others', (method, options) => {
+    const given = method === 'wanda' ? options : {};
+    const text = changed('method: wanda', `method: ${method}${'variant' in given ? '\n    variant: cumulative' : ''}`);
+    const { pruning } = parse(text).spec;
+    const all = { method, sparsity: 0.5, propagate: 'pruned', include: ['*'], exclude: [], overrides: [], ...options };
+    expect(pruning).toEqual(all);
+  });
+
   test('with tokens has neither samples nor a sequence length unless given', () => {
     expect(parse(changed('text: [a.txt]', 'tokens: ids.safetensors')).spec.calibration).toEqual({
       tokens: 'ids.safetensors',
@@ -120,7 +134,7 @@ const pruning = fc
   .tuple(
     fc.record(
       {
-        method: fc.constant('wanda'),
+        method: fc.constantFrom('wanda', 'magnitude', 'ria', 'random'),
         propagate: fc.constantFrom('pruned', 'dense'),
         include: fc.array(glob, { minLength: 1, maxLength: 3 }),
         exclude: fc.array(glob, { maxLength: 3 }),

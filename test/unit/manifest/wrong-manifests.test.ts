@@ -9,7 +9,9 @@ const PATTERN = 'expected a pattern "keep:group" with 1 <= keep < group <= 1024,
 const LOCATION = 'expected a path or a file URL such as file:///models/llama';
 const SIZE = 'expected a size such as "5GB", "500MB", "2GiB", or whole bytes';
 const LAYERS = 'expected a layer (3), a range with both ends ("0-3") or a list of those';
-const PRUNING_KEYS = 'method, sparsity, pattern, propagate, include, exclude, overrides';
+const PRUNING_KEYS =
+  'method, sparsity, pattern, scope, variant, activationPower, seed, propagate, include, exclude, overrides';
+const METHODS = '"wanda", "magnitude", "ria" or "random"';
 const NAME = 'expected a DNS label (lower-case letters, digits and "-", at most 50 characters)';
 
 /** [what is wrong, piece of the valid manifest, its replacement, the one error line] */
@@ -185,7 +187,73 @@ const ONE_MISTAKE: readonly (readonly [string, string, string, string])[] = [
     'text: [a.txt]\n    microbatch: 0',
     '12:17: spec.calibration.microbatch: expected "auto" or an integer from 1 to 65536, found 0',
   ],
-  ['another method', 'wanda', 'sparsegpt', '13:13: spec.pruning.method: expected "wanda", found "sparsegpt"'],
+  ['another method', 'wanda', 'obs', `13:13: spec.pruning.method: expected ${METHODS}, found "obs"`],
+  [
+    'a misspelt method',
+    'wanda',
+    'magnitud',
+    `13:13: spec.pruning.method: expected ${METHODS}, found "magnitud"; did you mean "magnitude"?`,
+  ],
+  [
+    'a field of other methods',
+    'wanda',
+    'wanda\n    scope: row',
+    '14:12: spec.pruning.scope: goes with method "magnitude" or "ria" only, and the method is "wanda"; remove it, or choose another method',
+  ],
+  [
+    'a field of another method',
+    'wanda',
+    'magnitude\n    variant: cumulative',
+    '14:14: spec.pruning.variant: goes with method "wanda" only, and the method is "magnitude"; remove it, or choose another method',
+  ],
+  [
+    'a power that the method does not take',
+    'wanda',
+    'random\n    activationPower: 0.5',
+    '14:22: spec.pruning.activationPower: goes with method "ria" only, and the method is "random"; remove it, or choose another method',
+  ],
+  [
+    'a seed where nothing is drawn',
+    'wanda',
+    'ria\n    seed: 1',
+    '14:11: spec.pruning.seed: goes with method "random" only, and the method is "ria"; remove it, or choose another method',
+  ],
+  [
+    'another scope',
+    'wanda',
+    'magnitude\n    scope: layer',
+    '14:12: spec.pruning.scope: expected "row" or "matrix", found "layer"',
+  ],
+  [
+    'another variant',
+    'wanda',
+    'wanda\n    variant: cumulativ',
+    '14:14: spec.pruning.variant: expected "cumulative", found "cumulativ"; did you mean "cumulative"?',
+  ],
+  [
+    'a power beyond the limit',
+    'wanda',
+    'ria\n    activationPower: 2.5',
+    '14:22: spec.pruning.activationPower: expected a number from 0 to 2, found 2.5',
+  ],
+  [
+    'a seed below zero',
+    'wanda',
+    'random\n    seed: -1',
+    '14:11: spec.pruning.seed: expected an integer from 0 to 4294967295, found -1',
+  ],
+  [
+    'the variant with a pattern',
+    'sparsity: 0.5',
+    'pattern: 2:4\n    variant: cumulative',
+    '15:14: spec.pruning.variant: goes with "sparsity" only, and "pattern" is given; remove one of them',
+  ],
+  [
+    'the variant with a pattern in an override',
+    'sparsity: 0.5',
+    'sparsity: 0.5\n    variant: cumulative\n    overrides: [{ layers: 0, sparsity: 0 }, { layers: 1, pattern: 2:4 }]',
+    '15:14: spec.pruning.variant: goes with "sparsity" only, and "overrides[1].pattern" is given; remove one of them',
+  ],
   ['a sparsity in percent', '0.5', '50', `14:15: spec.pruning.sparsity: ${SPARSITY}, found 50; did you mean 0.5?`],
   [
     'a sparsity with a percent sign',

@@ -1,5 +1,5 @@
 /**
- * Prunes one layer and commits it: every linear streams source file → kernel → the layer's new file, every other tensor
+ * Prunes one layer and commits it: every linear streams source file → method → the layer's new file, every other tensor
  * is copied, bit for bit; then fsync, digest, rename. The layer never is in memory.
  */
 import { open } from 'node:fs/promises';
@@ -14,6 +14,7 @@ import type { PruneTask__Output } from '../../../shared/rpc/generated/secateur/v
 import { type FloatDtype, isFloatDtype } from '../../../shared/safetensors/dtype.ts';
 import { layoutSafetensors } from '../../../shared/safetensors/layout.ts';
 import { writeFully } from '../../../shared/storage/write-fully.ts';
+import type { LinearStatistic, MethodOptions } from '../../methods/method.ts';
 import { methodByName } from '../../methods/registry.ts';
 import type { Outcome } from '../messages.ts';
 import { withScratch } from '../scratch.ts';
@@ -80,28 +81,36 @@ async function pruneLinear(
 ): Promise<PrunedTensor> {
   const [rows, columns] = tensor.shape as [number, number];
   invariant(isFloatDtype(tensor.dtype), `${tensor.name} has a floating point type`);
-  const choice = choiceOf(linear);
-  const method = methodByName(task.method);
-  const columnNorms =
-    choice.kind === 'keepAll'
-      ? new Float32Array(columns).fill(1)
-      : method.columnNorms({
-          linear: tensor.name,
-          inputNormSquared: statisticOf(task, linear, columns),
-          samples: task.samples,
-        });
-  const kernels = await context.kernels();
-  const { zeros } = await kernels.pruneMatrix({
+  const matrix = {
     tensor: tensor.name,
     dtype: tensor.dtype as FloatDtype,
     rows,
     columns,
-    columnNorms,
-    selection: method.selection(choice, columns, tensor.name),
     source: { file: tensor.file, offset: tensor.offset },
     destination,
-  });
+  };
+  const choice = choiceOf(linear);
+  const kernels = await context.kernels();
+  const { zeros } =
+    choice.kind === 'keepAll'
+      ? await kernels.pruneMatrix({ ...matrix, saliency: { kind: 'magnitude' }, selection: choice })
+      : await methodByName(task.method).pruneLinear(
+          { ...matrix, choice, options: optionsOf(task), statistic: () => statisticOf(task, linear, columns) },
+          { kernels, notice: context.notice },
+        );
   return { name: tensor.name, elements: rows * columns, zeros, pruned: choice.kind !== 'keepAll' };
+}
+
+/** Manifest and message have the same words; those that a method does not have are empty. */
+function optionsOf({ options }: PruneTask__Output): MethodOptions {
+  if (options === null) return {};
+  const { scope, variant, activationPower, seed } = options;
+  return {
+    activationPower,
+    seed,
+    ...(scope === 'row' || scope === 'matrix' ? { scope } : {}),
+    ...(variant === 'cumulative' ? { variant } : {}),
+  };
 }
 
 function choiceOf(linear: LinearSelection__Output): LinearChoice {
@@ -111,7 +120,7 @@ function choiceOf(linear: LinearSelection__Output): LinearChoice {
   return { kind: 'keepAll' };
 }
 
-function statisticOf(task: PruneTask__Output, linear: LinearSelection__Output, columns: number): Float64Array {
+function statisticOf(task: PruneTask__Output, linear: LinearSelection__Output, columns: number): LinearStatistic {
   const found = task.statistics.find((each) => each.statistic === linear.statistic);
   if (found === undefined || found.float64.length !== columns * 8) {
     throw new SecateurError(
@@ -120,7 +129,8 @@ function statisticOf(task: PruneTask__Output, linear: LinearSelection__Output, c
     );
   }
   // Decoded bytes stand at any offset: a copy is aligned.
-  return new Float64Array(Uint8Array.from(found.float64).buffer);
+  const inputNormSquared = new Float64Array(Uint8Array.from(found.float64).buffer);
+  return { linear: linear.tensor, inputNormSquared, samples: task.samples };
 }
 
 async function copyTensor(

@@ -1,5 +1,5 @@
 /**
- * N:M for 16-bit weights and groups of 4 or 8: every weight's rank in its group by pairwise comparison, no branches.
+ * N:M for 16-bit weights and groups of 4 or 8 (and for any four metrics that are there): every weight's rank in its group by pairwise comparison, no branches.
  *
  * A weight is zeroed when fewer than `pruned` of its group come before it. One comes before another when its metric is
  * less, or equal and its column lower. "Equal or greater" is "greater" after adding 1 to the bits: metrics are finite or
@@ -7,7 +7,7 @@
  *
  * Lanes: a load of eight columns gives e = (c0 c2 c4 c6) and o = (c1 c3 c5 c7). Comparisons that hold are -1.
  */
-import { DTYPE_BF16, DTYPE_F16 } from './job';
+import { DTYPE_BF16, DTYPE_F16, DTYPE_F32 } from './job';
 import { Lanes, Widen } from './widen';
 
 /** 1 in the lanes whose partner, so many lanes further on and around, has the lower column. */
@@ -160,4 +160,21 @@ function pruneBf16By4(row: usize, normsEven: usize, normsOdd: usize, columns: i3
 }
 function pruneBf16By8(row: usize, normsEven: usize, normsOdd: usize, columns: i32, pruned: i32): void {
   Row.prune(DTYPE_BF16, 8, row, normsEven, normsOdd, columns, pruned);
+}
+
+/** Zeroes `pruned` of the four columns from `first` on, any dtype, by u32 [4] metrics that are there already. */
+export function pruneFour(dtype: i32, row: usize, first: i32, metrics: usize, pruned: i32): void {
+  const m = v128.load(metrics);
+  let rank = i32x4.gt_s(i32x4.add(m, Partner.lowerAfter1()), Partner.after1(m));
+  rank = i32x4.add(rank, i32x4.gt_s(i32x4.add(m, Partner.lowerAfter2()), Partner.after2(m)));
+  rank = i32x4.add(rank, i32x4.gt_s(i32x4.add(m, Partner.lowerAfter3()), Partner.after3(m)));
+  const chosen = i32x4.gt_s(i32x4.add(i32x4.splat(pruned), rank), i32x4.splat(0));
+  if (dtype == DTYPE_F32) {
+    const at = row + ((<usize>first) << 2);
+    v128.store(at, v128.andnot(v128.load(at), chosen));
+  } else {
+    const at = row + ((<usize>first) << 1);
+    const narrow = i16x8.narrow_i32x4_s(chosen, chosen);
+    v128.store_lane<u64>(at, v128.andnot(v128.load_zero<u64>(at), narrow), 0);
+  }
 }

@@ -6,6 +6,7 @@ import type { TensorRef as _secateur_v1_TensorRef, TensorRef__Output as _secateu
 import type { LinearSelection as _secateur_v1_LinearSelection, LinearSelection__Output as _secateur_v1_LinearSelection__Output } from '../../secateur/v1/LinearSelection.ts';
 import type { StatisticSum as _secateur_v1_StatisticSum, StatisticSum__Output as _secateur_v1_StatisticSum__Output } from '../../secateur/v1/StatisticSum.ts';
 import type { FileRef as _secateur_v1_FileRef, FileRef__Output as _secateur_v1_FileRef__Output } from '../../secateur/v1/FileRef.ts';
+import type { MethodOptions as _secateur_v1_MethodOptions, MethodOptions__Output as _secateur_v1_MethodOptions__Output } from '../../secateur/v1/MethodOptions.ts';
 
 /**
  * Choose and zero the weights of one layer; commit its file.
@@ -18,6 +19,7 @@ export interface PruneTask {
   'statistics'?: (_secateur_v1_StatisticSum)[];
   'samples'?: (number);
   'output'?: (_secateur_v1_FileRef | null);
+  'options'?: (_secateur_v1_MethodOptions | null);
 }
 
 /**
@@ -31,4 +33,5 @@ export interface PruneTask__Output {
   'statistics': (_secateur_v1_StatisticSum__Output)[];
   'samples': (number);
   'output': (_secateur_v1_FileRef__Output | null);
+  'options': (_secateur_v1_MethodOptions__Output | null);
 }

@@ -1,0 +1,121 @@
+/**
+ * What each pruning method costs, in nanoseconds per weight: as the engine runs it, from file to file (page cache warm), on
+ * a matrix of random weights, beside a copy by the same threads in the same run.
+ *
+ *     npx node bench/methods.ts [--rows 4096] [--columns 4096] [--threads 2] [--json]
+ *
+ * The least of REPEATS: what else runs on the machine only adds. Weights are normal, norms log-normal.
+ */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { FloatDtype } from '../shared/safetensors/dtype.ts';
+import { gaussian, storeWeight } from '../test/support/kernel-cases.ts';
+import { seededRandom } from '../test/support/seeded-random.ts';
+import { KernelPool } from '../worker/kernels/kernel-pool.ts';
+import type { LinearJob, MethodOptions } from '../worker/methods/method.ts';
+import { methodByName } from '../worker/methods/registry.ts';
+
+const REPEATS = 5;
+const HALF = { kind: 'unstructured', sparsity: 0.5 } as const;
+const TWO_OF_FOUR = { kind: 'pattern', keep: 2, group: 4 } as const;
+const CASES: readonly (readonly [string, MethodOptions, LinearJob['choice']])[] = [
+  ['wanda', {}, HALF],
+  ['wanda', {}, TWO_OF_FOUR],
+  ['wanda', { variant: 'cumulative' }, HALF],
+  ['magnitude', { scope: 'matrix' }, HALF],
+  ['magnitude', { scope: 'row' }, HALF],
+  ['magnitude', {}, TWO_OF_FOUR],
+  ['ria', { scope: 'matrix' }, HALF],
+  ['ria', { scope: 'row' }, HALF],
+  ['ria', {}, TWO_OF_FOUR],
+  ['random', { seed: 0 }, HALF],
+  ['random', { seed: 0 }, TWO_OF_FOUR],
+];
+
+interface Figure {
+  readonly what: string;
+  readonly nsPerWeight: Readonly<Record<FloatDtype, number>>;
+}
+
+async function leastMs(run: () => Promise<unknown>): Promise<number> {
+  let least = Number.POSITIVE_INFINITY;
+  for (let repeat = 0; repeat < REPEATS; repeat++) {
+    const begunMs = performance.now();
+    await run();
+    least = Math.min(least, performance.now() - begunMs);
+  }
+  return least;
+}
+
+function makeWeights(dtype: FloatDtype, elements: number): Uint8Array {
+  const random = seededRandom(1);
+  const weights = dtype === 'F32' ? new Float32Array(elements) : new Uint16Array(elements);
+  for (let i = 0; i < elements; i++) weights[i] = storeWeight(dtype, 0.02 * gaussian(random));
+  return new Uint8Array(weights.buffer);
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      rows: { type: 'string', default: '4096' },
+      columns: { type: 'string', default: '4096' },
+      threads: { type: 'string', default: String(availableParallelism()) },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  const [rows, columns, threads] = [values.rows, values.columns, values.threads].map(Number) as [
+    number,
+    number,
+    number,
+  ];
+  const folder = await mkdtemp(join(tmpdir(), 'secateur-bench-'));
+  const pool = await KernelPool.create({ threads });
+  const figures = new Map<string, Record<string, number>>();
+  const note = (what: string, dtype: FloatDtype, ms: number) => {
+    figures.set(what, { ...figures.get(what), [dtype]: (ms * 1e6) / (rows * columns) });
+  };
+  try {
+    const random = seededRandom(2);
+    const inputNormSquared = Float64Array.from({ length: columns }, () => Math.exp(gaussian(random)));
+    const statistic = () => ({ linear: 'bench', inputNormSquared, samples: 1 });
+    for (const dtype of ['BF16', 'F16', 'F32'] as const) {
+      const source = { file: join(folder, `${dtype}-source`), offset: 0 };
+      const destination = { file: join(folder, `${dtype}-destination`), offset: 0 };
+      await writeFile(source.file, makeWeights(dtype, rows * columns));
+      const matrix = { tensor: 'bench', dtype, rows, columns, source, destination };
+      const keepAll = { ...matrix, saliency: { kind: 'magnitude' }, selection: { kind: 'keepAll' } } as const;
+      note('copy', dtype, await leastMs(() => pool.pruneMatrix(keepAll)));
+      for (const [method, options, choice] of CASES) {
+        const job = { ...matrix, choice, options, statistic };
+        const tools = { kernels: pool, notice: () => undefined };
+        const what = [method, ...Object.values(options), choice.kind === 'pattern' ? '2:4' : '50 %'].join(' ');
+        note(what, dtype, await leastMs(() => methodByName(method).pruneLinear(job, tools)));
+      }
+      await rm(source.file);
+      await rm(destination.file);
+    }
+  } finally {
+    await pool.close();
+    await rm(folder, { recursive: true });
+  }
+  const found = [...figures].map(([what, nsPerWeight]) => ({ what, nsPerWeight }) as Figure);
+  const machine = { cpu: cpus()[0]?.model, threads, load: loadavg()[0], node: process.version };
+  if (values.json) {
+    console.log(JSON.stringify({ machine, rows, columns, found }, null, 2));
+    return;
+  }
+  console.log(`[${rows}, ${columns}], ${threads} threads, load average ${machine.load?.toFixed(1)}, ${machine.cpu}`);
+  const shown = (ns: number) => ns.toFixed(2);
+  console.table(
+    found.map(({ what, nsPerWeight }) => ({
+      'ns per weight': what,
+      BF16: shown(nsPerWeight.BF16),
+      F16: shown(nsPerWeight.F16),
+      F32: shown(nsPerWeight.F32),
+    })),
+  );
+}
+
+await main();
