@@ -11,16 +11,13 @@ import { DATA_TYPE_OF, float, GraphBuilder, int } from '../../shared/onnx/graph.
 import type { DenseMatrix, MatrixProduct, ProductCall } from '../methods/sparsegpt/matrix-product.ts';
 import { createSession } from './session.ts';
 
-/** Of WIDTH_ALWAYS_EXACT columns each thread must get more than 64, or sums depend on the threads. */
-const THREADS_MAX = 16;
-
 export class EngineMatrixProduct implements MatrixProduct {
   private readonly threads: number;
   private readonly sessions = new Map<string, Promise<InferenceSession>>();
 
   constructor(threads: number) {
     invariant(Number.isInteger(threads) && threads >= 1, 'products run on one thread or more');
-    this.threads = Math.min(threads, THREADS_MAX);
+    this.threads = threads;
   }
 
   async accumulate(call: ProductCall): Promise<void> {

@@ -24,21 +24,16 @@ export interface ProductCall {
 
 export interface MatrixProduct {
   /**
-   * Float32, sums in float32. Deterministic; the same for any number of threads where M >= N, where K is at most
-   * DEPTH_ALWAYS_EXACT, or where N is at least WIDTH_ALWAYS_EXACT: the solver asks for nothing else.
+   * Float32, sums in float32. Deterministic; the same for any number of threads where M >= N or the left operand is the
+   * transposed one: the solver asks for nothing else.
+   *
+   * MLAS gives threads columns of B where N > M, else rows of A. A thread with 64 columns or fewer cuts its sums at other
+   * terms than one with more, unless A is transposed (onnxruntime/core/mlas/lib/sgemm.cpp, MlasSgemmOperation).
    *
    * @throws EngineFailed
    */
   accumulate(call: ProductCall): Promise<void>;
 }
-
-/**
- * MLAS cuts every sum at each 128th term, unless a thread is given 64 columns of B or fewer (it splits B's columns over
- * threads where N > M, else A's rows): then later. So many terms are one piece, and of so many columns each of 16 threads
- * gets 128. Source: onnxruntime/core/mlas/lib/sgemm.cpp, MlasSgemmOperation and MlasSgemmThreaded.
- */
-export const DEPTH_ALWAYS_EXACT = 128;
-export const WIDTH_ALWAYS_EXACT = 2048;
 
 /** A square matrix in which parts are addressed by row and column: [size, size], row-major. */
 export interface SquareMatrix {

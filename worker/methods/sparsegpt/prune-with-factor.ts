@@ -10,15 +10,7 @@ import type { LinearChoice } from '../../../shared/manifest/select-linears.ts';
 import { checkSelection, nonFiniteWeight } from '../../kernels/selection.ts';
 import type { BlockChoice, SparseGptKernel } from '../../kernels/sparsegpt-kernel.ts';
 import type { HessianFactor } from './hessian-factor.ts';
-import {
-  DEPTH_ALWAYS_EXACT,
-  lengthOf,
-  type MatrixProduct,
-  pack,
-  type Range,
-  rangesOf,
-  WIDTH_ALWAYS_EXACT,
-} from './matrix-product.ts';
+import { lengthOf, type MatrixProduct, pack, type Range, rangesOf } from './matrix-product.ts';
 import { transpose } from './transpose.ts';
 
 /** The reference's `blocksize`. */
@@ -76,17 +68,15 @@ export async function pruneWithFactor(
   const { columns } = factor;
   invariant(weights.length === rows * columns, 'weights and factor have as many columns');
   checkChoice(input, columns);
-  checkFinite(input, columns, 'before');
-  if (choice.kind !== 'keepAll' && !(choice.kind === 'unstructured' && choice.sparsity === 0)) {
-    // [I, O]: columns that follow one another are one dense matrix, which the runtime updates where it is.
-    const byColumn = new Float32Array(weights.length);
-    transpose(weights, rows, columns, byColumn);
-    for (const column of factor.deadColumns) byColumn.fill(0, column * rows, (column + 1) * rows);
-    await new ColumnSweep(input, byColumn, factor, tools).run();
-    transpose(byColumn, columns, rows, weights);
-    checkFinite(input, columns, 'after');
-  }
-  return { zeros: countZeros(weights) };
+  const before = inspect(input, columns, 'before');
+  if (choice.kind === 'keepAll' || (choice.kind === 'unstructured' && choice.sparsity === 0)) return before;
+  // [I, O]: columns that follow one another are one dense matrix, which the runtime updates where it is.
+  const byColumn = new Float32Array(weights.length);
+  transpose(weights, rows, columns, byColumn);
+  for (const column of factor.deadColumns) byColumn.fill(0, column * rows, (column + 1) * rows);
+  await new ColumnSweep(input, byColumn, factor, tools).run();
+  transpose(byColumn, columns, rows, weights);
+  return inspect(input, columns, 'after');
 }
 
 class ColumnSweep {
@@ -148,15 +138,11 @@ class ColumnSweep {
     const { rows } = this.input;
     for (const range of rangesOf(later, UPDATE_COLUMNS)) {
       const out = { values: this.columnsOf(range), rows: lengthOf(range), columns: rows };
-      // What makes a product independent of the threads: see MatrixProduct.
-      const exact = lengthOf(range) >= rows || rows >= WIDTH_ALWAYS_EXACT;
-      for (const depth of rangesOf(earlier, exact ? ERROR_COLUMNS : DEPTH_ALWAYS_EXACT)) {
-        await this.tools.product.accumulate({
-          left: pack(this.factor.upper, depth, range, this.packed),
-          right: { values: this.errorsOf(depth, first), rows: lengthOf(depth), columns: rows },
-          ...{ transposed: 'left', effect: 'subtract', out },
-        });
-      }
+      await this.tools.product.accumulate({
+        left: pack(this.factor.upper, earlier, range, this.packed),
+        right: { values: this.errorsOf(earlier, first), rows: lengthOf(earlier), columns: rows },
+        ...{ transposed: 'left', effect: 'subtract', out },
+      });
     }
   }
 
@@ -200,31 +186,27 @@ function checkChoice(input: LinearInput, columns: number): void {
   }
 }
 
-function checkFinite(input: LinearInput, columns: number, when: 'before' | 'after'): void {
-  const index = firstNonFinite(input.weights);
-  if (index < 0) return;
+/** How many weights are 0. Throws NonFiniteValue for the first that is not finite. */
+function inspect(input: LinearInput, columns: number, when: 'before' | 'after'): { zeros: number } {
+  const { weights } = input;
+  let zeros = 0;
+  let difference = 0;
+  // One pass without a branch: a weight less itself is 0, or not a number.
+  for (let index = 0; index < weights.length; index++) {
+    const weight = weights[index] as number;
+    zeros += weight === 0 ? 1 : 0;
+    difference += weight - weight;
+  }
+  if (difference === 0) return { zeros };
+  const index = weights.findIndex((weight) => !Number.isFinite(weight));
   const [row, column] = [Math.floor(index / columns), index % columns];
   if (when === 'before') throw nonFiniteWeight(nameOf(input), row, column);
   throw new SecateurError(
     'NonFiniteValue',
-    `${nameOf(input)}: expected that the update of the weights stays within float32; found ${input.weights[index]} in row ` +
+    `${nameOf(input)}: expected that the update of the weights stays within float32; found ${weights[index]} in row ` +
       `${row}, column ${column} (both counted from 0). Calibrate on more samples, or set a greater dampingFraction.`,
     { details: { layer: input.layer, linear: input.linear, row, column } },
   );
-}
-
-/** Plain loops: callbacks for each of millions of weights would take as long as a tenth of the whole method. */
-function firstNonFinite(values: Float32Array): number {
-  for (let index = 0; index < values.length; index++) {
-    if (!Number.isFinite(values[index])) return index;
-  }
-  return -1;
-}
-
-function countZeros(values: Float32Array): number {
-  let zeros = 0;
-  for (let index = 0; index < values.length; index++) zeros += values[index] === 0 ? 1 : 0;
-  return zeros;
 }
 
 function nameOf({ layer, linear }: LinearInput): string {

@@ -125,7 +125,7 @@ function pruneStrip(block: Block, offset: usize): void {
   for (let column = 0; column < columns; ++column) {
     const from = block.weights + <usize>column * columnBytes + offset;
     const strip = <usize>column * STRIP_BYTES;
-    memory.copy(block.stripWeights + strip, from, STRIP_BYTES);
+    copyStrip(block.stripWeights + strip, from);
     if (!block.group) maskByThreshold(block, column);
   }
   const panel = block.group ? block.group : PANEL_COLUMNS;
@@ -138,9 +138,14 @@ function pruneStrip(block: Block, offset: usize): void {
   for (let column = 0; column < columns; ++column) {
     const at = <usize>column * columnBytes + offset;
     const strip = <usize>column * STRIP_BYTES;
-    memory.copy(block.weights + at, block.stripWeights + strip, STRIP_BYTES);
-    memory.copy(block.errors + at, block.stripErrors + strip, STRIP_BYTES);
+    copyStrip(block.weights + at, block.stripWeights + strip);
+    copyStrip(block.errors + at, block.stripErrors + strip);
   }
+}
+
+/** One column of a strip. memory.copy is a call out of the compiled code, which takes longer than so few bytes. */
+function copyStrip(to: usize, from: usize): void {
+  for (let lane: usize = 0; lane < STRIP_BYTES; lane += LANE_BYTES) v128.store(to + lane, v128.load(from + lane));
 }
 
 function scoreOf(w: v128, d: f32): v128 {
