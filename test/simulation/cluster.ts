@@ -13,6 +13,7 @@ import type {
   TaskOutcome,
   WrittenSnapshot,
 } from '../../coordinator/core/events.ts';
+import { needlessSnapshots } from '../../coordinator/core/lineage.ts';
 import {
   type CoordinatorState,
   currentLease,
@@ -110,6 +111,7 @@ export class Cluster {
     this.journal.push({ event, atMs: this.nowMs });
     this.noteCommits(result.state);
     this.checkReplicas(result.state);
+    this.checkSnapshots(event, result.state);
     this.state = result.state;
     this.events.push(...result.events);
     this.pending.push(...result.commands);
@@ -124,6 +126,16 @@ export class Cluster {
         if (before?.status === 'committed' && state.status !== 'committed')
           this.violations.push(`layer ${layer} was uncommitted`);
       }
+    }
+  }
+
+  /** After a pass no snapshot is left that nobody can need again: the disk of a long job would fill with them. */
+  private checkSnapshots(event: CoreEvent, after: CoordinatorState): void {
+    if (event.type !== 'taskSucceeded' || event.outcome.kind !== 'pass') return;
+    for (const job of Object.values(after.jobs)) {
+      if (hasEnded(job) || job.phase !== 'Pruning') continue;
+      const needless = needlessSnapshots(job).map(({ boundary }) => boundary);
+      if (needless.length > 0) this.violations.push(`needless snapshots stay at boundaries ${needless.join(', ')}`);
     }
   }
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { effectName } from '../../coordinator/core/effects.ts';
 import type { EffectFailure } from '../../coordinator/core/events.ts';
 import { RECONNECT_GRACE_MS } from '../../coordinator/core/workers.ts';
+import { countOf } from '../../shared/microbatch-set.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { Cluster, fakeManifest } from './cluster.ts';
 import { replicasOf } from './replicas.ts';
@@ -82,6 +83,23 @@ describe('hidden states that vanish without a word', () => {
     expect(cluster.settle(1_000)).toBe(true);
     expect([cluster.job.phase, cluster.inputsMissing, cluster.violations]).toEqual(['Succeeded', 1, []]);
     expect(cluster.job.workRedone).toBeGreaterThan(0);
+  });
+});
+
+describe('what a worker loses with its hidden states', () => {
+  it('is computed again from the nearest snapshot below, not from the token ids', () => {
+    const samples = 4;
+    const cluster = begin(6, samples, ['w1'], { snapshotInterval: 2 });
+    const forwarded = (layer: number): number => countOf(cluster.job.layers[layer]?.forwarded ?? []);
+    // At boundary 5, one layer above the snapshots at 4.
+    advanceUntil(cluster, () => cluster.commits.has(4) && forwarded(4) === samples);
+    while (Object.keys(cluster.job.leases).length === 0) cluster.advance();
+    expect(cluster.job.snapshots.map(({ boundary }) => boundary)).toEqual([4]);
+    cluster.crashEngine('w1');
+    expect(cluster.settle(1_000)).toBe(true);
+    expect([cluster.job.phase, cluster.violations]).toEqual(['Succeeded', []]);
+    // Eight tokens a sample through layer 4, and not through the five layers from the token ids.
+    expect(cluster.job.workRedone).toBe(samples * 8);
   });
 });
 

@@ -68,6 +68,19 @@ describe('the choice', () => {
     );
   });
 
+  it('weighs how fast the storage is: slow disks cost what they take, and are asked for snapshots less lightly', () => {
+    const job = { ...LLAMA_65B, propagate: 'dense' as const };
+    const chosenAt = (storageReadBytesPerSecond: number) =>
+      choosePlacement(job, plannedWorkers(8, { ...A100, storageReadBytesPerSecond }), AUTO).chosen.cost;
+    const [slow, fast] = [chosenAt(1e8), chosenAt(1e10)];
+    // Eight replicas read all layers once each, from disks a hundred times as slow.
+    const reads = 8 * job.layerCount * job.bytesPerLayer;
+    expect(slow.work.load - fast.work.load).toBeCloseTo(1000 * (reads / 1e8 - reads / 1e10), -3);
+    expect(slow.totalMs - fast.totalMs).toBeGreaterThan(1000 * (reads / 8 / 1e8 - reads / 8 / 1e10));
+    // What is lost is the dearer to compute again.
+    expect(slow.snapshotInterval).toBeLessThan(fast.snapshotInterval / 2);
+  });
+
   it('of more equal workers never takes longer, where layers follow one another', () => {
     fc.assert(
       fc.property(inputs, fc.integer({ min: 1, max: 70 }), (job, workers) => {
