@@ -1,8 +1,8 @@
 /** `secateur.json`: what was done to which bytes, with what, and what came of it. docs/provenance.md describes it. */
 import { sparsityScope } from '../../shared/manifest/method-options.ts';
 import { perplexities, relativeErrors } from '../core/evaluation.ts';
+import { measurementOf } from '../core/measurement.ts';
 import { type AssembledShard, countPruned, type JobState, type Plan } from '../core/state.ts';
-import { measurementOf } from './measurement.ts';
 
 const PROVENANCE_FORMAT = 'secateur.provenance/v1';
 

@@ -36,6 +36,19 @@ export interface WrittenSnapshot {
   readonly file: StagedFile;
 }
 
+/** What a pass took, as its worker measured it. */
+export interface PassSpending {
+  readonly computeMs: number;
+  /** Until the layer could run. */
+  readonly loadMs: number;
+  /** Hidden states read from files, and written to them. */
+  readonly snapshotMs: number;
+  /** Of the layer and of snapshots. */
+  readonly bytesRead: number;
+  /** The most memory that the engine has had so far. */
+  readonly peakResidentBytes: number;
+}
+
 export type TaskOutcome =
   | { readonly kind: 'prepareCalibration'; readonly calibration: Omit<Calibration, 'atMs'> }
   | { readonly kind: 'digestSource'; readonly sha256: string }
@@ -59,7 +72,7 @@ export type TaskOutcome =
   | {
       readonly kind: 'pass';
       readonly tokens: number;
-      readonly computeMs: number;
+      readonly spent: PassSpending;
       /** Fewer than the task's where the worker was asked to stop. */
       readonly done: MicrobatchSet;
       readonly snapshots: readonly WrittenSnapshot[];

@@ -16,6 +16,7 @@ import { errorsMeasured, gateFailure, isEvaluated, isPrepared, textPrepared, win
 import type { EventOf, TaskIdentity, TaskOutcome } from './events.ts';
 import { committedCount, endLeases, failJob, removeUnfinished, workTotal } from './lifecycle.ts';
 import { allMicrobatches, calibratedAt, samplesOf, snapshotAt } from './lineage.ts';
+import { measurementOf } from './measurement.ts';
 import { resolveMicrobatch } from './plan.ts';
 import {
   charge,
@@ -124,7 +125,7 @@ function passFinished(t: Transition, jobId: string, lease: Lease, outcome: Outco
   const layer = job.layers[spec.layer];
   if (stage === undefined || layer === undefined) return;
   const done = intersection(outcome.done, spec.microbatches);
-  job.computeMs += outcome.computeMs;
+  spend(job, outcome);
   measure(job, lease.worker, outcome);
   countWork(job, spec, done);
   for (const snapshot of outcome.snapshots) addSnapshot(t, jobId, snapshot);
@@ -136,9 +137,23 @@ function passFinished(t: Transition, jobId: string, lease: Lease, outcome: Outco
   removeNeedlessSnapshots(t, jobId);
 }
 
+function spend(job: JobState, { spent, snapshots }: OutcomeOf<'pass'>): void {
+  const before = job.spent;
+  job.spent = {
+    ...before,
+    computeMs: before.computeMs + spent.computeMs,
+    loadMs: before.loadMs + spent.loadMs,
+    snapshotMs: before.snapshotMs + spent.snapshotMs,
+    bytesRead: before.bytesRead + spent.bytesRead,
+    bytesWritten: snapshots.reduce((sum, { file }) => sum + file.sizeBytes, before.bytesWritten),
+    workerMemoryBytes: Math.max(before.workerMemoryBytes, spent.peakResidentBytes),
+  };
+}
+
 function measure(job: JobState, worker: string, outcome: OutcomeOf<'pass'>): void {
-  if (outcome.computeMs <= 0 || outcome.tokens === 0) return;
-  const rate = (outcome.tokens / outcome.computeMs) * 1000;
+  const { computeMs } = outcome.spent;
+  if (computeMs <= 0 || outcome.tokens === 0) return;
+  const rate = (outcome.tokens / computeMs) * 1000;
   const before = own(job.rates, worker);
   const after = before === undefined ? rate : (1 - RATE_WEIGHT) * before + RATE_WEIGHT * rate;
   if (after !== before) job.rates = { ...job.rates, [worker]: after };
@@ -167,7 +182,8 @@ function addStatistics(
   if (layer === undefined || layer.status !== 'pending' || outcome.statistics === null) return;
   // Shares are disjoint; what came twice all the same counts once.
   if (!isEmpty(intersection(done, calibratedAt(job, spec.layer)))) return;
-  const { tokens, computeMs, statistics: file } = outcome;
+  const { tokens, statistics: file } = outcome;
+  const { computeMs } = outcome.spent;
   layer.parts = [...layer.parts, { microbatches: done, file, worker: lease.worker, tokens, computeMs }];
   if (!isEmpty(difference(allMicrobatches(job), calibratedAt(job, spec.layer)))) return;
   layer.status = 'reducing';
@@ -399,6 +415,7 @@ export function checkpointPublished(t: Transition, event: EventOf<'checkpointPub
   if (current === undefined || current.phase !== 'Assembling') return;
   const job = t.editJob(event.job);
   job.endedMs = t.nowMs;
+  job.measurement = measurementOf(job, t.nowMs);
   const { weights, zeros } = countPruned(job.layers.flatMap((layer) => layer.tensors));
   t.tell(event.job, 'checkpoint', 'published', {
     destination: job.manifest.spec.output.destination,

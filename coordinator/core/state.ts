@@ -155,6 +155,14 @@ export interface Prediction {
   readonly workerMemoryBytes: number;
 }
 
+/** A prediction's fields as they were measured. */
+export interface Measurement extends Prediction {
+  /** Tokens through layers, computed once more because they were lost: no prediction has any. */
+  readonly tokensRedone: number;
+  /** Perplexity and output errors, added up over the workers: no prediction has any. */
+  readonly evaluateMs: number;
+}
+
 export interface Plan {
   readonly stages: readonly StagePlan[];
   /** Workers that a stage is expected to have. */
@@ -314,6 +322,32 @@ export interface AssembledShard {
   readonly sha256: string;
 }
 
+/** What a job's tasks took so far: what a prediction is held against. */
+export interface Spending {
+  /** By passes. */
+  readonly computeMs: number;
+  /** By what measures the result: perplexity, output errors. */
+  readonly evaluateMs: number;
+  readonly loadMs: number;
+  readonly snapshotMs: number;
+  /** Of layers and snapshots, by passes. */
+  readonly bytesRead: number;
+  /** Of snapshots. */
+  readonly bytesWritten: number;
+  /** The most memory that an engine has had. */
+  readonly workerMemoryBytes: number;
+}
+
+export const NOTHING_SPENT: Spending = {
+  computeMs: 0,
+  evaluateMs: 0,
+  loadMs: 0,
+  snapshotMs: 0,
+  bytesRead: 0,
+  bytesWritten: 0,
+  workerMemoryBytes: 0,
+};
+
 export interface JobState {
   readonly id: string;
   readonly namespace: string;
@@ -358,9 +392,11 @@ export interface JobState {
   workDone: number;
   workTotal: number;
   workRedone: number;
-  /** Of all finished passes, whatever came of them: added up over the workers. */
-  computeMs: number;
+  /** By all finished tasks, whatever came of them: added up over the workers. */
+  spent: Spending;
   resumes: number;
+  /** Of a job that has succeeded. */
+  measurement: Measurement | null;
   failure: JobFailure | null;
 }
 

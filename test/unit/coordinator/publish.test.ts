@@ -18,7 +18,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { assembleShard } from '../../../coordinator/assembly/assemble-shard.ts';
 import { publishCheckpoint } from '../../../coordinator/assembly/publish.ts';
 import { planOutputShards } from '../../../coordinator/core/plan.ts';
-import type { JobState, TensorSlot } from '../../../coordinator/core/state.ts';
+import { type JobState, NOTHING_SPENT, type TensorSlot } from '../../../coordinator/core/state.ts';
 import { claimOutput } from '../../../coordinator/effects/claim-output.ts';
 import { type JobPaths, jobPaths } from '../../../coordinator/effects/job-paths.ts';
 import { readSafetensorsHeader } from '../../../shared/safetensors/read-header.ts';
@@ -75,7 +75,7 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
     submittedMs: 1,
     startedMs: 1,
     resumes: 0,
-    computeMs: 3,
+    spent: NOTHING_SPENT,
     digests: {},
     workersSeen: {},
     evaluation: [],
