@@ -37,7 +37,7 @@ export interface WrittenSnapshot {
 }
 
 /** What a pass took, as its worker measured it. */
-export interface PassSpending {
+interface PassSpending {
   readonly computeMs: number;
   /** Until the layer could run. */
   readonly loadMs: number;
