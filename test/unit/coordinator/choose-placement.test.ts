@@ -170,7 +170,9 @@ describe('memory', () => {
     expect(chosen.cost.problem).toBeNull();
     expect(chosen.replicas).toBe(4);
     const alone = alternatives.find((each) => each.stages.length === 1 && each.replicas === 1);
-    expect(alone?.note).toMatch(/^does not fit the memory of w1: \d+\.\d GiB of 14\.0 GiB$/);
+    expect(alone?.note).toMatch(
+      /^does not fit the memory of w1: about \d+\.\d GiB, and its share of its host's is 14\.0 GiB$/,
+    );
   });
 
   it('of a host is shared by its workers', () => {
@@ -178,7 +180,7 @@ describe('memory', () => {
     const apart = choosePlacement(LLAMA_65B, plannedWorkers(2, { memoryBytes: 28 * 2 ** 30 }), AUTO);
     const together = choosePlacement(LLAMA_65B, plannedWorkers(2, host), AUTO);
     expect(apart.chosen.cost.problem).toBeNull();
-    expect(together.chosen.cost.problem).toContain('of 14.0 GiB');
+    expect(together.chosen.cost.problem).toContain("share of its host's is 14.0 GiB");
   });
 
   it('that nobody has enough of leaves the placement that needs the least, and says so', () => {
