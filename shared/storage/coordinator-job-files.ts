@@ -139,7 +139,12 @@ export class CoordinatorJobFiles implements JobFiles {
       `${refLabel(ref)}: expected SHA-256 ${sha256}; what came has ${found}`,
       {
         retryable: true,
-        details: { file: refLabel(ref), expected: sha256, found },
+        details: {
+          file: refLabel(ref),
+          ...(ref.root === 'FILE_ROOT_STAGING' ? { staged: ref.name ?? '' } : {}),
+          expected: sha256,
+          found,
+        },
       },
     );
   }
