@@ -30,8 +30,18 @@ export class HashedFile {
     this.position += bytes.byteLength;
   }
 
-  /** Appends `sizeBytes` bytes of `source` from `offset`. @throws SourceChanged when the source ends before that */
-  async copyFrom(source: FileHandle, sourcePath: string, offset: number, sizeBytes: number): Promise<void> {
+  /**
+   * Appends `sizeBytes` bytes of `source` from `offset`; `also` digests them on their way.
+   *
+   * @throws SourceChanged when the source ends before that
+   */
+  async copyFrom(
+    source: FileHandle,
+    sourcePath: string,
+    offset: number,
+    sizeBytes: number,
+    also: Hash | null = null,
+  ): Promise<void> {
     let done = 0;
     while (done < sizeBytes) {
       const length = Math.min(this.buffer.length, sizeBytes - done);
@@ -43,6 +53,7 @@ export class HashedFile {
           { details: { file: sourcePath, offset } },
         );
       }
+      also?.update(this.buffer.subarray(0, bytesRead));
       await this.write(this.buffer.subarray(0, bytesRead));
       done += bytesRead;
     }

@@ -6,6 +6,7 @@ import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import type { CoreEvent, StepResult } from './events.ts';
 import { explainQueue, explainWaiting } from './explain.ts';
 import { beginNextJob, cancelJob, effectFailed, intakeSucceeded, resumeJob, submitJob, tryPlan } from './lifecycle.ts';
+import { fileLost } from './losses.ts';
 import {
   assembleWhenDone,
   checkpointPublished,
@@ -77,6 +78,8 @@ function apply(t: Transition, event: CoreEvent): void {
       return shardAssembled(t, event);
     case 'checkpointPublished':
       return checkpointPublished(t, event);
+    case 'fileLost':
+      return fileLost(t, event);
     case 'cancelRequested':
       return cancelJob(t, event);
     case 'resumeRequested':

@@ -17,6 +17,8 @@ export interface Breakage {
   readonly engineGuesses: boolean;
   /** Statistics are added up in the order in which they came. */
   readonly sumsInAnyOrder: boolean;
+  /** Neither the coordinator nor an engine holds a staged file against its digest. */
+  readonly looksAtNoDigest: boolean;
   disk(disk: Disk): Disk;
   stream(stream: WorkerStream, loop: CoordinatorLoop): WorkerStream;
   /** What becomes of an event on its way to the core. */
@@ -27,6 +29,7 @@ export const SOUND: Breakage = {
   ignoresLock: false,
   engineGuesses: false,
   sumsInAnyOrder: false,
+  looksAtNoDigest: false,
   disk: (disk) => disk,
   stream: (stream) => stream,
   event: (event) => event,
@@ -36,6 +39,7 @@ export const MUTANTS: { readonly [name: string]: Breakage } = {
   'two coordinators may have one state': { ...SOUND, ignoresLock: true },
   'an engine guesses hidden states that it lacks': { ...SOUND, engineGuesses: true },
   'statistics are added up in the order of their coming': { ...SOUND, sumsInAnyOrder: true },
+  'nobody looks at the digests of staged files': { ...SOUND, looksAtNoDigest: true },
   'the journal is not synced': {
     ...SOUND,
     disk: (disk) => ({
