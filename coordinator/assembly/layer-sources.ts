@@ -44,12 +44,14 @@ export class LayerSources {
   /** @throws as `VerifiedFiles.verify`; SourceChanged where a file of the source ends early */
   async copy(tensor: PlacedTensor, output: HashedFile): Promise<void> {
     const { layer, path, offset, sizeBytes } = tensor;
-    try {
-      const source = this.opened.get(path) ?? (await this.open(tensor));
-      await output.copyFrom(source.handle, path, offset, sizeBytes, source.hash);
-    } catch (thrown) {
-      throw layer === null ? thrown : unreadable(path, layer, thrown);
+    const onReadError = (thrown: unknown): unknown => (layer === null ? thrown : unreadable(path, layer, thrown));
+    let source = this.opened.get(path);
+    if (source === undefined) {
+      source = await this.open(tensor).catch((thrown: unknown) => {
+        throw onReadError(thrown);
+      });
     }
+    await output.copyFrom({ ...source, path, onReadError }, offset, sizeBytes);
   }
 
   /** To be called when every tensor is copied. @throws ChecksumMismatch naming a layer that is not what was committed */

@@ -147,7 +147,16 @@ interface FoundProvenance {
 }
 
 async function readProvenance(file: string): Promise<FoundProvenance> {
-  return JSON.parse(await readFile(file, 'utf8')) as FoundProvenance;
+  const text = await readFile(file, 'utf8');
+  try {
+    return JSON.parse(text) as FoundProvenance;
+  } catch (cause) {
+    throw new SecateurError(
+      'ChecksumMismatch',
+      `${file}: expected the provenance of a published checkpoint; it was damaged after it was written. Nothing is left to write it again from: submit the job again with another destination.`,
+      { cause, details: { file } },
+    );
+  }
 }
 
 async function readList(job: JobState, paths: JobPaths): Promise<PublishList | null> {
@@ -245,7 +254,8 @@ async function carryOver(from: string, file: string, paths: JobPaths): Promise<A
   try {
     const output = await HashedFile.create(to);
     try {
-      await output.copyFrom(source, from, 0, (await source.stat()).size);
+      const copied = { handle: source, path: from, hash: null, onReadError: (thrown: unknown) => thrown };
+      await output.copyFrom(copied, 0, (await source.stat()).size);
     } catch (thrown) {
       await output.abandon();
       throw thrown;

@@ -19,7 +19,7 @@ export interface JobFiles {
 
   /**
    * An absolute path, free of links, of a local file with this content; valid until `release` or the next task.
-   * A given size is checked, and the digest of a staged file; that of a source file where it came over a network.
+   * A given size is checked, and the digest of a staged file, here or when it came over a network.
    *
    * @throws SourceMissing, SourceChanged, LimitExceeded (the cache is too small); StorageFailed, ChecksumMismatch: of a
    * staged file with its name in `details.staged`

@@ -252,6 +252,19 @@ describe('files through the coordinator', () => {
     expect(await files.localPath(SHARD)).toBe(path);
   });
 
+  it('are fetched again where their copy in the cache has been damaged', async () => {
+    writeFileSync(join(folder.staging, NAME), CONTENT);
+    const ref = stagedRef(NAME, CONTENT);
+    const first = await files.localPath(ref);
+    files.setIdentity(IDENTITY);
+    expect(await files.localPath(ref)).toBe(first);
+    writeFileSync(first, CONTENT.subarray(1));
+    const second = await files.localPath(ref);
+    expect(second).not.toBe(first);
+    expect(readFileSync(second).equals(CONTENT)).toBe(true);
+    expect(existsSync(first)).toBe(false);
+  });
+
   it('are there already for whoever made them: a committed layer is not downloaded', async () => {
     const committed = await commit(files);
     running.close();
