@@ -23,6 +23,8 @@ export interface ProvenanceParts {
   readonly auxiliaryInputs: readonly AssembledShard[];
   readonly calibrationInputs: readonly AssembledShard[];
   readonly statistics: readonly StatisticSummary[];
+  /** Layers whose sums could not be read any more when the checkpoint was published. */
+  readonly statisticsMissing: readonly number[];
 }
 
 export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
@@ -67,6 +69,7 @@ export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
       ),
     })),
     statistics: parts.statistics,
+    ...(parts.statisticsMissing.length === 0 ? {} : { statisticsMissing: parts.statisticsMissing }),
     workers: job.workersSeen,
     times: {
       submitted: new Date(job.submittedMs).toISOString(),

@@ -214,6 +214,15 @@ export function textPrepared(
   });
 }
 
+/** Its windows are gone: with them goes what was measured of them. */
+export function forgetText(t: Transition, jobId: string, index: number): void {
+  const job = t.editJob(jobId);
+  const text = job.evaluation[index];
+  if (!text) return;
+  job.workTotal -= 2 * text.windows * text.sequenceLength * (job.intake?.layers.length ?? 0);
+  job.evaluation[index] = null;
+}
+
 export function windowsEvaluated(
   t: Transition,
   jobId: string,

@@ -186,6 +186,16 @@ export type CoreEvent =
       readonly job: string;
       readonly life: number;
       readonly files: readonly AssembledShard[];
+      /** Layers whose sums were unreadable, so that they are not among what was published. Absent where there are none. */
+      readonly statisticsMissing?: readonly number[];
+    }
+  | {
+      /** A file under staging that the job counts on, and that is gone or not what was written. */
+      readonly type: 'fileLost';
+      readonly job: string;
+      readonly life: number;
+      readonly name: string;
+      readonly why: string;
     }
   | { readonly type: 'cancelRequested'; readonly job: string }
   | { readonly type: 'resumeRequested'; readonly job: string };

@@ -16,6 +16,7 @@ import { errorsMeasured, gateFailure, isEvaluated, isPrepared, textPrepared, win
 import type { EventOf, TaskIdentity, TaskOutcome } from './events.ts';
 import { committedCount, endLeases, failJob, removeUnfinished, workTotal } from './lifecycle.ts';
 import { allMicrobatches, calibratedAt, samplesOf, snapshotAt } from './lineage.ts';
+import { isAsBefore, isCountedOn, loseFile } from './losses.ts';
 import { measurementOf } from './measurement.ts';
 import { resolveMicrobatch } from './plan.ts';
 import {
@@ -108,6 +109,14 @@ function takeLease(t: Transition, worker: string, identity: TaskIdentity): Lease
 function calibrationPrepared(t: Transition, jobId: string, outcome: OutcomeOf<'prepareCalibration'>): void {
   const job = t.editJob(jobId);
   const { samples, sequenceLength, file } = outcome.calibration;
+  const before = job.calibration;
+  if (before?.isLost === true) {
+    if (!isAsBefore(t, jobId, 'the token ids', before.file.sha256, file)) return;
+    const { isLost: _, ...found } = before;
+    job.calibration = { ...found, file };
+    t.tell(jobId, 'calibration', 'prepared', { samples, sequenceLength, sha256: file.sha256 });
+    return;
+  }
   job.calibration = { ...outcome.calibration, atMs: t.nowMs };
   if (job.plan !== null) {
     const microbatch = resolveMicrobatch(job.manifest, samples, sequenceLength);
@@ -238,6 +247,8 @@ function layerCommitted(t: Transition, jobId: string, lease: Lease, outcome: Out
   const job = t.editJob(jobId);
   const layer = job.layers[spec.layer];
   if (layer === undefined || layer.status === 'committed') return;
+  if (layer.lostSha256 !== undefined && !isAsBefore(t, jobId, `layer ${spec.layer}`, layer.lostSha256, outcome.file))
+    return;
   Object.assign(layer, {
     status: 'committed',
     file: outcome.file,
@@ -282,6 +293,7 @@ export function advancePhase(t: Transition): void {
   if ((job.phase !== 'Pruning' && job.phase !== 'Evaluating') || !isPruned || !isEvaluated(job)) return;
   const failure = gateFailure(job);
   if (failure !== null) return failJob(t, jobId, failure);
+  if (job.calibration?.isLost === true) return;
   if (!active.intake.shards.every((shard) => own(job.digests, shard.file) !== undefined)) return;
   for (const worker of Object.keys(t.state.workers)) t.command({ kind: 'releaseJob', worker, job: jobId });
   endLeases(t, jobId);
@@ -290,9 +302,9 @@ export function advancePhase(t: Transition): void {
 }
 
 /**
- * Tries again with growing pauses where the failure may pass; else, and after the last attempt, the job fails. Two kinds
+ * Tries again with growing pauses where the failure may pass; else, and after the last attempt, the job fails. Three kinds
  * of failure never end a job by themselves: hidden states that are gone are computed again (unless they are gone each
- * time), and a hand-over only saves computing again.
+ * time), a hand-over only saves computing again, and a file that is damaged, or stays away, is made again.
  */
 export function taskFailed(t: Transition, event: EventOf<'taskFailed'>): void {
   const lease = takeLease(t, event.worker, event.identity);
@@ -305,6 +317,14 @@ export function taskFailed(t: Transition, event: EventOf<'taskFailed'>): void {
   const count = countFailure(t, jobId, lease, event);
   const isMissing = code === 'InputsMissing';
   const isLast = !retryable || count >= (isMissing ? LOST_MAX : FAILURES_MAX);
+  if (isLast || code === 'ChecksumMismatch') {
+    const lost = lostFile(t, jobId, event);
+    if (lost !== null) {
+      tellFailure(t, jobId, lease, event.failure, true);
+      forgive(t.editJob(jobId), taskKind(lease.spec), chargedBy(lease.spec));
+      return loseFile(t, jobId, lost, message);
+    }
+  }
   tellFailure(t, jobId, lease, event.failure, !isLast);
   if (isLast) {
     const tried = count > 1 ? ` (tried ${count} times)` : '';
@@ -318,6 +338,12 @@ export function taskFailed(t: Transition, event: EventOf<'taskFailed'>): void {
   } else if (!isMissing) {
     shun(t, jobId, event.worker, lease, code);
   }
+}
+
+/** The committed layer, or the token ids, that a task could not read; null where it is none that still counts. */
+function lostFile(t: Transition, jobId: string, { failure: { details } }: EventOf<'taskFailed'>): string | null {
+  const { staged } = details;
+  return typeof staged === 'string' && isCountedOn(t.editJob(jobId), staged) ? staged : null;
 }
 
 /** @returns how often the worst microbatch of this failure has failed so by now */
@@ -385,6 +411,10 @@ export function statisticsLost(t: Transition, event: EventOf<'statisticsLost'>):
   // A prune that is under way has its statistics with it.
   if (leaseOf(current, taskName({ kind: 'prune', stage: 0, layer: event.layer })) !== undefined) return;
   const job = t.editJob(event.job);
+  // Done once, and to be done again.
+  const tokens = samplesOf(job, calibratedAt(job, event.layer)) * (job.calibration?.sequenceLength ?? 0);
+  job.workDone -= tokens;
+  job.workRedone += tokens;
   Object.assign(job.layers[event.layer] as object, { status: 'pending', parts: [], statisticsFile: null });
   forgive(job, effectName({ kind: 'reduceStatistics', job: event.job, layer: event.layer }), THE_WHOLE);
   const name = `statistics-${fiveDigits(event.layer)}`;
@@ -420,6 +450,7 @@ export function checkpointPublished(t: Transition, event: EventOf<'checkpointPub
   t.tell(event.job, 'checkpoint', 'published', {
     destination: job.manifest.spec.output.destination,
     files: event.files.length,
+    ...(event.statisticsMissing === undefined ? {} : { statisticsMissing: event.statisticsMissing }),
   });
   t.tell(event.job, 'job', 'succeeded', {
     weights,

@@ -190,9 +190,10 @@ function stepsOf(job: JobState, worker: string, need: StageNeed): Step[] {
   for (const source of sourcesFor(job, worker, need.layer)) {
     const found = intersection(rest, source.microbatches);
     if (isEmpty(found)) continue;
+    rest = difference(rest, found);
+    if (source.input === 'embed' && job.calibration?.isLost === true) continue;
     // At the stage's end as files already: nothing to do.
     if (need.kind === 'calibrate' || source.boundary < need.layer) steps.push({ need, source, microbatches: found });
-    rest = difference(rest, found);
   }
   return steps;
 }
@@ -271,11 +272,11 @@ function isWantedAbove(job: JobState, boundary: number, microbatches: Microbatch
 
 /** Work that any worker can do. Digests wait until passes no longer do: a large shard would hold everybody up. */
 function unboundTask(job: JobState, worker: string, round: Round): TaskSpec | undefined {
-  if (job.phase === 'Preparing' && job.calibration === null) {
+  if (job.phase === 'Preparing' ? job.calibration === null : job.calibration?.isLost === true) {
     const spec = { kind: 'prepareCalibration' } as const;
     if (round.isFree(spec)) return spec;
   }
-  for (const text of job.phase === 'Preparing' ? unpreparedTexts(job) : []) {
+  for (const text of unpreparedTexts(job)) {
     const spec = { kind: 'prepareEvaluation', text } as const;
     if (round.isFree(spec)) return spec;
   }

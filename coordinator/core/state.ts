@@ -4,7 +4,8 @@
  * Invariants, kept by step.ts and checked by the tests:
  *  1. A job's `eventSequence` grows by one with every event it tells; nothing else touches it.
  *  2. A lease exists for a task exactly while one worker may be running it; a worker has at most one lease.
- *  3. A layer that is `committed` never becomes anything else.
+ *  3. A layer that is `committed` becomes something else only when its file was found gone or damaged (losses.ts); then
+ *     `lostSha256` says what its next file must be.
  *  4. Only the first job of `queue` that has not ended holds leases.
  *  5. Within a stage no microbatch belongs to two shares.
  *  6. `held` is what a worker itself said last, `snapshots` what was said to be durable: neither is ever assumed.
@@ -191,6 +192,8 @@ export interface Calibration {
   readonly file: StagedFile;
   /** When it was known. */
   readonly atMs: number;
+  /** Its file was found gone or damaged: the same one is to be made again before anybody reads it. Absent otherwise. */
+  readonly isLost?: boolean;
 }
 
 /** A text that perplexity is measured on, cut into windows. */
@@ -272,7 +275,10 @@ export interface LayerState {
   parts: readonly StatisticsPart[];
   /** The sums over all samples. */
   statisticsFile: StagedFile | null;
+  /** Of a committed layer. */
   file: StagedFile | null;
+  /** Of the file that a layer had when it was found gone or damaged. Absent where none ever was. */
+  lostSha256?: string;
   tensors: readonly PrunedTensor[];
   committedMs: number;
   worker: string | null;
