@@ -20,7 +20,7 @@ interface Replica {
 
 function replicasAt(events: readonly ToldEvent[], layer: number): Map<string, Replica> {
   const event = events.find(({ type, data }) => type === 'secateur.layer.calibrated.v1' && data.layer === layer);
-  const replicas = (event?.data.workers ?? []) as Replica[];
+  const replicas = (event?.data.workers ?? []) as unknown as Replica[];
   return new Map(replicas.map((replica) => [replica.worker, replica]));
 }
 

@@ -105,6 +105,9 @@ export class Cluster {
     this.journal.push({ event, atMs: this.nowMs });
     this.noteCommits(result.state);
     this.state = result.state;
+    for (const { verb, data } of result.events) {
+      if (data.epoch !== this.state.epoch) this.violations.push(`${verb} was told in epoch ${data.epoch}`);
+    }
     this.events.push(...result.events);
     this.pending.push(...result.commands);
   }

@@ -103,6 +103,8 @@ export class Faults {
         return this.cut(worker, 'coordinator');
       case 'breakStreams':
         return world.network.breakStreams(worker.name);
+      case 'echo':
+        return this.echo();
       case 'pauseWorker':
         return world.pause(worker.process, this.duration());
       case 'pauseCoordinator':
@@ -137,6 +139,13 @@ export class Faults {
         if (world.workers.length < WORKERS_MAX) world.addWorker(worker.settings.sampleMs, '2').start();
         return;
     }
+  }
+
+  /** As soon as there is a stream, and an earlier epoch in which something was said. */
+  private echo(): void {
+    const { network, time } = this.world;
+    if (this.world.isCalm || network.echo(this.anyWorker().name)) return;
+    time.after(1_000, null, () => this.echo());
   }
 
   private killAt(disk: SimulatedDisk, process: SimulatedProcess, died?: () => void): void {

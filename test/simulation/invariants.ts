@@ -39,6 +39,8 @@ export class Invariants {
   private readonly commits = new Map<string, number>();
   /** Of files that the state counts on: path → digest. */
   private readonly accepted = new Map<string, string>();
+  /** Of the newest event: a later one is never of an earlier epoch. */
+  private epochTold = 1;
   private readonly givenOut = new Map<string, LeaseNumbers & { worker: string }>();
   private readonly idleLeases = new Map<string, number>();
   private waitingSince: { what: string; atMs: number } | null = null;
@@ -76,6 +78,9 @@ export class Invariants {
 
   /** Called once for each event that a watcher has not seen before. */
   told(event: JobEvent): void {
+    const epoch = Number(event.data.epoch);
+    if (!(epoch >= this.epochTold)) this.breach(`event ${event.sequence} is of epoch ${epoch} after ${this.epochTold}`);
+    this.epochTold = epoch;
     if (event.entity !== 'layer' || event.verb !== 'committed') return;
     const { layer, file, sha256, worker } = event.data as Record<string, string>;
     const key = `${event.job}/${layer}`;

@@ -8,6 +8,7 @@ import type { CoreEvent } from '../../coordinator/core/events.ts';
 import type { CoordinatorState } from '../../coordinator/core/state.ts';
 import type { Disk } from '../../coordinator/journal/disk.ts';
 import type { CoordinatorLoop } from '../../coordinator/loop.ts';
+import type { CoordinatorMessage__Output } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
 import { between } from './between.ts';
 
 export interface Breakage {
@@ -19,6 +20,8 @@ export interface Breakage {
   readonly sumsInAnyOrder: boolean;
   disk(disk: Disk): Disk;
   stream(stream: WorkerStream, loop: CoordinatorLoop): WorkerStream;
+  /** What the coordinator says, as it comes to an agent that has registered with `epoch`. */
+  heard(message: CoordinatorMessage__Output, epoch: number): CoordinatorMessage__Output;
   /** What becomes of an event on its way to the core. */
   event(event: CoreEvent, state: CoordinatorState): CoreEvent;
 }
@@ -29,6 +32,7 @@ export const SOUND: Breakage = {
   sumsInAnyOrder: false,
   disk: (disk) => disk,
   stream: (stream) => stream,
+  heard: (message) => message,
   event: (event) => event,
 };
 
@@ -52,6 +56,11 @@ export const MUTANTS: { readonly [name: string]: Breakage } = {
           return message;
         },
       }),
+  },
+  'an agent does not look at the epoch of a message': { ...SOUND, heard: (message, epoch) => ({ ...message, epoch }) },
+  'the coordinator does not look at the epoch of a message': {
+    ...SOUND,
+    stream: (stream, loop) => between(stream, { said: (message) => ({ ...message, epoch: loop.state.epoch }) }),
   },
   'the worker, the attempt and the epoch of a result are not looked at': {
     ...SOUND,

@@ -32,7 +32,10 @@ const FAULT_KINDS = [
   'joinOther',
 ] as const;
 
-export type FaultKind = (typeof FAULT_KINDS)[number];
+/** Drawn by themselves: a life of a seed that has none of them is what it was before there were any. */
+const LATER_FAULT_KINDS = ['echo'] as const;
+
+export type FaultKind = (typeof FAULT_KINDS)[number] | (typeof LATER_FAULT_KINDS)[number];
 
 export interface Scenario {
   readonly seed: number;
@@ -84,5 +87,6 @@ export function scenarioOf(seed: number): Scenario {
 function faultsOf(seed: number, random: () => number, chance: number): readonly FaultKind[] {
   if (seed % 20 === 0) return [];
   if (seed % 20 === 1) return ['drain', 'join'];
-  return FAULT_KINDS.filter(() => random() < chance);
+  const later = seededRandom(seed * 7919 + 2);
+  return [...FAULT_KINDS.filter(() => random() < chance), ...LATER_FAULT_KINDS.filter(() => later() < chance)];
 }

@@ -77,6 +77,7 @@ export class World implements Fallible {
     this.shared = new SimulatedDisk(this.random);
     this.network = new SimulatedNetwork(this.time, this.random);
     this.invariants = new Invariants(this.time, this.shared);
+    this.network.wentOn = (who) => this.invariants.breach(`${who} goes on with a stream after a word of another epoch`);
     this.watcher = new Watcher(JOB, this.invariants);
     this.faults = new Faults(this);
     for (const sampleMs of scenario.workers) this.addWorker(sampleMs);
@@ -99,6 +100,7 @@ export class World implements Fallible {
       random: this.random,
       isPoisoned: (task) => this.isPoisoned && task.startsWith(`prune-${this.poisonedName()}`),
       guesses: this.breakage.engineGuesses,
+      heard: this.breakage.heard,
       trace: (text) => this.trace(name, text),
     });
     this.network.linkOf(name).unruly = this.scenario.unruly;
