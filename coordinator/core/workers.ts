@@ -66,6 +66,9 @@ function reconcile(t: Transition, job: JobState, event: EventOf<'workerAttached'
   for (const lease of leasesOf(job, event.worker)) {
     if (!event.tasks.some((task) => currentLease(t.state, task) === lease)) {
       delete t.editJob(job.id).leases[lease.task];
+    } else if (lease.silence !== undefined) {
+      // Whether its engine spoke while the stream was down, its next heartbeat says.
+      setSilence(t, job.id, lease, null);
     }
   }
 }
@@ -137,6 +140,24 @@ export function workerDraining(t: Transition, event: EventOf<'workerDraining'>):
 /** The engine ended, say, and with it the hidden states; the worker itself goes on. */
 export function holdingsChanged(t: Transition, event: EventOf<'holdingsChanged'>): void {
   setHeld(t, event.job, event.worker, event.holdings);
+}
+
+/** An engine that hangs, or computes for very long without a word: whoever looks at the job is told. */
+export function engineSilence(t: Transition, event: EventOf<'engineSilence'>): void {
+  const lease = currentLease(t.state, event.identity);
+  if (lease?.worker !== event.worker) return;
+  const sinceMs = t.nowMs - event.silentMs;
+  setSilence(
+    t,
+    event.identity.job,
+    lease,
+    event.silentMs > 0 ? { sinceMs, endsMs: sinceMs + event.silentMaxMs } : null,
+  );
+}
+
+function setSilence(t: Transition, job: string, lease: Lease, silence: Lease['silence'] | null): void {
+  const { silence: _before, ...speaking } = lease;
+  t.editJob(job).leases[lease.task] = silence ? { ...speaking, silence } : speaking;
 }
 
 /** Lets draining workers go that have nothing left that anybody needs. */

@@ -9,6 +9,8 @@ import type { SimulatedProcess, SimulatedTime } from './time.ts';
 import type { SimulatedWorker } from './worker-node.ts';
 
 const WORKERS_MAX = 8;
+/** Longer than any life. */
+const FOR_EVER_MS = 24 * 3_600_000;
 
 /** What of the world things can go wrong with. */
 export interface Fallible {
@@ -103,6 +105,8 @@ export class Faults {
         return this.cut(worker, 'coordinator');
       case 'breakStreams':
         return world.network.breakStreams(worker.name);
+      case 'pauseEngine':
+        return this.hang(worker);
       case 'echo':
         return this.echo();
       case 'pauseWorker':
@@ -139,6 +143,11 @@ export class Faults {
         if (world.workers.length < WORKERS_MAX) world.addWorker(worker.settings.sampleMs, '2').start();
         return;
     }
+  }
+
+  /** As SIGSTOP: for a while, or until somebody ends it. */
+  private hang({ engine }: SimulatedWorker): void {
+    engine?.process.pause(this.world.random() < 0.1 ? FOR_EVER_MS : this.duration());
   }
 
   /** As soon as there is a stream, and an earlier epoch in which something was said. */

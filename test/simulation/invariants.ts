@@ -27,6 +27,8 @@ export interface Clock {
 export interface Truth {
   /** Whether the task of a lease is on its way, runs, or waits with its result. */
   isCarriedOut(worker: string, lease: { task: string; attempt: number; epoch: number }): boolean;
+  /** Of the leases, those whose engine stands still while its agent lives and reaches the coordinator. */
+  silentEngines(): readonly string[];
   /** Workers that live, can be reached and have nothing to do. */
   idleWorkers(): readonly string[];
 }
@@ -43,6 +45,7 @@ export class Invariants {
   private epochTold = 1;
   private readonly givenOut = new Map<string, LeaseNumbers & { worker: string }>();
   private readonly idleLeases = new Map<string, number>();
+  private readonly silentSince = new Map<string, number>();
   private waitingSince: { what: string; atMs: number } | null = null;
 
   constructor(clock: Clock, shared: SimulatedDisk) {
@@ -115,6 +118,7 @@ export class Invariants {
     if (job === undefined || hasEnded(job)) return this.forgetWaits();
     if (job.reason === '' || job.message === '') this.breach(`${job.phase} without a reason or a message`);
     this.checkLeases(job, truth);
+    this.checkSilence(job, truth);
     const what = `${job.phase} ${job.reason}`;
     const isWaiting = Object.keys(job.leases).length === 0 && job.phase !== 'Assembling';
     if (!isWaiting) {
@@ -134,8 +138,24 @@ export class Invariants {
 
   /** The coordinator is not there, or stands still: nobody can expect a word of it. */
   forgetWaits(): void {
+    this.silentSince.clear();
     this.idleLeases.clear();
     this.waitingSince = null;
+  }
+
+  /** An engine that hangs is said to, and since when. */
+  private checkSilence(job: JobState, truth: Truth): void {
+    const silent = new Set(truth.silentEngines());
+    for (const key of this.silentSince.keys()) if (!silent.has(key)) this.silentSince.delete(key);
+    for (const key of silent) {
+      const sinceMs = this.silentSince.get(key) ?? this.clock.nowMs;
+      this.silentSince.set(key, sinceMs);
+      const silentMs = this.clock.nowMs - sinceMs;
+      if (silentMs > EXPLAINED_WITHIN_MS + SLACK_MS && job.reason !== 'EngineSilent')
+        this.breach(
+          `the engine of ${key} is silent for ${silentMs} ms, but the job is ${job.reason}: "${job.message}"`,
+        );
+    }
   }
 
   private checkLeases(job: JobState, truth: Truth): void {

@@ -62,6 +62,16 @@ export const MUTANTS: { readonly [name: string]: Breakage } = {
     ...SOUND,
     stream: (stream, loop) => between(stream, { said: (message) => ({ ...message, epoch: loop.state.epoch }) }),
   },
+  'an agent says nothing of an engine that hangs': {
+    ...SOUND,
+    stream: (stream) =>
+      between(stream, {
+        said: (message) => {
+          for (const task of message.heartbeat?.tasks ?? []) task.silentMs = 0;
+          return message;
+        },
+      }),
+  },
   'the worker, the attempt and the epoch of a result are not looked at': {
     ...SOUND,
     event: (event, state) => {

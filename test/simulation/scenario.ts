@@ -33,7 +33,7 @@ const FAULT_KINDS = [
 ] as const;
 
 /** Drawn by themselves: a life of a seed that has none of them is what it was before there were any. */
-const LATER_FAULT_KINDS = ['echo'] as const;
+const LATER_FAULT_KINDS = ['echo', 'pauseEngine'] as const;
 
 export type FaultKind = (typeof FAULT_KINDS)[number] | (typeof LATER_FAULT_KINDS)[number];
 

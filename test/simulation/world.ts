@@ -273,6 +273,17 @@ export class World implements Fallible {
       if (worker === undefined || !worker.process.isAlive || worker.process.isPaused) return false;
       return this.network.linkOf(name).cut.size === 0 && worker.isComputing(lease);
     },
+    silentEngines: () => {
+      const { coordinator, job } = this;
+      if (coordinator === null || job === undefined) return [];
+      return Object.values(job.leases)
+        .filter((lease) => {
+          const worker = this.workers.find((each) => each.name === lease.worker);
+          const isThere = coordinator.loop.state.workers[lease.worker]?.attached;
+          return isThere && this.truth.isCarriedOut(lease.worker, lease) && worker?.engine?.process.isPaused;
+        })
+        .map(({ worker, task, attempt, epoch }) => `${worker} (${task}, ${attempt}, ${epoch})`);
+    },
     idleWorkers: () => {
       const { coordinator, job } = this;
       if (coordinator === null || job === undefined) return [];
