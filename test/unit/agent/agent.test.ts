@@ -53,6 +53,7 @@ class Life {
   readonly call = new FakeCall();
   readonly agent: Agent;
   hasLeft = false;
+  cacheRemovals = 0;
 
   constructor() {
     this.agent = new Agent({
@@ -66,7 +67,9 @@ class Life {
         return engine;
       },
       transport: { address: 'coordinator:7070', open: () => this.call, close: () => undefined },
-      removeCache: async () => undefined,
+      removeCache: async () => {
+        this.cacheRemovals += 1;
+      },
       timers: SYSTEM_TIMERS,
       random: () => 0,
       log: () => undefined,
@@ -146,5 +149,56 @@ describe('an engine that says nothing while it runs a task', () => {
       life.engine.listener.message({ type: 'progress', done: minute, total: 60, unit: 'tokens' });
     }
     expect(life.engine.did).toEqual(['run']);
+  });
+});
+
+describe('an agent that is asked to leave', () => {
+  it('lets a running pass stop after its microbatch, and whatever it is given then', async () => {
+    const life = new Life();
+    await life.begin();
+    life.agent.drain();
+    expect(life.engine.did).toEqual(['run', 'yield']);
+    expect(life.call.said.at(-1)).toMatchObject({ draining: { leaving: false } });
+    const outcome = { pass: { tokens: 1, computeMs: 1, done: [], snapshots: [] } };
+    life.engine.listener.message({ type: 'succeeded', outcome, job: 'j', holdings: [] });
+    life.hear({ acknowledge: identity });
+    life.hear({ assign: { identity: { ...identity, task: 'hand-over', attempt: 2 } } });
+    expect(life.engine.did).toEqual(['run', 'yield', 'run', 'yield']);
+    // It may be asked twice.
+    life.agent.drain();
+    expect(life.engine.did).toHaveLength(4);
+    expect(life.hasLeft).toBe(false);
+  });
+
+  it('leaves when it is dismissed, and not before it was asked', async () => {
+    const life = new Life();
+    await life.begin();
+    life.hear({ dismiss: {} });
+    await vi.advanceTimersByTimeAsync(0);
+    expect(life.hasLeft).toBe(false);
+    life.agent.drain();
+    life.hear({ dismiss: {} });
+    await vi.advanceTimersByTimeAsync(0);
+    expect(life.hasLeft).toBe(true);
+  });
+
+  it('leaves after 20 s and not before, whatever its engine still does: a host would kill it', async () => {
+    const life = new Life();
+    await life.begin();
+    life.agent.drain();
+    await vi.advanceTimersByTimeAsync(19_999);
+    expect(life.hasLeft).toBe(false);
+    expect(life.engine.did).toEqual(['run', 'yield']);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(life.hasLeft).toBe(true);
+    expect(life.engine.did).toEqual(['run', 'yield', 'kill']);
+    expect(life.call.said.at(-1)).toMatchObject({ epoch: 1, draining: { leaving: true } });
+    expect(life.call.isEnded).toBe(true);
+    expect(life.cacheRemovals).toBe(1);
+    // Nothing of it goes on.
+    const saidCount = life.call.said.length;
+    await vi.advanceTimersByTimeAsync(MINUTE_MS);
+    expect(life.call.said).toHaveLength(saidCount);
+    expect(vi.getTimerCount()).toBe(0);
   });
 });
