@@ -85,6 +85,8 @@ interface Session {
   /** Tasks that came before the core took the registration; null afterwards. */
   early: Assignment[] | null;
   memory: WorkerMemory;
+  /** A heartbeat of it has come. */
+  hasBeaten: boolean;
   heardMs: number;
   leaving: boolean;
 }
@@ -217,6 +219,7 @@ export class WorkersService {
       statistics: new Map(),
       early: [],
       memory: { residentBytes: 0, engineResidentBytes: 0 },
+      hasBeaten: false,
       heardMs: this.context.timers.monotonicMs(),
       leaving: false,
     };
@@ -285,13 +288,17 @@ export class WorkersService {
   private async takeHeartbeat(session: Session, heartbeat: Heartbeat__Output): Promise<void> {
     const { residentBytes, engineResidentBytes } = heartbeat;
     session.memory = { residentBytes, engineResidentBytes };
+    const isFirst = !session.hasBeaten;
+    session.hasBeaten = true;
     const { loop, progress } = this.context;
     for (const { identity, done, total, unit, silentMs, silentMaxMs } of heartbeat.tasks) {
       const lease = identity ? currentLease(loop.state, identityOf(identity)) : undefined;
       if (!identity || lease?.worker !== session.worker) continue;
       progress.report(identity.job, identity.task, { done, total, unit });
       const isSilent = silentMs >= ENGINE_SILENT_AFTER_MS;
-      if (isSilent === (lease.silence !== undefined)) continue;
+      // While the stream was down the engine may have spoken, and fallen silent again.
+      const isKnown = isSilent === (lease.silence !== undefined) && !(isSilent && isFirst);
+      if (isKnown) continue;
       const silence = { silentMs: isSilent ? silentMs : 0, silentMaxMs };
       await loop.submit({ type: 'engineSilence', worker: session.worker, identity: identityOf(identity), ...silence });
     }

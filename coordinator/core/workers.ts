@@ -66,9 +66,6 @@ function reconcile(t: Transition, job: JobState, event: EventOf<'workerAttached'
   for (const lease of leasesOf(job, event.worker)) {
     if (!event.tasks.some((task) => currentLease(t.state, task) === lease)) {
       delete t.editJob(job.id).leases[lease.task];
-    } else if (lease.silence !== undefined) {
-      // Whether its engine spoke while the stream was down, its next heartbeat says.
-      setSilence(t, job.id, lease, null);
     }
   }
 }
@@ -147,17 +144,9 @@ export function engineSilence(t: Transition, event: EventOf<'engineSilence'>): v
   const lease = currentLease(t.state, event.identity);
   if (lease?.worker !== event.worker) return;
   const sinceMs = t.nowMs - event.silentMs;
-  setSilence(
-    t,
-    event.identity.job,
-    lease,
-    event.silentMs > 0 ? { sinceMs, endsMs: sinceMs + event.silentMaxMs } : null,
-  );
-}
-
-function setSilence(t: Transition, job: string, lease: Lease, silence: Lease['silence'] | null): void {
   const { silence: _before, ...speaking } = lease;
-  t.editJob(job).leases[lease.task] = silence ? { ...speaking, silence } : speaking;
+  const silence = { sinceMs, endsMs: sinceMs + event.silentMaxMs };
+  t.editJob(event.identity.job).leases[lease.task] = event.silentMs > 0 ? { ...speaking, silence } : speaking;
 }
 
 /** Lets draining workers go that have nothing left that anybody needs. */

@@ -142,10 +142,10 @@ describe('a job says', () => {
     expect(new ProgressTracker().of(told.job('a'), told.nowMs).remainingMs).toBe(-1);
     silence('w1', 0);
     expect(told.said).toMatch(/^Preparing Running: /);
-    // Whether it spoke while its worker was away is not known.
+    // A stream that was down for a moment changes nothing about it.
     silence('w1', 9_000);
     told.attach('w1', '0.1.0', [{ job: 'a', task, attempt, epoch }]);
-    expect(told.said).toMatch(/^Preparing Running: /);
+    expect(told.said).toMatch(/^Preparing EngineSilent: /);
   });
 
   it('who is away, since when, and when its work is given to another', () => {
