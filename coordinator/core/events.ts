@@ -146,6 +146,15 @@ export type CoreEvent =
       readonly why: string;
     }
   | {
+      readonly type: 'engineSilence';
+      readonly worker: string;
+      readonly identity: TaskIdentity;
+      /** Since the engine last said something; 0: it has spoken again. */
+      readonly silentMs: number;
+      /** After so long the agent ends it. */
+      readonly silentMaxMs: number;
+    }
+  | {
       readonly type: 'snapshotWritten';
       readonly worker: string;
       readonly identity: TaskIdentity;

@@ -41,6 +41,8 @@ interface Explanation {
 function whyWaiting(state: CoordinatorState, job: JobState, nowMs: number): Explanation | null {
   const leases = Object.values(job.leases);
   const away = leases.map((lease) => workerOf(state, lease.worker)).filter((worker) => worker?.attached === false);
+  const silent = leases.filter((lease) => lease.silence !== undefined && !isAway(state, lease.worker));
+  if (silent.length > 0) return enginesSilent(silent);
   if (leases.length > away.length) return running(state, leases);
   const workers = Object.values(state.workers);
   const effects = effectsOf(job).map(effectName);
@@ -90,6 +92,17 @@ function running(state: CoordinatorState, leases: readonly Lease[]): Explanation
     .map(({ task, worker }) => `${task} on ${worker}${isAway(state, worker) ? ' (away)' : ''}`)
     .sort();
   return { reason: 'Running', message: listed(doing) };
+}
+
+function enginesSilent(silent: readonly Lease[]): Explanation {
+  const there = silent.map((lease) => `${lease.task} on ${lease.worker}, whose ${silenceOf(lease)}`).sort();
+  return { reason: 'EngineSilent', message: `needs a word of an engine that runs a task; there: ${listed(there)}` };
+}
+
+function silenceOf({ silence }: Lease): string {
+  if (silence === undefined) return 'engine speaks';
+  const { sinceMs, endsMs } = silence;
+  return `engine has said nothing since ${showTime(sinceMs)} and is ended at ${showTime(endsMs)}`;
 }
 
 function workersAway(job: JobState, away: readonly WorkerState[], there: string): Explanation {
@@ -142,6 +155,7 @@ export function explainWorker(state: CoordinatorState, worker: WorkerState): str
   }
   if (worker.draining)
     return lease === undefined ? 'drains: takes no new work' : `drains: hands over, runs ${lease.task}`;
+  if (lease?.silence !== undefined) return `runs ${lease.task}; its ${silenceOf(lease)}`;
   if (lease !== undefined) return `runs ${lease.task}`;
   const job = activeJob(state);
   if (job === undefined) return 'idle: there is no job';

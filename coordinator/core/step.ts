@@ -26,6 +26,7 @@ import { Transition } from './transition.ts';
 import {
   coordinatorStarted,
   dismissDrained,
+  engineSilence,
   expireWorkers,
   holdingsChanged,
   workerAttached,
@@ -66,6 +67,8 @@ function apply(t: Transition, event: CoreEvent): void {
       return workerDraining(t, event);
     case 'holdingsChanged':
       return holdingsChanged(t, event);
+    case 'engineSilence':
+      return engineSilence(t, event);
     case 'snapshotWritten':
       return snapshotWritten(t, event);
     case 'taskSucceeded':

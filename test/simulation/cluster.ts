@@ -120,6 +120,9 @@ export class Cluster {
     this.checkReplicas(result.state);
     this.checkSnapshots(event, result.state);
     this.state = result.state;
+    for (const { verb, data } of result.events) {
+      if (data.epoch !== this.state.epoch) this.violations.push(`${verb} was told in epoch ${data.epoch}`);
+    }
     this.events.push(...result.events);
     this.pending.push(...result.commands);
   }
