@@ -37,9 +37,16 @@ import type {
   WrittenSnapshot,
 } from '../core/events.ts';
 import { samplesOf } from '../core/lineage.ts';
-import { currentLease, type JobState, jobOf, type OutputErrors, type StagedFile } from '../core/state.ts';
+import {
+  currentLease,
+  type JobState,
+  jobOf,
+  type OutputErrors,
+  type StagedFile,
+  statisticsWidth,
+} from '../core/state.ts';
 import type { PassSpec } from '../core/task.ts';
-import type { StatisticsSink, StatisticsStore } from '../effects/statistics-store.ts';
+import { refusedStatistics, type StatisticsSink, type StatisticsStore } from '../effects/statistics-store.ts';
 import type { JobLogs } from '../logs/job-logs.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import { CallLimit } from './call-limit.ts';
@@ -318,9 +325,19 @@ export class WorkersService {
         `task ${identity.task}: expected statistics of its own samples; found sample ${message.sample}`,
       );
     }
-    const sink = session.statistics.get(keyOf(identity)) ?? this.context.statistics.begin(identity, lease.spec.layer);
+    const { layer } = lease.spec;
+    const wrong = widthProblem(job, layer, message);
+    if (wrong !== null) return this.refuseStatistics(session, identity, wrong);
+    const sink = session.statistics.get(keyOf(identity)) ?? this.context.statistics.begin(identity, layer);
     session.statistics.set(keyOf(identity), sink);
     await sink.add(row, message.float32);
+  }
+
+  /** Its result will fail, with the reason, as the attempt of this worker; nobody else is concerned. */
+  private refuseStatistics(session: Session, identity: TaskIdentity, reason: SecateurError): void {
+    this.context.log('warn', reason.message, { worker: session.worker, task: identity.task });
+    this.discardStatistics(session, identity);
+    session.statistics.set(keyOf(identity), refusedStatistics(reason));
   }
 
   private async takeSnapshot(session: Session, message: SnapshotWritten__Output): Promise<void> {
@@ -603,6 +620,25 @@ function checkLikelihoods({ task }: TaskIdentity, done: MicrobatchSet, nll: read
   throw new SecateurError(
     'Internal',
     `task ${task}: expected a likelihood for each of ${countOf(done)} windows; found ${nll.length}, or some that are no such number`,
+  );
+}
+
+/** Rows of another width would be added up as other columns: the engine computed another layer, or is broken. */
+function widthProblem(
+  job: JobState,
+  layer: number,
+  { sample, float32 }: SampleStatistics__Output,
+): SecateurError | null {
+  const intake = job.intake?.layers[layer];
+  if (intake === undefined) return null;
+  const expected = statisticsWidth(intake);
+  const found = float32.byteLength / Float32Array.BYTES_PER_ELEMENT;
+  if (found === expected) return null;
+  // Not `ArgumentInvalid`, with which a worker leaves for good: it may be its engine alone, and others can compute it.
+  return new SecateurError(
+    'EngineFailed',
+    `layer ${layer}, sample ${sample}: expected statistics of ${expected} floats, as wide as the inputs of its linears; found ${found}`,
+    { retryable: true, details: { layer, sample, expected, found } },
   );
 }
 

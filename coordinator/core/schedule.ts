@@ -29,6 +29,7 @@ import {
   own,
   type StageState,
   shareOf,
+  statisticsWidth,
   type WorkerState,
 } from './state.ts';
 import { type PassSpec, type TaskSpec, taskKind, taskName } from './task.ts';
@@ -217,8 +218,8 @@ function passSpec(
 
 /** Microbatches of one pass: bounded by what their statistics take, and by the wave where stages pipeline. */
 function waveOf(job: JobState, layer: number): number {
-  const widths = new Map(job.intake?.layers[layer]?.linears.map((each) => [each.statistic, each.inFeatures]));
-  const bytes = [...widths.values()].reduce((sum, width) => sum + width, 0) * Float32Array.BYTES_PER_ELEMENT;
+  const intake = job.intake?.layers[layer];
+  const bytes = intake === undefined ? 0 : statisticsWidth(intake) * Float32Array.BYTES_PER_ELEMENT;
   const byMemory = Math.max(
     1,
     Math.floor(TASK_STATISTICS_BYTES_MAX / Math.max(1, bytes * (job.plan?.microbatch ?? 1))),

@@ -415,6 +415,12 @@ export function endOf(stage: StagePlan): number {
   return stage.firstLayer + stage.layerCount;
 }
 
+/** Floats of one sample's statistics: linears that read the same input share them. */
+export function statisticsWidth({ linears }: LayerIntake): number {
+  const widths = new Map(linears.map((linear) => [linear.statistic, linear.inFeatures]));
+  return [...widths.values()].reduce((sum, width) => sum + width, 0);
+}
+
 /** Weights and zeros of the tensors that were pruned; what was only copied does not count. */
 export function countPruned(tensors: readonly PrunedTensor[]): { tensors: number; weights: number; zeros: number } {
   const pruned = tensors.filter((tensor) => tensor.pruned);

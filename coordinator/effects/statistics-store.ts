@@ -27,6 +27,15 @@ export interface StatisticsSink {
   discard(): Promise<void>;
 }
 
+/** Of a lease whose worker sent what cannot be its statistics: `finish` says so, whatever else comes. */
+export function refusedStatistics(reason: SecateurError): StatisticsSink {
+  return {
+    add: async () => undefined,
+    finish: () => Promise.reject(reason),
+    discard: async () => undefined,
+  };
+}
+
 export interface StatisticsStore {
   begin(identity: TaskIdentity, layer: number): StatisticsSink;
 }

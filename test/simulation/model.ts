@@ -84,7 +84,7 @@ export function intakeOf(options: Pick<ModelOptions, 'layers' | 'texts'>): JobIn
           tensor: `l${layer}.w`,
           statistic: 'x',
           outFeatures: 1,
-          inFeatures: 10,
+          inFeatures: STATISTIC_BYTES / Float32Array.BYTES_PER_ELEMENT,
           choice: { kind: 'unstructured' as const, sparsity: 0.5 },
         },
       ],
@@ -95,6 +95,9 @@ export function intakeOf(options: Pick<ModelOptions, 'layers' | 'texts'>): JobIn
     warnings: [],
   };
 }
+
+/** Of one sample in one layer: ten floats wide, as the linears are. */
+export const STATISTIC_BYTES = 40;
 
 /** Of a file's content; stands where a SHA-256 does. */
 export function digestOf(content: string): string {
@@ -135,7 +138,7 @@ export function forward(engine: string, weights: string, hidden: string): string
 }
 
 export function statisticOf(engine: string, layer: number, hidden: string): string {
-  return hashOf('statistic', engine, layer, hidden);
+  return hashOf('statistic', engine, layer, hidden).padEnd(STATISTIC_BYTES, '.');
 }
 
 /** In the order of the samples. */

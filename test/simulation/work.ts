@@ -11,7 +11,17 @@ import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import { membersOf } from '../../shared/microbatch-set.ts';
 import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import type { SimulatedDisk } from './disk.ts';
-import { assembled, digestOf, intakeOf, type ModelOptions, OUTPUT, STATE, shardContent, sumOf } from './model.ts';
+import {
+  assembled,
+  digestOf,
+  intakeOf,
+  type ModelOptions,
+  OUTPUT,
+  STATE,
+  STATISTIC_BYTES,
+  shardContent,
+  sumOf,
+} from './model.ts';
 import type { Breakage } from './mutants.ts';
 import type { SimulatedProcess } from './time.ts';
 
@@ -23,9 +33,6 @@ export interface WorkSettings {
   readonly model: ModelOptions;
   readonly breakage: Breakage;
 }
-
-/** Of the hash that stands for one sample's statistics. */
-const ROW_BYTES = 14;
 
 export class SimulatedWork implements JobWork, StatisticsStore {
   private readonly settings: WorkSettings;
@@ -64,8 +71,11 @@ export class SimulatedWork implements JobWork, StatisticsStore {
       const samples = [...membersOf(microbatches)].flatMap((microbatch) =>
         Array.from({ length: size }, (_, offset) => microbatch * size + offset),
       );
-      for (let row = 0; row * ROW_BYTES < content.length; row++)
-        rows.push({ sample: samples[row] as number, statistic: content.slice(row * ROW_BYTES, (row + 1) * ROW_BYTES) });
+      for (let row = 0; row * STATISTIC_BYTES < content.length; row++)
+        rows.push({
+          sample: samples[row] as number,
+          statistic: content.slice(row * STATISTIC_BYTES, (row + 1) * STATISTIC_BYTES),
+        });
     }
     if (!this.settings.breakage.sumsInAnyOrder) rows.sort((a, b) => a.sample - b.sample);
     const statistics = rows.map((row) => row.statistic);
@@ -162,7 +172,7 @@ class SimulatedSink implements StatisticsSink {
     const { process, local } = this.settings;
     try {
       this.file ??= await local.open(process, this.path, 'readWrite');
-      await this.file.write(float32, row * ROW_BYTES);
+      await this.file.write(float32, row * STATISTIC_BYTES);
       this.rows.set(row, Buffer.from(float32).toString());
     } catch (thrown) {
       this.failure = thrown;
@@ -177,10 +187,10 @@ class SimulatedSink implements StatisticsSink {
       return null;
     }
     const { process, local } = this.settings;
-    await this.file.truncate(count * ROW_BYTES);
+    await this.file.truncate(count * STATISTIC_BYTES);
     await this.file.datasync();
     await local.syncDirectory(process, this.path.slice(0, this.path.lastIndexOf('/')));
-    return { name: this.name, sizeBytes: count * ROW_BYTES, sha256: digestOf(rows.join('')) };
+    return { name: this.name, sizeBytes: count * STATISTIC_BYTES, sha256: digestOf(rows.join('')) };
   }
 
   async discard(): Promise<void> {
