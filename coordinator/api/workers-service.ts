@@ -13,13 +13,11 @@ import { reach } from '../../shared/failpoint.ts';
 import type { Log } from '../../shared/log.ts';
 import { countOf, difference, isEmpty, lowest, type MicrobatchSet } from '../../shared/microbatch-set.ts';
 import type { CoordinatorMessage } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
-import type { FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { Heartbeat__Output } from '../../shared/rpc/generated/secateur/v1/Heartbeat.ts';
 import type { Holding__Output } from '../../shared/rpc/generated/secateur/v1/Holding.ts';
 import type { LogBatch__Output } from '../../shared/rpc/generated/secateur/v1/LogBatch.ts';
 import type { Register__Output } from '../../shared/rpc/generated/secateur/v1/Register.ts';
 import type { SampleStatistics__Output } from '../../shared/rpc/generated/secateur/v1/SampleStatistics.ts';
-import type { SnapshotFile__Output } from '../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
 import type { SnapshotWritten__Output } from '../../shared/rpc/generated/secateur/v1/SnapshotWritten.ts';
 import type { TaskError__Output } from '../../shared/rpc/generated/secateur/v1/TaskError.ts';
 import type { TaskResult__Output } from '../../shared/rpc/generated/secateur/v1/TaskResult.ts';
@@ -27,31 +25,18 @@ import type { WorkerMessage__Output } from '../../shared/rpc/generated/secateur/
 import { setOfRanges } from '../../shared/rpc/microbatch-ranges.ts';
 import type { Timer, Timers } from '../../shared/timers.ts';
 import { VERSION } from '../../shared/version.ts';
-import type {
-  Command,
-  CoreEvent,
-  Holding,
-  TaskFailure,
-  TaskIdentity,
-  TaskOutcome,
-  WrittenSnapshot,
-} from '../core/events.ts';
+import type { Command, CoreEvent, Holding, TaskFailure, TaskIdentity } from '../core/events.ts';
 import { samplesOf } from '../core/lineage.ts';
-import {
-  currentLease,
-  type JobState,
-  jobOf,
-  type OutputErrors,
-  type StagedFile,
-  statisticsWidth,
-} from '../core/state.ts';
+import { currentLease, type JobState, jobOf, type StagedFile, statisticsWidth, workerOf } from '../core/state.ts';
 import type { PassSpec } from '../core/task.ts';
 import { refusedStatistics, type StatisticsSink, type StatisticsStore } from '../effects/statistics-store.ts';
 import type { JobLogs } from '../logs/job-logs.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import { CallLimit } from './call-limit.ts';
+import { type Asked, checkHeld, checkOutcome } from './check-outcome.ts';
 import { MessageTurns } from './message-turns.ts';
 import type { ProgressTracker } from './progress.ts';
+import { readOutcome, snapshotOf } from './read-outcome.ts';
 import type { WorkerStream } from './worker-stream.ts';
 
 const HEARTBEAT_INTERVAL_MS = 1_000;
@@ -99,6 +84,8 @@ interface Session {
   /** Tasks that came before the core took the registration; null afterwards. */
   early: Assignment[] | null;
   memory: WorkerMemory;
+  /** Results in a row that left nothing of what they should have left in memory. */
+  vanished: number;
   heardMs: number;
   leaving: boolean;
 }
@@ -235,6 +222,7 @@ export class WorkersService {
       logAcknowledged: 0,
       early: [],
       memory: { residentBytes: 0, engineResidentBytes: 0 },
+      vanished: 0,
       heardMs: this.context.timers.monotonicMs(),
       leaving: false,
     };
@@ -409,7 +397,10 @@ export class WorkersService {
     this.send(session.worker, { acknowledge: identity });
   }
 
-  /** A result that cannot be kept (the state folder is full, say) is a failure of the attempt, with the reason. */
+  /**
+   * A result that does not fit what was asked, or cannot be kept (the state folder is full, say), is a failure of the
+   * attempt, with the reason. Where the lease is over the core takes nothing of it, whatever it says.
+   */
   private async successOf(
     session: Session,
     result: TaskResult__Output,
@@ -418,8 +409,15 @@ export class WorkersService {
   ): Promise<CoreEvent> {
     const { worker } = session;
     try {
-      const outcome = await this.outcomeOf(session, result, identity);
-      return { type: 'taskSucceeded', worker, identity, outcome, holdings };
+      const outcome = readOutcome(result);
+      const asked = this.askedOf(worker, identity);
+      if (asked !== null) {
+        checkOutcome(asked, outcome);
+        session.vanished = checkHeld(asked, outcome, holdings, session.vanished);
+      }
+      if (outcome.kind !== 'pass') return { type: 'taskSucceeded', worker, identity, outcome, holdings };
+      const statistics = await this.storeStatistics(session, identity, outcome.done);
+      return { type: 'taskSucceeded', worker, identity, outcome: { ...outcome, statistics }, holdings };
     } catch (thrown) {
       const { code, message, details } = toSecateurError(thrown);
       if (code === 'ArgumentInvalid' || code === 'Unavailable') throw thrown;
@@ -428,51 +426,13 @@ export class WorkersService {
     }
   }
 
-  private async outcomeOf(session: Session, result: TaskResult__Output, identity: TaskIdentity): Promise<TaskOutcome> {
-    if (result.prepareCalibration) {
-      const { samples, sequenceLength, file, inputs } = result.prepareCalibration;
-      const inputDigests = inputs.map((input) => input.sha256);
-      const calibration = { inputDigests, samples, sequenceLength, file: staged(file) };
-      return { kind: 'prepareCalibration', calibration };
-    }
-    if (result.prepareEvaluation) {
-      const { file, windows, sequenceLength, input } = result.prepareEvaluation;
-      return {
-        kind: 'prepareEvaluation',
-        ids: staged(file),
-        inputDigest: input?.sha256 ?? '',
-        windows,
-        sequenceLength,
-      };
-    }
-    if (result.evaluate) {
-      const { nll, tokens, computeMs } = result.evaluate;
-      const done = setOfRanges(result.evaluate.done);
-      checkLikelihoods(identity, done, nll);
-      return { kind: 'evaluate', done, nll, tokens, computeMs };
-    }
-    if (result.measureError) {
-      const { error, output, computeMs } = result.measureError;
-      const done = setOfRanges(result.measureError.done);
-      return { kind: 'measureError', done, samples: rowsOf(identity, done, error, output), computeMs };
-    }
-    if (result.digestSource) return { kind: 'digestSource', sha256: staged(result.digestSource.file).sha256 };
-    if (result.prune) {
-      const { file, tensors, pruneMs, commitMs } = result.prune;
-      const counted = tensors.map(({ name, elements, zeros, pruned }) => ({ name, elements, zeros, pruned }));
-      return { kind: 'prune', file: staged(file), tensors: counted, pruneMs, commitMs };
-    }
-    if (result.pass) {
-      const { tokens, computeMs, snapshots } = result.pass;
-      const done = setOfRanges(result.pass.done);
-      const statistics = await this.storeStatistics(session, identity, done);
-      return { kind: 'pass', tokens, computeMs, done, snapshots: snapshots.map(snapshotOf), statistics };
-    }
-    if (result.handOver) return { kind: 'handOver', snapshots: result.handOver.snapshots.map(snapshotOf) };
-    throw new SecateurError(
-      'ArgumentInvalid',
-      `task ${identity.task}: its result has an outcome that this version does not know`,
-    );
+  /** Null where this worker has no such lease now. */
+  private askedOf(worker: string, identity: TaskIdentity): Asked | null {
+    const { state } = this.context.loop;
+    const lease = currentLease(state, identity);
+    const job = jobOf(state, identity.job);
+    if (lease?.worker !== worker || job === undefined) return null;
+    return { job, lease, draining: workerOf(state, worker)?.draining ?? false };
   }
 
   /**
@@ -594,35 +554,6 @@ function rowOf(job: JobState, microbatches: MicrobatchSet, sample: number): numb
   return null;
 }
 
-/** One row a sample. @throws Internal: rows of other lengths, or what is no sum of squares */
-function rowsOf(
-  { task }: TaskIdentity,
-  done: MicrobatchSet,
-  error: readonly number[],
-  output: readonly number[],
-): OutputErrors[] {
-  const count = countOf(done);
-  const width = count === 0 ? 0 : output.length / count;
-  const isSum = (value: number): boolean => value >= 0 && value < Infinity;
-  if (error.length !== output.length || !Number.isInteger(width) || !error.every(isSum) || !output.every(isSum)) {
-    throw new SecateurError(
-      'Internal',
-      `task ${task}: expected as many sums of squares for each of ${count} samples; found ${error.length} and ${output.length}, or some that are no sums`,
-    );
-  }
-  const rowOf = (values: readonly number[], row: number) => values.slice(row * width, (row + 1) * width);
-  return Array.from({ length: count }, (_, row) => ({ error: rowOf(error, row), output: rowOf(output, row) }));
-}
-
-/** @throws Internal: likelihoods are the only numbers of a worker that decide whether a job may publish */
-function checkLikelihoods({ task }: TaskIdentity, done: MicrobatchSet, nll: readonly number[]): void {
-  if (nll.length === countOf(done) && nll.every((value) => value >= 0 && value < Infinity)) return;
-  throw new SecateurError(
-    'Internal',
-    `task ${task}: expected a likelihood for each of ${countOf(done)} windows; found ${nll.length}, or some that are no such number`,
-  );
-}
-
 /** Rows of another width would be added up as other columns: the engine computed another layer, or is broken. */
 function widthProblem(
   job: JobState,
@@ -646,23 +577,12 @@ function holdingOf({ job, boundary, microbatches }: Holding__Output): Holding {
   return { job, boundary, microbatches: setOfRanges(microbatches) };
 }
 
-function snapshotOf(snapshot: SnapshotFile__Output | null | undefined): WrittenSnapshot {
-  if (!snapshot) throw new SecateurError('ArgumentInvalid', 'SnapshotWritten must name its file');
-  return { boundary: snapshot.boundary, microbatch: snapshot.microbatch, file: staged(snapshot.file) };
-}
-
 function identityOf({ job, task, attempt, epoch }: TaskIdentity): TaskIdentity {
   return { job, task, attempt, epoch };
 }
 
 function keyOf({ job, task, attempt, epoch }: TaskIdentity): string {
   return `${job}/${task}/${attempt}/${epoch}`;
-}
-
-function staged(file: FileRef__Output | null | undefined): StagedFile {
-  if (!file || file.sha256 === '')
-    throw new SecateurError('ArgumentInvalid', 'a result must name its file with its digest');
-  return { name: file.name, sizeBytes: file.sizeBytes, sha256: file.sha256 };
 }
 
 function failureOf(error: TaskError__Output): TaskFailure {
