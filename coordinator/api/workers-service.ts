@@ -25,7 +25,7 @@ import type { WorkerMessage__Output } from '../../shared/rpc/generated/secateur/
 import { setOfRanges } from '../../shared/rpc/microbatch-ranges.ts';
 import type { Timer, Timers } from '../../shared/timers.ts';
 import { VERSION } from '../../shared/version.ts';
-import type { Command, CoreEvent, Holding, TaskFailure, TaskIdentity } from '../core/events.ts';
+import type { Command, CoreEvent, Holding, TaskFailure, TaskIdentity, TaskOutcome } from '../core/events.ts';
 import { samplesOf } from '../core/lineage.ts';
 import { currentLease, type JobState, jobOf, type StagedFile, statisticsWidth, workerOf } from '../core/state.ts';
 import type { PassSpec } from '../core/task.ts';
@@ -33,7 +33,7 @@ import { refusedStatistics, type StatisticsSink, type StatisticsStore } from '..
 import type { JobLogs } from '../logs/job-logs.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import { CallLimit } from './call-limit.ts';
-import { type Asked, checkHeld, checkOutcome } from './check-outcome.ts';
+import { type Asked, checkHeld, checkOutcome, checkSnapshot } from './check-outcome.ts';
 import { MessageTurns } from './message-turns.ts';
 import type { ProgressTracker } from './progress.ts';
 import { readOutcome, snapshotOf } from './read-outcome.ts';
@@ -54,6 +54,8 @@ export interface WorkersContext {
   readonly logs: Pick<JobLogs, 'append' | 'lastSequence'>;
   readonly progress: ProgressTracker;
   readonly statistics: StatisticsStore;
+  /** Looks at the file that an outcome names. @throws EngineFailed where it is not what was said */
+  readonly checkStaged: (asked: Asked, outcome: TaskOutcome) => Promise<void>;
   /** Of the journal: tells whether a worker has seen a later epoch of this coordinator. */
   readonly coordinatorId: string;
   readonly timers: Timers;
@@ -331,8 +333,18 @@ export class WorkersService {
   private async takeSnapshot(session: Session, message: SnapshotWritten__Output): Promise<void> {
     if (!message.identity) throw new SecateurError('ArgumentInvalid', 'SnapshotWritten must carry its identity');
     const identity = identityOf(message.identity);
-    const snapshot = snapshotOf(message.snapshot);
-    await this.context.loop.submit({ type: 'snapshotWritten', worker: session.worker, identity, snapshot });
+    const { worker } = session;
+    try {
+      const snapshot = snapshotOf(message.snapshot);
+      const asked = this.askedOf(worker, identity);
+      if (asked !== null) checkSnapshot(asked, snapshot);
+      await this.context.loop.submit({ type: 'snapshotWritten', worker, identity, snapshot });
+    } catch (thrown) {
+      const { code, message: what } = toSecateurError(thrown);
+      if (code !== 'EngineFailed') throw thrown;
+      // Not counted: its result names its snapshots once more.
+      this.context.log('warn', what, { worker, task: identity.task });
+    }
   }
 
   private discardStatistics(session: Session | undefined, identity: TaskIdentity): void {
@@ -413,6 +425,7 @@ export class WorkersService {
       const asked = this.askedOf(worker, identity);
       if (asked !== null) {
         checkOutcome(asked, outcome);
+        await this.context.checkStaged(asked, outcome);
         session.vanished = checkHeld(asked, outcome, holdings, session.vanished);
       }
       if (outcome.kind !== 'pass') return { type: 'taskSucceeded', worker, identity, outcome, holdings };

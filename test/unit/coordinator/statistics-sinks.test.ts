@@ -56,6 +56,7 @@ function serve() {
     logs: { append: async () => true, lastSequence: async () => 0 },
     progress: { forget: () => undefined } as never,
     statistics: fileStatistics((job) => join(folder, job)),
+    checkStaged: async () => undefined,
     coordinatorId: 'x',
     timers: SYSTEM_TIMERS,
     log: () => undefined,
