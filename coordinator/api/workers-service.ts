@@ -316,7 +316,7 @@ export class WorkersService {
       );
     }
     const { layer } = lease.spec;
-    const wrong = widthProblem(job, layer, message);
+    const wrong = widthProblem(job, layer, message) ?? valueProblem(layer, message);
     if (wrong !== null) return this.refuseStatistics(session, identity, wrong);
     const sink = session.statistics.get(keyOf(identity)) ?? this.context.statistics.begin(identity, layer);
     session.statistics.set(keyOf(identity), sink);
@@ -584,6 +584,21 @@ function widthProblem(
     `layer ${layer}, sample ${sample}: expected statistics of ${expected} floats, as wide as the inputs of its linears; found ${found}`,
     { retryable: true, details: { layer, sample, expected, found } },
   );
+}
+
+/** What is no sum of squares would stand in the sums of the whole layer, and be found there when nobody knows whose it is. */
+function valueProblem(layer: number, { sample, float32 }: SampleStatistics__Output): SecateurError | null {
+  const bytes = new DataView(float32.buffer, float32.byteOffset, float32.byteLength);
+  for (let column = 0; column * Float32Array.BYTES_PER_ELEMENT < bytes.byteLength; column++) {
+    const value = bytes.getFloat32(column * Float32Array.BYTES_PER_ELEMENT, true);
+    if (value >= 0 && value < Infinity) continue;
+    return new SecateurError(
+      'EngineFailed',
+      `layer ${layer}, sample ${sample}: expected finite sums of squares; found ${value} at column ${column}`,
+      { retryable: true, details: { layer, sample, column, found: String(value) } },
+    );
+  }
+  return null;
 }
 
 function holdingOf({ job, boundary, microbatches }: Holding__Output): Holding {
