@@ -8,7 +8,7 @@
  *  4. One live stream a worker name: a second process under a name in use is refused.
  */
 import { createHash } from 'node:crypto';
-import { ERROR_TABLE, type ErrorCode, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { reach } from '../../shared/failpoint.ts';
 import type { Log } from '../../shared/log.ts';
 import { countOf, difference, isEmpty, lowest, type MicrobatchSet } from '../../shared/microbatch-set.ts';
@@ -19,13 +19,12 @@ import type { LogBatch__Output } from '../../shared/rpc/generated/secateur/v1/Lo
 import type { Register__Output } from '../../shared/rpc/generated/secateur/v1/Register.ts';
 import type { SampleStatistics__Output } from '../../shared/rpc/generated/secateur/v1/SampleStatistics.ts';
 import type { SnapshotWritten__Output } from '../../shared/rpc/generated/secateur/v1/SnapshotWritten.ts';
-import type { TaskError__Output } from '../../shared/rpc/generated/secateur/v1/TaskError.ts';
 import type { TaskResult__Output } from '../../shared/rpc/generated/secateur/v1/TaskResult.ts';
 import type { WorkerMessage__Output } from '../../shared/rpc/generated/secateur/v1/WorkerMessage.ts';
 import { setOfRanges } from '../../shared/rpc/microbatch-ranges.ts';
 import type { Timer, Timers } from '../../shared/timers.ts';
 import { VERSION } from '../../shared/version.ts';
-import type { Command, CoreEvent, Holding, TaskFailure, TaskIdentity, TaskOutcome } from '../core/events.ts';
+import type { Command, CoreEvent, Holding, TaskIdentity, TaskOutcome } from '../core/events.ts';
 import { samplesOf } from '../core/lineage.ts';
 import { currentLease, type JobState, jobOf, type StagedFile, statisticsWidth, workerOf } from '../core/state.ts';
 import type { PassSpec } from '../core/task.ts';
@@ -36,6 +35,7 @@ import { CallLimit } from './call-limit.ts';
 import { type Asked, checkHeld, checkOutcome, checkSnapshot } from './check-outcome.ts';
 import { MessageTurns } from './message-turns.ts';
 import type { ProgressTracker } from './progress.ts';
+import { readFailure } from './read-failure.ts';
 import { readOutcome, snapshotOf } from './read-outcome.ts';
 import type { WorkerStream } from './worker-stream.ts';
 
@@ -400,7 +400,13 @@ export class WorkersService {
     progress.forget(identity.job, identity.task);
     const holdings = result.holdings.map(holdingOf);
     const event: CoreEvent = result.error
-      ? { type: 'taskFailed', worker, identity, failure: failureOf(result.error), holdings }
+      ? {
+          type: 'taskFailed',
+          worker,
+          identity,
+          failure: readFailure(result.error, this.askedOf(worker, identity)?.lease.spec ?? null),
+          holdings,
+        }
       : await this.successOf(session, result, identity, holdings);
     await loop.submit(event);
     // Where its lease was over by then, nobody has taken them.
@@ -611,22 +617,4 @@ function identityOf({ job, task, attempt, epoch }: TaskIdentity): TaskIdentity {
 
 function keyOf({ job, task, attempt, epoch }: TaskIdentity): string {
   return `${job}/${task}/${attempt}/${epoch}`;
-}
-
-function failureOf(error: TaskError__Output): TaskFailure {
-  const code = (Object.hasOwn(ERROR_TABLE, error.code) ? error.code : 'Internal') as ErrorCode;
-  return { code, message: error.message, retryable: error.retryable, details: parseDetails(error.detailsJson) };
-}
-
-/** Details are for people and programs that look closer: what cannot be read of them never hides the failure itself. */
-function parseDetails(json: string): TaskFailure['details'] {
-  try {
-    const details: unknown = JSON.parse(json || '{}');
-    if (typeof details === 'object' && details !== null && !Array.isArray(details)) {
-      return details as TaskFailure['details'];
-    }
-  } catch {
-    // Told below, as it came.
-  }
-  return { unreadableDetails: json.slice(0, 200) };
 }

@@ -23,6 +23,7 @@ interface Run {
   readonly job: Job__Output;
   readonly events: readonly JobEvent[];
   readonly output: string;
+  readonly listed: readonly Job__Output[];
 }
 
 /** Changes results of tasks whose name begins with `task`. */
@@ -70,7 +71,8 @@ describe('a worker that lies', () => {
       for await (const { eventJson } of connection.watch({ ...key, afterSequence: 0 })) {
         if (eventJson) events.push(fromCloudEvent(JSON.parse(eventJson) as CloudEvent));
       }
-      return { job: await connection.get(key), events, output };
+      const { jobs } = await connection.list('');
+      return { job: await connection.get(key), events, output, listed: jobs };
     } finally {
       await coordinator.stop();
     }
@@ -150,5 +152,20 @@ describe('a worker that lies', () => {
         message: expect.stringContaining(field),
       });
     }
+  });
+
+  it('an error of two megabytes is told in bounds, and the jobs can be listed', async () => {
+    const large = 'x'.repeat(1_900_000);
+    const error = { code: 'Internal', message: large, retryable: false, detailsJson: JSON.stringify({ large }) };
+    const lie: Lie = (message) => {
+      const { result } = message;
+      return result?.pass ? { ...message, result: { identity: result.identity ?? null, error } } : message;
+    };
+    const { job, events, listed } = await run(lie, []);
+    expect(job.phase).toBe('Failed');
+    expect(job.failure?.message.length).toBeLessThan(20_000);
+    expect(job.failure?.detailsJson).toBe(JSON.stringify({ detailsLeftOutBytes: JSON.stringify({ large }).length }));
+    expect(Math.max(...events.map(({ data }) => JSON.stringify(data).length))).toBeLessThan(25_000);
+    expect(listed.map(({ failure }) => failure?.message.length)).toEqual([1024]);
   });
 });
