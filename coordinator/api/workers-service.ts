@@ -37,6 +37,7 @@ import { MessageTurns } from './message-turns.ts';
 import type { ProgressTracker } from './progress.ts';
 import { readFailure } from './read-failure.ts';
 import { readOutcome, snapshotOf } from './read-outcome.ts';
+import { TaskWatch } from './task-watch.ts';
 import type { WorkerStream } from './worker-stream.ts';
 
 const HEARTBEAT_INTERVAL_MS = 1_000;
@@ -96,11 +97,15 @@ export class WorkersService {
   private readonly context: WorkersContext;
   private readonly sessions = new Map<string, Session>();
   private readonly streams = new CallLimit('worker streams', STREAMS_MAX);
+  private readonly tasks = new TaskWatch();
   private readonly watchdog: Timer;
 
   constructor(context: WorkersContext) {
     this.context = context;
-    this.watchdog = context.timers.setInterval(() => this.endSilentSessions(), HEARTBEAT_INTERVAL_MS);
+    this.watchdog = context.timers.setInterval(() => {
+      this.endSilentSessions();
+      this.watchTasks();
+    }, HEARTBEAT_INTERVAL_MS);
   }
 
   close(): void {
@@ -297,6 +302,7 @@ export class WorkersService {
     for (const { identity, done, total, unit } of heartbeat.tasks) {
       if (!identity || currentLease(this.context.loop.state, identityOf(identity))?.worker !== session.worker) continue;
       this.context.progress.report(identity.job, identity.task, { done, total, unit });
+      this.tasks.moved(identityOf(identity), session.heardMs, done);
     }
   }
 
@@ -308,6 +314,7 @@ export class WorkersService {
     const job = jobOf(this.context.loop.state, identity.job);
     if (lease?.worker !== session.worker || job === undefined) return;
     if (lease.spec.kind !== 'pass' || !lease.spec.statistics) return;
+    this.tasks.moved(identity, session.heardMs);
     const row = rowOf(job, lease.spec.microbatches, message.sample);
     if (row === null) {
       throw new SecateurError(
@@ -338,6 +345,7 @@ export class WorkersService {
       const snapshot = snapshotOf(message.snapshot);
       const asked = this.askedOf(worker, identity);
       if (asked !== null) checkSnapshot(asked, snapshot);
+      this.tasks.moved(identity, session.heardMs);
       await this.context.loop.submit({ type: 'snapshotWritten', worker, identity, snapshot });
     } catch (thrown) {
       const { code, message: what } = toSecateurError(thrown);
@@ -505,6 +513,14 @@ export class WorkersService {
     const { worker, incarnation, leaving } = session;
     this.context.log('info', `worker ${worker} ${leaving ? 'left' : 'lost its stream'}`, { worker });
     await this.context.loop.submit({ type: 'workerDetached', worker, incarnation, leaving });
+  }
+
+  private watchTasks(): void {
+    const { loop, timers } = this.context;
+    const isBehind = (worker: string): boolean => (this.sessions.get(worker)?.turns.waiting ?? 0) > 0;
+    for (const event of this.tasks.look(loop.state, timers.monotonicMs(), isBehind)) {
+      loop.submit(event).catch(this.logError);
+    }
   }
 
   private endSilentSessions(): void {

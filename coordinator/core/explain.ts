@@ -17,7 +17,7 @@ import {
   workerOf,
 } from './state.ts';
 import type { Transition } from './transition.ts';
-import { RECONNECT_GRACE_MS } from './workers.ts';
+import { RECONNECT_GRACE_MS, TASK_QUIET_MAX_MS } from './workers.ts';
 
 /** Named one by one; the others are counted: a message is for reading. */
 const NAMED_MAX = 6;
@@ -82,9 +82,23 @@ function ownWork(job: JobState, effects: readonly string[], nowMs: number, there
 
 function running(state: CoordinatorState, leases: readonly Lease[]): Explanation {
   const doing = leases
-    .map(({ task, worker }) => `${task} on ${worker}${isAway(state, worker) ? ' (away)' : ''}`)
+    .map((lease) => {
+      const away = isAway(state, lease.worker) ? ' (away)' : '';
+      return `${lease.task} on ${lease.worker}${away}${quiet(lease)}`;
+    })
     .sort();
+  // A worker that is away is explained when nobody else works.
+  const present = leases.filter(({ worker }) => !isAway(state, worker));
+  if (present.every(({ quietSinceMs }) => quietSinceMs !== undefined)) {
+    const minutes = TASK_QUIET_MAX_MS / 60_000;
+    const message = `needs progress of its tasks; there: ${listed(doing)}. What makes none for ${minutes} minutes is given to another; see the worker's log.`;
+    return { reason: 'NoProgress', message };
+  }
   return { reason: 'Running', message: listed(doing) };
+}
+
+function quiet({ quietSinceMs }: Lease): string {
+  return quietSinceMs === undefined ? '' : ` (no progress since ${showTime(quietSinceMs)})`;
 }
 
 function workersAway(job: JobState, away: readonly WorkerState[], there: string): Explanation {
@@ -137,7 +151,7 @@ export function explainWorker(state: CoordinatorState, worker: WorkerState): str
   }
   if (worker.draining)
     return lease === undefined ? 'drains: takes no new work' : `drains: hands over, runs ${lease.task}`;
-  if (lease !== undefined) return `runs ${lease.task}`;
+  if (lease !== undefined) return `runs ${lease.task}${quiet(lease)}`;
   const job = activeJob(state);
   if (job === undefined) return 'idle: there is no job';
   if (!fitsVersions(job, worker.capabilities)) {

@@ -287,6 +287,8 @@ export interface Lease {
   readonly worker: string;
   readonly spec: TaskSpec;
   readonly leasedMs: number;
+  /** Its worker lives, and has got no further with it since then. Absent where it gets on. */
+  readonly quietSinceMs?: number;
 }
 
 /**

@@ -27,6 +27,7 @@ import {
   dismissDrained,
   expireWorkers,
   holdingsChanged,
+  taskQuiet,
   workerAttached,
   workerDetached,
   workerDraining,
@@ -71,6 +72,8 @@ function apply(t: Transition, event: CoreEvent): void {
       return taskSucceeded(t, event);
     case 'taskFailed':
       return taskFailed(t, event);
+    case 'taskQuiet':
+      return taskQuiet(t, event);
     case 'statisticsReduced':
       return statisticsReduced(t, event);
     case 'statisticsLost':
