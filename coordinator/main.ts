@@ -6,6 +6,7 @@ import { compactAtBytes } from '../shared/failpoint.ts';
 import type { Log } from '../shared/log.ts';
 import { fsyncDirectory } from '../shared/storage/atomic-file.ts';
 import { SYSTEM_TIMERS } from '../shared/timers.ts';
+import { checkStaged } from './api/check-staged.ts';
 import { JobsService } from './api/jobs-service.ts';
 import { ProgressTracker } from './api/progress.ts';
 import { createApi } from './api/server.ts';
@@ -71,17 +72,18 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
     const logs = new JobLogs((job) => logsFolder(stateDirectory, job));
     undo.push(() => logs.flush());
     const progress = new ProgressTracker();
+    const work = new FileJobWork(stateDirectory);
     const workers = new WorkersService({
       loop,
       logs,
       progress,
       statistics: fileStatistics((job) => jobFolder(stateDirectory, job)),
+      checkStaged: (asked, outcome) => checkStaged(work.pathsOf(asked.job).staging, asked, outcome),
       coordinatorId: loop.coordinatorId,
       timers: SYSTEM_TIMERS,
       log,
     });
     const onError = (thrown: unknown): void => log('error', toSecateurError(thrown).message);
-    const work = new FileJobWork(stateDirectory);
     const effects = new Effects(loop, work, workers, onError);
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => undefined);

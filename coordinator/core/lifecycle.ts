@@ -308,6 +308,7 @@ export function resumeJob(t: Transition, event: EventOf<'resumeRequested'>): voi
   // Behind those that wait or run: a resumed job takes nobody's workers away.
   t.moveToEnd(event.job);
   const job = t.editJob(event.job);
+  forgetUnusableStatistics(job);
   job.failure = null;
   job.endedMs = null;
   job.retries = {};
@@ -315,6 +316,13 @@ export function resumeJob(t: Transition, event: EventOf<'resumeRequested'>): voi
   job.resumes += 1;
   t.tell(event.job, 'job', 'resumed', { from: current.phase, committed: committedCount(job) });
   t.explain(event.job, 'Queued', 'Resumed', 'waits for its turn');
+}
+
+/** Samples whose sums are no numbers stay so, however often they are added up: their layer is calibrated again. */
+function forgetUnusableStatistics(job: JobState): void {
+  const { code, details } = job.failure ?? {};
+  const layer = code === 'NonFiniteValue' ? job.layers[Number(details?.layer)] : undefined;
+  if (layer?.status === 'reducing') Object.assign(layer, { status: 'pending', parts: [] });
 }
 
 export function committedCount(job: JobState): number {

@@ -61,7 +61,7 @@ export function assignments(state: CoordinatorState, job: JobState, nowMs: numbe
   }
   const idle = usableWorkers(state, job)
     .filter(({ id }) => !busy.has(id))
-    .sort((a, b) => (a.id < b.id ? -1 : 1));
+    .sort((a, b) => Number(isShunned(job, a, nowMs)) - Number(isShunned(job, b, nowMs)) || (a.id < b.id ? -1 : 1));
   if (idle.length === 0) return round.given;
   for (const { worker, spec } of pruneAssignments(job, idle, nowMs)) round.give(worker, spec);
   if (job.phase === 'Evaluating') {
@@ -77,6 +77,11 @@ export function assignments(state: CoordinatorState, job: JobState, nowMs: numbe
     round.give(id, pass ?? unboundTask(job, id, round));
   }
   return round.given;
+}
+
+/** Something failed on it lately: what anybody can do goes to others first. */
+function isShunned(job: JobState, { id }: WorkerState, nowMs: number): boolean {
+  return (own(job.shunnedUntilMs, id) ?? 0) > nowMs;
 }
 
 /** What is given out in one go: nothing twice, and nothing that waits for its retry. */
@@ -129,10 +134,10 @@ function pruneAssignments(job: JobState, idle: readonly WorkerState[], nowMs: nu
   for (const [layer, { status }] of job.layers.entries()) {
     if (status !== 'ready' || own(job.leases, taskName({ kind: 'prune', stage: 0, layer })) !== undefined) continue;
     const stage = job.stages.findIndex((each) => layer >= each.firstLayer && layer < endOf(each));
-    const rank = ({ id }: WorkerState): number =>
-      ((own(job.shunnedUntilMs, id) ?? 0) > nowMs ? 1e9 : 0) +
-      (isEmpty(shareOf(job.stages[stage] as StageState, id)) ? 1e6 : 0) +
-      pruneBurden(job, id);
+    const rank = (worker: WorkerState): number =>
+      (isShunned(job, worker, nowMs) ? 1e9 : 0) +
+      (isEmpty(shareOf(job.stages[stage] as StageState, worker.id)) ? 1e6 : 0) +
+      pruneBurden(job, worker.id);
     const taken = new Set(found.map(({ worker }) => worker));
     const ranked = idle.filter(({ id }) => !taken.has(id)).map((worker) => ({ id: worker.id, rank: rank(worker) }));
     const [owner] = ranked.sort((a, b) => a.rank - b.rank);

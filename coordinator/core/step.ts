@@ -29,6 +29,7 @@ import {
   engineSilence,
   expireWorkers,
   holdingsChanged,
+  taskQuiet,
   workerAttached,
   workerDetached,
   workerDraining,
@@ -75,6 +76,8 @@ function apply(t: Transition, event: CoreEvent): void {
       return taskSucceeded(t, event);
     case 'taskFailed':
       return taskFailed(t, event);
+    case 'taskQuiet':
+      return taskQuiet(t, event);
     case 'statisticsReduced':
       return statisticsReduced(t, event);
     case 'statisticsLost':

@@ -172,6 +172,22 @@ describe('a job that is resumed', () => {
     expect(cluster.job.phase).toBe('Failed');
   });
 
+  it('calibrates a layer again whose sums were no numbers', () => {
+    const cluster = begin(2, 4, ['w1']);
+    const failure = { code: 'NonFiniteValue' as const, message: 'NaN', details: { layer: 1 }, retryable: false };
+    cluster.effectFails = ({ kind }) => (kind === 'reduceStatistics' && cluster.commits.size === 1 ? failure : null);
+    cluster.settle(1_000);
+    expect([cluster.job.phase, cluster.job.layers[1]?.status]).toEqual(['Failed', 'reducing']);
+    cluster.effectFails = () => null;
+    cluster.take({ type: 'resumeRequested', job: 'fake-1' });
+    expect(cluster.job.layers.map(({ status, parts }) => [status, parts.length])).toEqual([
+      ['committed', 1],
+      ['pending', 0],
+    ]);
+    expect(cluster.settle(1_000)).toBe(true);
+    expect([cluster.job.phase, cluster.violations]).toEqual(['Succeeded', []]);
+  });
+
   it('waits for the job that runs meanwhile', () => {
     const cluster = begin(4, 4, ['w1']);
     advanceUntil(cluster, () => cluster.commits.size === 1);
