@@ -67,7 +67,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
     undo.push(() => journal.close());
     const events = new EventLog({ disk: SYSTEM_DISK, stateDirectory });
     const warn = (error: SecateurError): void => log('warn', error.message);
-    const loop = new CoordinatorLoop({ journal, events, timers, warn });
+    const loop = new CoordinatorLoop({ journal, lock, events, timers, warn });
     const logs = new JobLogs((job) => logsFolder(stateDirectory, job));
     undo.push(() => logs.flush());
     const progress = new ProgressTracker();
