@@ -104,7 +104,9 @@ function calibrationPrepared(t: Transition, jobId: string, outcome: OutcomeOf<'p
   }
   job.workTotal = workTotal(job);
   t.tell(jobId, 'calibration', 'prepared', { samples, sequenceLength, sha256: file.sha256 });
-  t.explain(jobId, 'Pruning', 'Running', 'the calibration data is ready');
+  // While the inputs are read again after a restart: that comes first.
+  if (job.phase === 'Intake') job.resumePhase = 'Pruning';
+  else t.explain(jobId, 'Pruning', 'Running', 'the calibration data is ready');
 }
 
 function passFinished(t: Transition, jobId: string, lease: Lease, outcome: OutcomeOf<'pass'>): void {

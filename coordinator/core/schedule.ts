@@ -33,6 +33,8 @@ import { type PassSpec, type TaskSpec, taskKind, taskName } from './task.ts';
 
 /** Statistics of one task are kept by its worker until they are acknowledged. */
 const TASK_STATISTICS_BYTES_MAX = 64 * 1024 * 1024;
+/** Of all shards of a model together: what one worker digests in some seconds. */
+const DIGESTED_FIRST_BYTES_MAX = 2 * 1024 ** 3;
 
 export interface Assignment {
   readonly worker: string;
@@ -58,8 +60,7 @@ export function assignments(state: CoordinatorState, job: JobState, nowMs: numbe
   const needs = job.phase === 'Pruning' ? job.stages.map((_, index) => stageNeeds(job, index)) : [];
   for (const { id } of idle) {
     if (round.hasWork(id)) continue;
-    const pass = passFor(job, id, needs, round);
-    round.give(id, pass ?? unboundTask(job, id, round));
+    round.give(id, firstTask(job, round) ?? passFor(job, id, needs, round) ?? lastTask(job, id, round));
   }
   return round.given;
 }
@@ -243,13 +244,25 @@ function isWantedAbove(job: JobState, boundary: number, microbatches: Microbatch
     );
 }
 
-/** Work that any worker can do. Digests wait until passes no longer do: a large shard would hold everybody up. */
-function unboundTask(job: JobState, worker: string, round: Round): TaskSpec | undefined {
+/**
+ * Work that any worker can do, and that comes before the passes. A digest that is known from the beginning tells a shard
+ * that was only touched from one that was changed: of a small model it costs next to nothing to have them then.
+ */
+function firstTask(job: JobState, round: Round): TaskSpec | undefined {
   if (job.phase === 'Preparing' && job.calibration === null) {
     const spec = { kind: 'prepareCalibration' } as const;
     if (round.isFree(spec)) return spec;
   }
-  if (isAwaited(job, worker)) return undefined;
+  const sizeBytes = (job.intake?.shards ?? []).reduce((sum, shard) => sum + shard.sizeBytes, 0);
+  return sizeBytes <= DIGESTED_FIRST_BYTES_MAX ? digestTask(job, round) : undefined;
+}
+
+/** Digests of a large model wait until passes no longer do: a large shard would hold everybody up. */
+function lastTask(job: JobState, worker: string, round: Round): TaskSpec | undefined {
+  return isAwaited(job, worker) ? undefined : digestTask(job, round);
+}
+
+function digestTask(job: JobState, round: Round): TaskSpec | undefined {
   return (job.intake?.shards ?? [])
     .map(({ file }) => ({ kind: 'digestSource', shard: file }) as const)
     .find((spec) => own(job.digests, spec.shard) === undefined && round.isFree(spec));
