@@ -79,7 +79,7 @@ export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
   });
 }
 
-/** A job that has not ended and has the same name, or writes to the same destination: a second one is a mistake. */
+/** A job that has not ended and has the same name, or writes to the same destination, inside it or around it: a second one is a mistake. */
 export function findTwin(
   state: CoordinatorState,
   { namespace, name, manifest }: Pick<EventOf<'jobSubmitted'>, 'namespace' | 'name' | 'manifest'>,
@@ -88,8 +88,15 @@ export function findTwin(
   return Object.values(state.jobs).find(
     (job) =>
       !hasEnded(job) &&
-      ((job.namespace === namespace && job.name === name) || job.manifest.spec.output.destination === destination),
+      ((job.namespace === namespace && job.name === name) ||
+        doOverlap(job.manifest.spec.output.destination, destination)),
   );
+}
+
+/** Whether one of two folders is the other, or in it. By name: what links hide, claiming the folder finds out. */
+function doOverlap(a: string, b: string): boolean {
+  const [first = '', second = ''] = [a, b].map((each) => `${each.replace(/\/+$/, '')}/`);
+  return first.startsWith(second) || second.startsWith(first);
 }
 
 /** Starts the intake of the job whose turn it is. */
