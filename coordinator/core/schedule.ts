@@ -60,7 +60,7 @@ export function assignments(state: CoordinatorState, job: JobState, nowMs: numbe
   const needs = job.phase === 'Pruning' ? job.stages.map((_, index) => stageNeeds(job, index)) : [];
   for (const { id } of idle) {
     if (round.hasWork(id)) continue;
-    round.give(id, firstTask(job, round) ?? passFor(job, id, needs, round) ?? lastTask(job, id, round));
+    round.give(id, firstTask(job, id, round) ?? passFor(job, id, needs, round) ?? lastTask(job, id, round));
   }
   return round.given;
 }
@@ -94,6 +94,17 @@ class Round {
     return (own(this.job.retries, taskKind(spec))?.notBeforeMs ?? 0) <= this.nowMs;
   }
 
+  /**
+   * Whether a task that any worker can do is this one's: not where there is another that is less to blame for what failed.
+   * One that is busy is waited for: it would be the same worker again each time, until the job fails.
+   */
+  isFreeFor(worker: string, spec: TaskSpec): boolean {
+    if (!this.isFree(spec)) return false;
+    const blame = blameOf(this.job, worker, spec, this.nowMs);
+    if (blame === 0) return true;
+    return usableWorkers(this.state, this.job).every(({ id }) => blameOf(this.job, id, spec, this.nowMs) >= blame);
+  }
+
   give(worker: string, spec: TaskSpec | undefined): void {
     if (spec === undefined || !this.isFree(spec) || this.hasWork(worker)) return;
     this.names.add(taskName(spec));
@@ -104,6 +115,12 @@ class Round {
   hasWork(worker: string): boolean {
     return this.workers.has(worker);
   }
+}
+
+/** How much speaks against giving a task to a worker: it failed there last; something else failed there lately. */
+function blameOf(job: JobState, worker: string, spec: TaskSpec, nowMs: number): number {
+  const isLast = own(job.retries, taskKind(spec))?.worker === worker;
+  return (isLast ? 2 : 0) + ((own(job.shunnedUntilMs, worker) ?? 0) > nowMs ? 1 : 0);
 }
 
 /**
@@ -117,7 +134,7 @@ function pruneAssignments(job: JobState, idle: readonly WorkerState[], nowMs: nu
     if (status !== 'ready' || own(job.leases, taskName({ kind: 'prune', stage: 0, layer })) !== undefined) continue;
     const stage = job.stages.findIndex((each) => layer >= each.firstLayer && layer < endOf(each));
     const rank = ({ id }: WorkerState): number =>
-      ((own(job.shunnedUntilMs, id) ?? 0) > nowMs ? 1e6 : 0) +
+      1e6 * blameOf(job, id, { kind: 'prune', stage, layer }, nowMs) +
       (isEmpty(shareOf(job.stages[stage] as StageState, id)) ? 1e4 : 0) +
       job.layers.filter((each) => each.worker === id).length;
     const taken = new Set(found.map(({ worker }) => worker));
@@ -248,24 +265,24 @@ function isWantedAbove(job: JobState, boundary: number, microbatches: Microbatch
  * Work that any worker can do, and that comes before the passes. A digest that is known from the beginning tells a shard
  * that was only touched from one that was changed: of a small model it costs next to nothing to have them then.
  */
-function firstTask(job: JobState, round: Round): TaskSpec | undefined {
+function firstTask(job: JobState, worker: string, round: Round): TaskSpec | undefined {
   if (job.phase === 'Preparing' && job.calibration === null) {
     const spec = { kind: 'prepareCalibration' } as const;
-    if (round.isFree(spec)) return spec;
+    if (round.isFreeFor(worker, spec)) return spec;
   }
   const sizeBytes = (job.intake?.shards ?? []).reduce((sum, shard) => sum + shard.sizeBytes, 0);
-  return sizeBytes <= DIGESTED_FIRST_BYTES_MAX ? digestTask(job, round) : undefined;
+  return sizeBytes <= DIGESTED_FIRST_BYTES_MAX ? digestTask(job, worker, round) : undefined;
 }
 
 /** Digests of a large model wait until passes no longer do: a large shard would hold everybody up. */
 function lastTask(job: JobState, worker: string, round: Round): TaskSpec | undefined {
-  return isAwaited(job, worker) ? undefined : digestTask(job, round);
+  return isAwaited(job, worker) ? undefined : digestTask(job, worker, round);
 }
 
-function digestTask(job: JobState, round: Round): TaskSpec | undefined {
+function digestTask(job: JobState, worker: string, round: Round): TaskSpec | undefined {
   return (job.intake?.shards ?? [])
     .map(({ file }) => ({ kind: 'digestSource', shard: file }) as const)
-    .find((spec) => own(job.digests, spec.shard) === undefined && round.isFree(spec));
+    .find((spec) => own(job.digests, spec.shard) === undefined && round.isFreeFor(worker, spec));
 }
 
 /** Whether this worker has, or may soon be given, microbatches that others wait for at the next layer. */

@@ -262,6 +262,39 @@ describe('a job whose coordinator was started again', () => {
   });
 });
 
+describe('a task that fails', () => {
+  const kinds = ['prepareCalibration', 'digestSource', 'prune'] as const;
+  it.each(kinds.flatMap((kind) => (['StorageFailed', 'EngineCrashed'] as const).map((code) => [kind, code] as const)))(
+    'is tried on another worker, although the one it failed on is idle first: %s, %s',
+    (kind, code) => {
+      const cluster = begin(2, 4, ['w1', 'w2']);
+      const current = () => Object.values(cluster.job.leases).find(({ spec }) => spec.kind === kind);
+      advanceUntil(cluster, () => current() !== undefined);
+      const begun = current()?.task;
+      const tried: string[] = [];
+      for (let count = 0; count < 3; count++) {
+        const lease = Object.values(cluster.job.leases).find(({ task }) => task === begun);
+        expect(lease, `attempt ${count + 1}`).toBeDefined();
+        const { task, attempt, epoch, worker } = lease as NonNullable<typeof lease>;
+        tried.push(worker);
+        const failure = { code, message: 'broken', details: {}, retryable: true };
+        const identity = { job: 'fake-1', task, attempt, epoch };
+        const fake = cluster.workers.get(worker);
+        if (fake?.task?.identity.attempt === attempt) fake.task = null;
+        fake?.waiting.splice(0);
+        cluster.take({ type: 'taskFailed', worker, identity, failure, holdings: null });
+        // The pause, and whoever is busy with something else comes to an end with it.
+        cluster.passTime(2_100);
+        for (let turn = 0; turn < 200 && !Object.hasOwn(cluster.job.leases, begun ?? ''); turn++) {
+          if (!cluster.advance()) cluster.passTime(100);
+        }
+      }
+      expect(tried[1]).not.toBe(tried[0]);
+      expect(tried[2]).not.toBe(tried[1]);
+    },
+  );
+});
+
 describe('many workers that go wrong once each', () => {
   it('are lost together: nobody was lost twice, and the job goes on', () => {
     const cluster = begin(6, 32, WORKERS);
