@@ -1,8 +1,7 @@
 /** Workers that come, go, come back, and what their going means for the tasks and the hidden states they had. */
 import { difference, isEmpty, NO_MICROBATCHES } from '../../shared/microbatch-set.ts';
-import { carryOutEffects } from './effects.ts';
 import type { EventOf } from './events.ts';
-import { failJob, removeUnfinished } from './lifecycle.ts';
+import { checkInputsAgain, failJob, removeUnfinished } from './lifecycle.ts';
 import { charge, chargedBy, retryOf, worstOf } from './retries.ts';
 import { handOverTask } from './schedule.ts';
 import { dropShares } from './shares.ts';
@@ -40,9 +39,7 @@ export function coordinatorStarted(t: Transition): void {
   for (const worker of Object.values(t.state.workers)) {
     t.setWorker({ ...worker, attached: false, sinceMs: t.nowMs });
   }
-  for (const job of Object.values(t.state.jobs)) {
-    if (!hasEnded(job)) carryOutEffects(t, job.id);
-  }
+  for (const job of Object.keys(t.state.jobs)) checkInputsAgain(t, job);
 }
 
 export function workerAttached(t: Transition, event: EventOf<'workerAttached'>): void {

@@ -22,6 +22,9 @@ function begin(): { cluster: Cluster; lease: Lease } {
   return { cluster, lease: Object.values(cluster.job.leases)[0] as Lease };
 }
 
+const leaseOn = (worker: string, { job }: Cluster): Lease | undefined =>
+  Object.values(job.leases).find((lease) => lease.worker === worker);
+
 const identityOf = ({ task, attempt, epoch }: Lease) => ({ job: 'fake-1', task, attempt, epoch });
 
 describe('the watch over tasks', () => {
@@ -88,6 +91,8 @@ describe('a task that gets no further', () => {
     cluster.restartCoordinator();
     expect(cluster.violations).toEqual([]);
     cluster.attach('w1');
+    // A new coordinator reads the inputs again first.
+    cluster.take({ type: 'intakeSucceeded', job: 'fake-1', life: 0, intake: cluster.intake });
     tellQuiet(cluster, lease, 0);
     expect([cluster.job.reason, cluster.job.message]).toEqual(['Running', 'prepare-calibration on w1']);
   });
@@ -106,6 +111,10 @@ describe('a task that gets no further', () => {
   it('is given to another worker after twenty minutes, and counts as lost', () => {
     const { cluster, lease } = begin();
     cluster.attach('w2');
+    for (let digest = leaseOn('w2', cluster); digest !== undefined; digest = leaseOn('w2', cluster)) {
+      const outcome = { kind: 'digestSource' as const, sha256: 'x' };
+      cluster.take({ type: 'taskSucceeded', worker: 'w2', identity: identityOf(digest), outcome, holdings: [] });
+    }
     tellQuiet(cluster, lease, 20 * MINUTE_MS);
     expect(cluster.job.leases[lease.task]).toMatchObject({ worker: 'w2' });
     expect(cluster.events.filter(({ verb }) => verb === 'lost').map(({ data }) => [data.worker, data.why])).toEqual([
