@@ -1,10 +1,8 @@
 /** Starts a coordinator: lock, journal, loop, API, outbox, in this order; and ends it in the reverse one. */
-import { mkdirSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { SecateurError, toSecateurError } from '../shared/errors/secateur-error.ts';
 import { compactAtBytes } from '../shared/failpoint.ts';
 import type { Log } from '../shared/log.ts';
-import { fsyncDirectory } from '../shared/storage/atomic-file.ts';
 import { SYSTEM_TIMERS } from '../shared/timers.ts';
 import { JobsService } from './api/jobs-service.ts';
 import { ProgressTracker } from './api/progress.ts';
@@ -21,7 +19,7 @@ import { JobNarrator } from './logs/job-narrator.ts';
 import { CoordinatorLoop } from './loop.ts';
 import { EventLog } from './outbox/event-log.ts';
 import { NatsOutbox } from './outbox/nats-outbox.ts';
-import { jobFolder, logsFolder } from './state-folder.ts';
+import { jobFolder, logsFolder, makeStateFolder } from './state-folder.ts';
 
 export interface CoordinatorOptions {
   readonly stateDirectory: string;
@@ -43,10 +41,10 @@ export interface RunningCoordinator {
   readonly failed: Promise<never>;
 }
 
-/** @throws StateLocked, JournalCorrupt, Unavailable (the address is taken) */
+/** @throws StateLocked, StorageFailed (no folder can be had there), JournalCorrupt, Unavailable (the address is taken) */
 export async function startCoordinator(options: CoordinatorOptions): Promise<RunningCoordinator> {
   const { stateDirectory, log } = options;
-  await makeStateDirectory(stateDirectory);
+  await makeStateFolder(stateDirectory);
   const lock =
     options.wait === true
       ? await StateLock.acquireWhenFree(stateDirectory, (what) => log('info', what))
@@ -101,17 +99,6 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
   } catch (thrown) {
     await stop();
     throw toSecateurError(thrown);
-  }
-}
-
-/** A folder that is gone after a power cut would take the journal with it: the names on the way are made durable. */
-async function makeStateDirectory(stateDirectory: string): Promise<void> {
-  const firstMade = mkdirSync(stateDirectory, { recursive: true });
-  if (firstMade === undefined) return;
-  const above = dirname(resolve(firstMade));
-  for (let folder = dirname(resolve(stateDirectory)); ; folder = dirname(folder)) {
-    await fsyncDirectory(folder);
-    if (folder === above || folder === dirname(folder)) return;
   }
 }
 

@@ -2,12 +2,13 @@
  * One coordinator a state folder. The lock is SQLite's exclusive lock on a file of its own: the kernel gives it back
  * the moment the process ends, however it ends, so a killed coordinator leaves no stale lock behind.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 
 const SQLITE_BUSY = 5;
+const LOCK_FILE = 'lock.sqlite';
 const OWNER_FILE = 'owner.json';
 /** How long a standby may be late: trying costs one system call or two. */
 const WAIT_POLL_MS = 250;
@@ -21,16 +22,21 @@ export class StateLock {
     this.database = database;
   }
 
-  /** @throws StateLocked when another process has it, with that process's id. */
+  /**
+   * @param stateDirectory a folder that is there
+   * @throws StateLocked when another process has it, with that process's id; StorageFailed, StorageFull where the folder
+   * cannot be written
+   */
   static acquire(stateDirectory: string): StateLock {
-    mkdirSync(stateDirectory, { recursive: true });
     const ownerFile = join(stateDirectory, OWNER_FILE);
-    const database = new DatabaseSync(join(stateDirectory, 'lock.sqlite'), { timeout: 0 });
+    let database: DatabaseSync | null = null;
     try {
+      database = new DatabaseSync(join(stateDirectory, LOCK_FILE), { timeout: 0 });
       database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+      writeFileSync(ownerFile, `${JSON.stringify({ processId: process.pid, since: new Date().toISOString() })}\n`);
     } catch (cause) {
-      database.close();
-      if ((cause as { errcode?: number }).errcode !== SQLITE_BUSY) throw toSecateurError(cause);
+      database?.close();
+      if ((cause as { errcode?: number }).errcode !== SQLITE_BUSY) throw cannotLock(stateDirectory, cause);
       const owner = readOwner(ownerFile);
       throw new SecateurError(
         'StateLocked',
@@ -38,7 +44,6 @@ export class StateLock {
         { cause, details: { stateDirectory } },
       );
     }
-    writeFileSync(ownerFile, `${JSON.stringify({ processId: process.pid, since: new Date().toISOString() })}\n`);
     return new StateLock(database);
   }
 
@@ -68,6 +73,16 @@ export class StateLock {
   release(): void {
     this.database.close();
   }
+}
+
+/** SQLite has words of its own for a folder that is not writable, and no errno. */
+function cannotLock(stateDirectory: string, thrown: unknown): SecateurError {
+  const { code, message } = toSecateurError(thrown);
+  return new SecateurError(
+    code === 'StorageFull' ? code : 'StorageFailed',
+    `the state folder ${stateDirectory} cannot be written: ${message}${code === 'Internal' ? '. Give this user the right, or give --state another folder.' : ''}`,
+    { cause: thrown, details: { stateDirectory } },
+  );
 }
 
 function readOwner(file: string): string {
