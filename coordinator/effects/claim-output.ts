@@ -159,7 +159,7 @@ function claimed(output: string, job: string, phaseOf: PhaseOf): SecateurError {
   if (phase === undefined) {
     return outputExists(
       output,
-      `it belongs to job ${job}, of another coordinator or state folder: go on with it there ("secateur resume ${job}", or the same "secateur run"), or choose another destination. Whether it still runs is not known here: remove it only if no coordinator has that job any more.`,
+      `it belongs to job ${job}, which is not known here: go on with it where it was begun ("secateur resume ${job}", or the same "secateur run"), or choose another destination. It may be running: remove the directory only if no coordinator has that job any more.`,
     );
   }
   if (ENDED.has(phase)) {

@@ -2,7 +2,7 @@
  * One coordinator a state folder. The lock is SQLite's exclusive lock on a file of its own: the kernel gives it back
  * the moment the process ends, however it ends, so a killed coordinator leaves no stale lock behind.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
@@ -10,6 +10,8 @@ import { SecateurError, toSecateurError } from '../../shared/errors/secateur-err
 const SQLITE_BUSY = 5;
 const LOCK_FILE = 'lock.sqlite';
 const OWNER_FILE = 'owner.json';
+/** Whoever looks whether anybody is here (`holder`) has the lock, shared, for a moment: that is no other coordinator. */
+const LOOK_MS_MAX = 100;
 /** How long a standby may be late: trying costs one system call or two. */
 const WAIT_POLL_MS = 250;
 /** A standby says that often whom it waits for. */
@@ -31,7 +33,7 @@ export class StateLock {
     const ownerFile = join(stateDirectory, OWNER_FILE);
     let database: DatabaseSync | null = null;
     try {
-      database = new DatabaseSync(join(stateDirectory, LOCK_FILE), { timeout: 0 });
+      database = new DatabaseSync(join(stateDirectory, LOCK_FILE), { timeout: LOOK_MS_MAX });
       database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
       writeFileSync(ownerFile, `${JSON.stringify({ processId: process.pid, since: new Date().toISOString() })}\n`);
     } catch (cause) {
@@ -67,6 +69,27 @@ export class StateLock {
         );
       }
       await new Promise((resolve) => setTimeout(resolve, WAIT_POLL_MS));
+    }
+  }
+
+  /**
+   * Who has a state folder, for a process that is not its coordinator: ` (process 12, since …)`, as far as that is known.
+   * Nothing is written.
+   *
+   * @returns null where nobody has it
+   */
+  static holder(stateDirectory: string): string | null {
+    const file = join(stateDirectory, LOCK_FILE);
+    if (!existsSync(file)) return null;
+    const database = new DatabaseSync(file, { readOnly: true, timeout: 0 });
+    try {
+      database.exec('SELECT 1 FROM sqlite_master');
+      return null;
+    } catch (thrown) {
+      if ((thrown as { errcode?: number }).errcode !== SQLITE_BUSY) throw toSecateurError(thrown);
+      return readOwner(join(stateDirectory, OWNER_FILE));
+    } finally {
+      database.close();
     }
   }
 
