@@ -249,7 +249,7 @@ export class Agent {
       this.endEngine();
       this.holdings.clear();
     }
-    this.log('info', `begins ${slot.identity.task}, attempt ${slot.identity.attempt}`, slot);
+    this.log('info', `begins ${slot.identity.task}, lease ${slot.identity.attempt}`, slot);
     const engine = this.engine ?? this.startEngine();
     this.heardMs = this.options.timers.monotonicMs();
     engine.run(slot.task);
@@ -366,14 +366,16 @@ export class Agent {
     reach('agent.result-made');
     this.stream.send({ result: slot.result });
     reach('agent.result-sent');
-    this.log('info', `ended ${slot.identity.task}`, slot);
+    const { error } = result;
+    if (error) this.log('warn', `failed ${slot.identity.task} (${error.code})`, slot);
+    else this.log('info', `ended ${slot.identity.task}`, slot);
     this.runNext();
   }
 
   /** To this process's own log, and with the job to the coordinator. */
   private log(level: LogLevel, message: string, slot: TaskSlot | null, source = 'agent'): void {
     const { job = '', task = '', attempt } = slot?.identity ?? {};
-    this.options.log(level, message, { source, ...(job === '' ? {} : { job, task, attempt }) });
+    this.options.log(level, message, { source, ...(job === '' ? {} : { job, task, lease: attempt }) });
     // Lines of no job stand in this process's own log only.
     if (job !== '') this.logs.add({ job, task, source, level, atMs: this.options.timers.now(), message });
     this.logs.sendTo(this.stream);

@@ -148,3 +148,14 @@ describe('a worker that is asked to leave', () => {
     expect(log.slice(-2)).toEqual(['info leaves: everything is handed over', 'info left']);
   });
 });
+
+describe('a task', () => {
+  it('whose engine crashed has failed in the log, and not ended', async () => {
+    const { engine, call, log } = await attached();
+    call.emit('data', { epoch: 1, assign: { identity: { ...IDENTITY, attempt: 11 } } as Task__Output });
+    engine().kill();
+    expect(log.join('\n')).toContain('info begins calibrate-00000, lease 11');
+    expect(log.at(-1)).toBe('warn failed calibrate-00000 (EngineCrashed)');
+    expect(log.join('\n')).not.toContain('ended calibrate-00000');
+  });
+});
