@@ -8,7 +8,7 @@ import type { Progress__Output } from '../../shared/rpc/generated/secateur/v1/Pr
 import type { JobListener } from '../follow-job.ts';
 import { describeEvent, eventName } from './event-line.ts';
 import { drawProgress } from './progress-line.ts';
-import { describeAway, describeStatus } from './status-line.ts';
+import { BACK, describeAway, describeStatus } from './status-line.ts';
 
 const TERMINAL_WIDTH_DEFAULT = 80;
 const CLEAR_LINE = '\r\u001B[2K';
@@ -44,6 +44,7 @@ function plainListener(stream: NodeJS.WritableStream): ClosableListener {
     progress: () => undefined,
     status: (status) => say(describeStatus(status)),
     away: (why) => say(describeAway(why)),
+    back: () => say(BACK),
     close: () => undefined,
   };
 }
@@ -75,6 +76,7 @@ function terminalListener(stream: NodeJS.WriteStream): ClosableListener {
       draw();
     },
     away: (why) => say(describeAway(why)),
+    back: () => say(BACK),
     close: () => {
       last = null;
       stream.write(CLEAR_LINE);

@@ -211,7 +211,8 @@ export class JobsService {
         // Once more after the end: the last words of workers come after the job's.
         isLast = hasEnded(jobOf(loop.state, id) as JobState);
         await this.pause(PROGRESS_INTERVAL_MS, signal);
-        for (const line of following.follower.take()) yield line;
+        // As they came, a line of one worker stands behind a later one of another.
+        yield* following.follower.take().toSorted((a, b) => a.atMs - b.atMs);
       }
     } finally {
       following?.end();

@@ -49,6 +49,10 @@ describe('when every process is gone', () => {
     const byManifest = await bench.run(['logs', '--manifest', manifest, '-o', 'json']);
     expect(byManifest.stdout.trim().split('\n')).toHaveLength(hinted.stdout.trim().split('\n').length);
 
+    const ofNobody = await bench.run(['logs', '--state', state, '--worker', 'nope']);
+    expect(ofNobody.code).toBe(3);
+    expect(ofNobody.stderr).toContain('no line of worker "nope"; there are lines of worker-1, worker-2');
+
     const shown = await bench.run(['get', 'job', '--state', state]);
     expect(shown.code, shown.stderr).toBe(0);
     expect(shown.stdout).toMatch(/phase +Pruning \(NoCoordinator\)/);

@@ -9,6 +9,7 @@ import { errorLine, exitCodeOf, knownCode } from '../../../cli/report-error.ts';
 import { ERROR_TABLE, type ErrorCode, EXIT, SecateurError } from '../../../shared/errors/secateur-error.ts';
 import type { Job__Output } from '../../../shared/rpc/generated/secateur/v1/Job.ts';
 import { VERSION } from '../../../shared/version.ts';
+import { microManifest } from '../../support/secateur-process.ts';
 
 /** Nobody listens there: port 1 is reserved. */
 const NOBODY = '127.0.0.1:1';
@@ -86,6 +87,41 @@ describe('errors', () => {
   it('a manifest that is not there ends with 3, and no stack', async () => {
     expect(await runCommandLine(['plan', join(folder, 'none.yaml')])).toBe(3);
     expect(stderr).toMatch(/^error: manifest .*none\.yaml: expected a YAML file; ENOENT.*\[SourceMissing\]\n$/);
+  });
+
+  it('a verb that is not known ends with 2 and is named, by help as well', async () => {
+    for (const args of [['wokers'], ['help', 'wokers']]) {
+      stderr = '';
+      expect(await runCommandLine(args)).toBe(2);
+      expect(stderr).toBe("error: unknown command 'wokers' [ArgumentInvalid]\n(Did you mean workers?)\n");
+    }
+  });
+
+  it('help of a verb ends with 0, and shows no default in the words of the program', async () => {
+    for (const verb of createProgram(() => undefined).commands) {
+      stdout = '';
+      expect(await runCommandLine(['help', verb.name()])).toBe(0);
+      expect(stdout).toContain(`Usage: secateur ${verb.name()}`);
+      expect(stdout).not.toMatch(/default: (""|\[\])/);
+    }
+  });
+
+  it('a manifest of which no run has kept anything is told by its destination; --set finds another', async () => {
+    vi.stubEnv('XDG_STATE_HOME', join(folder, 'state-home'));
+    try {
+      const manifest = join(folder, 'm.yaml');
+      writeFileSync(manifest, microManifest({ output: '/nowhere/first', name: 'job' }));
+      expect(await runCommandLine(['logs', '--manifest', manifest])).toBe(3);
+      expect(stderr).toContain('no "secateur run" of it to /nowhere/first has kept anything');
+      expect(
+        await runCommandLine(['logs', '--manifest', manifest, '--set', 'spec.output.destination=/nowhere/other']),
+      ).toBe(3);
+      expect(stderr).toContain('no "secateur run" of it to /nowhere/other has kept anything');
+      expect(await runCommandLine(['logs', '--set', 'spec.output.destination=/nowhere/other'])).toBe(2);
+      expect(stderr).toContain('--set belongs to --manifest');
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 
   it('a wrong manifest ends with 2 and names file, line and column', async () => {
