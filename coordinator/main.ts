@@ -14,6 +14,7 @@ import { fileStatistics } from './effects/statistics-store.ts';
 import { SYSTEM_DISK } from './journal/disk.ts';
 import { Journal } from './journal/journal.ts';
 import { StateLock } from './journal/state-lock.ts';
+import { consoleLines } from './logs/job-console.ts';
 import { JobLogs } from './logs/job-logs.ts';
 import { JobNarrator } from './logs/job-narrator.ts';
 import { CoordinatorLoop } from './loop.ts';
@@ -87,7 +88,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
     await loop.start(narrator, (thrown) => failed.reject(toSecateurError(thrown)));
     undo.push(() => loop.stop());
     // Only now: what the replay tells again stands in the log already.
-    events.subscribe((event) => narrator.tell(event));
+    events.subscribe((event) => {
+      narrator.tell(event);
+      for (const { level, message } of consoleLines(event)) log(level, message);
+    });
     const jobs = new JobsService({ loop, events, logs, progress, workers, timers: SYSTEM_TIMERS });
     const api = await createApi({ listen: options.listen, loop, jobs, workers, pathsOf: (job) => work.pathsOf(job) });
     undo.push(() => api.close());
