@@ -8,7 +8,7 @@ import { rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { planJob } from '../../coordinator/core/plan.ts';
-import { checkOutputIsFree, ownerOf } from '../../coordinator/effects/claim-output.ts';
+import { checkDestination, ownerOf } from '../../coordinator/effects/claim-output.ts';
 import { outputPaths } from '../../coordinator/effects/job-paths.ts';
 import { readIntake } from '../../coordinator/effects/read-intake.ts';
 import { type RunningCoordinator, startCoordinator } from '../../coordinator/main.ts';
@@ -63,7 +63,7 @@ export async function runJob(options: RunOptions): Promise<RunOutcome> {
       if (decision.discardClaim === true) rmSync(paths.staging, { recursive: true, force: true });
       // For their errors: what cannot be begun is told before any worker starts.
       planJob(manifest, await readIntake(manifest), []);
-      await checkOutputIsFree(paths, null, (job) => known.find(({ id }) => id === job)?.phase);
+      await checkDestination(paths, (job) => known.find(({ id }) => id === job)?.phase);
     }
     return await withWorkers(options, coordinator, connection, decision);
   } finally {

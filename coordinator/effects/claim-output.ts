@@ -110,21 +110,25 @@ export async function checkOutputIsFree(
 }
 
 /**
- * What a job that began now would be refused for at its destination, or fail over; null where nothing is in its way. For
- * `plan`, which writes nothing and so asks the system instead.
+ * What stands in the way of a job that began now, before it has: nothing is written, so the system is asked instead.
+ *
+ * @throws OutputExists; StorageFailed where the destination cannot be written
  */
+export async function checkDestination(paths: OutputPaths, phaseOf: PhaseOf): Promise<void> {
+  await checkOutputIsFree(paths, null, phaseOf);
+  const { path } = await nearestThere(paths.output);
+  await access(path, constants.W_OK | constants.X_OK).catch((thrown: unknown) => {
+    const { message } = toSecateurError(thrown);
+    throw new SecateurError('StorageFailed', `spec.output.destination ${paths.output} cannot be written: ${message}`);
+  });
+}
+
+/** The same for `plan`, to which it is a warning; null where nothing is in the way. */
 export async function destinationProblem(paths: OutputPaths, phaseOf: PhaseOf): Promise<string | null> {
-  try {
-    await checkOutputIsFree(paths, null, phaseOf);
-    const { path } = await nearestThere(paths.output);
-    await access(path, constants.W_OK | constants.X_OK).catch((thrown: unknown) => {
-      const { message } = toSecateurError(thrown);
-      throw new SecateurError('StorageFailed', `spec.output.destination ${paths.output} cannot be written: ${message}`);
-    });
-    return null;
-  } catch (thrown) {
-    return toSecateurError(thrown).message;
-  }
+  return checkDestination(paths, phaseOf).then(
+    () => null,
+    (thrown: unknown) => toSecateurError(thrown).message,
+  );
 }
 
 /** What a crash between the first folder and the claim leaves: a staging folder in which nobody has written anything. */

@@ -138,6 +138,19 @@ describe('errors', () => {
     expect(stdout).toBe('');
   });
 
+  it('a folder that cannot be had ends with 1, and names the option, the path and what to do', async () => {
+    for (const [args, what] of [
+      [['coordinator', '--state', '/dev/null'], 'the state folder (--state)'],
+      [['worker', '--coordinator', NOBODY, '--cache', '/dev/null'], 'the cache folder (--cache)'],
+    ] as const) {
+      stderr = '';
+      expect(await runCommandLine(args)).toBe(1);
+      expect(stderr).toBe(
+        `error: ${what}: the directory /dev/null cannot be made: it is no directory. Choose another directory. [StorageFailed]\n`,
+      );
+    }
+  });
+
   it('verify of nothing ends with 3, of a directory without a record with 6', async () => {
     expect(await runCommandLine(['verify', join(folder, 'none')])).toBe(3);
     expect(await runCommandLine(['verify', folder])).toBe(6);
