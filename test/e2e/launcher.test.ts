@@ -29,15 +29,19 @@ it('a launcher that is killed takes its command with it', async () => {
     ],
     { stdio: 'ignore' },
   );
+  let command: number | null = null;
   try {
     await expect.poll(() => existsSync(owner) && readFileSync(owner, 'utf8'), { timeout: 30_000 }).toMatch(/\n/);
     const { processId } = JSON.parse(readFileSync(owner, 'utf8')) as { processId: number };
     expect(processId).not.toBe(launcher.pid);
+    command = processId;
     launcher.kill('SIGKILL');
     await once(launcher, 'exit');
     await expect.poll(() => isAlive(processId), { timeout: 10_000 }).toBe(false);
+    command = null;
   } finally {
     launcher.kill('SIGKILL');
+    if (command !== null) process.kill(command, 'SIGKILL');
     rmSync(folder, { recursive: true, force: true });
   }
 });
