@@ -4,14 +4,15 @@
  * Order of what happens: lock and journal (the coordinator), the decision about a job that is known already, checks of
  * the inputs, workers, the job. Whatever ends it, the workers end first and the coordinator last.
  */
-import { mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { planJob } from '../../coordinator/core/plan.ts';
-import { checkOutputIsFree, ownerOf } from '../../coordinator/effects/claim-output.ts';
+import { checkDestination, ownerOf } from '../../coordinator/effects/claim-output.ts';
 import { outputPaths } from '../../coordinator/effects/job-paths.ts';
 import { readIntake } from '../../coordinator/effects/read-intake.ts';
 import { type RunningCoordinator, startCoordinator } from '../../coordinator/main.ts';
+import { makeStateFolder } from '../../coordinator/state-folder.ts';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
@@ -47,7 +48,7 @@ export async function runJob(options: RunOptions): Promise<RunOutcome> {
   const paths = outputPaths(locationToPath(manifest.spec.output.destination));
   // Before the coordinator starts: it goes on with what it knows at once.
   const claimedBy = await ownerOf(paths);
-  mkdirSync(stateDirectory, { recursive: true });
+  await makeStateFolder(stateDirectory);
   const coordinator = await startCoordinator({
     stateDirectory,
     listen,
@@ -62,7 +63,7 @@ export async function runJob(options: RunOptions): Promise<RunOutcome> {
       if (decision.discardClaim === true) rmSync(paths.staging, { recursive: true, force: true });
       // For their errors: what cannot be begun is told before any worker starts.
       planJob(manifest, await readIntake(manifest), []);
-      await checkOutputIsFree(paths, null);
+      await checkDestination(paths, (job) => known.find(({ id }) => id === job)?.phase);
     }
     return await withWorkers(options, coordinator, connection, decision);
   } finally {
