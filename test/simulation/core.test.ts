@@ -704,3 +704,61 @@ describe('the core under seeded faults', () => {
     });
   }
 });
+
+describe('retries of tasks', () => {
+  const leaseOf = (cluster: Cluster, task: string) => cluster.job.leases[task] as Lease;
+  const identity = ({ task, attempt, epoch }: Lease) => ({ job: 'fake-1', task, attempt, epoch });
+
+  /** Fails the task of that name as often as it is given out, and says after which pauses it was. */
+  function failTask(cluster: Cluster, task: string, code: 'StorageFailed' | 'EngineCrashed'): number[] {
+    const pauses: number[] = [];
+    for (;;) {
+      const lease = leaseOf(cluster, task);
+      const failure = { code, message: 'EIO', details: {}, retryable: true };
+      cluster.take({ type: 'taskFailed', worker: lease.worker, identity: identity(lease), failure, holdings: null });
+      const failedMs = cluster.nowMs;
+      for (let turn = 0; turn < 1_000 && leaseOf(cluster, task) === undefined; turn++) {
+        // Meanwhile the worker digests a shard.
+        for (const digest of Object.values(cluster.job.leases)) {
+          const outcome = { kind: 'digestSource', sha256: 'x' } as const;
+          const { worker } = digest;
+          cluster.take({ type: 'taskSucceeded', worker, identity: identity(digest), outcome, holdings: [] });
+        }
+        cluster.passTime(10);
+        if (cluster.job.phase === 'Failed') return pauses;
+      }
+      pauses.push(cluster.nowMs - failedMs);
+    }
+  }
+
+  it('come after pauses that double, and end with the fourth failure', () => {
+    const cluster = begin(2, 4, ['w1']);
+    advanceUntil(cluster, () => leaseOf(cluster, 'prepare-calibration') !== undefined);
+    const pauses = failTask(cluster, 'prepare-calibration', 'StorageFailed');
+    expect(pauses.map((ms) => Math.round(ms / 100) * 100)).toEqual([500, 1_000, 2_000]);
+    expect(cluster.job.message).toBe('task prepare-calibration on w1 failed (tried 4 times): EIO');
+  });
+
+  it('of a task that takes its worker with it end with the eighth', () => {
+    const cluster = begin(2, 4, ['w1']);
+    advanceUntil(cluster, () => leaseOf(cluster, 'prepare-calibration') !== undefined);
+    for (let lost = 1; lost < 8; lost++) {
+      cluster.kill('w1');
+      cluster.attach('w1');
+      expect([cluster.job.phase, leaseOf(cluster, 'prepare-calibration')?.worker]).toEqual(['Preparing', 'w1']);
+    }
+    cluster.kill('w1');
+    cluster.attach('w1');
+    expect(cluster.job.message).toMatch(/^task prepare-calibration was lost with its worker 8 times, last on w1/);
+  });
+
+  it('of a pass that crashed its engine go to others, which take its share', () => {
+    const cluster = begin(4, 8, ['w1', 'w2']);
+    advanceUntil(cluster, () => leasesOf(cluster, 'pass').length === 2);
+    advanceUntil(cluster, () => cluster.workers.get('w1')?.task?.spec.kind === 'pass');
+    cluster.crashEngine('w1');
+    expect(cluster.settle(5_000)).toBe(true);
+    const told = cluster.events.find(({ verb }) => verb === 'calibrated')?.data.workers as { worker: string }[];
+    expect(told.map(({ worker }) => worker)).toEqual(['w2']);
+  });
+});

@@ -163,3 +163,19 @@ it.each([Number.NaN, Number.POSITIVE_INFINITY, -1])(
     }
   },
 );
+
+it('worker streams over all connections are at most 2048', () => {
+  const { service } = serve();
+  try {
+    const streams = Array.from({ length: 2_049 }, () => new FakeStream());
+    for (const stream of streams) service.attach(stream as never);
+    expect(streams.flatMap(({ failures }) => failures)).toMatchObject([{ code: 'LimitExceeded' }]);
+    expect(streams.at(-1)?.failures).toHaveLength(1);
+    streams[0]?.emit('cancelled');
+    const next = new FakeStream();
+    service.attach(next as never);
+    expect(next.failures).toEqual([]);
+  } finally {
+    service.close();
+  }
+});
