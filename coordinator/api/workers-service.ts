@@ -458,15 +458,23 @@ export class WorkersService {
     }
     if (result.digestSource) return { kind: 'digestSource', sha256: staged(result.digestSource.file).sha256 };
     if (result.prune) {
-      const { file, tensors, pruneMs, commitMs } = result.prune;
+      const { file, tensors, pruneMs, commitMs, dampingRaises } = result.prune;
       const counted = tensors.map(({ name, elements, zeros, pruned }) => ({ name, elements, zeros, pruned }));
-      return { kind: 'prune', file: staged(file), tensors: counted, pruneMs, commitMs };
+      return { kind: 'prune', file: staged(file), tensors: counted, pruneMs, commitMs, dampingRaises };
     }
     if (result.pass) {
-      const { tokens, computeMs, snapshots } = result.pass;
+      const { tokens, computeMs, snapshots, hessian } = result.pass;
       const done = setOfRanges(result.pass.done);
       const statistics = await this.storeStatistics(session, identity, done);
-      return { kind: 'pass', tokens, computeMs, done, snapshots: snapshots.map(snapshotOf), statistics };
+      return {
+        kind: 'pass',
+        tokens,
+        computeMs,
+        done,
+        snapshots: snapshots.map(snapshotOf),
+        statistics,
+        ...(hessian ? { hessian: staged(hessian) } : {}),
+      };
     }
     if (result.handOver) return { kind: 'handOver', snapshots: result.handOver.snapshots.map(snapshotOf) };
     throw new SecateurError(
