@@ -179,11 +179,11 @@ export class Faults {
     for (const job of Object.values(jobs)) this.world.invariants.checkFiles(job);
   }
 
-  /** A snapshot, or the statistics of some samples, is gone or is not what was written. Both can be had again. */
+  /** A snapshot, or the statistics or products of some samples, is gone or is not what was written. All can be had again. */
   private rot(): void {
     const { local, shared, random } = this.world;
     const disk = random() < 0.5 ? local : shared;
-    const paths = disk.paths().filter((path) => path.includes('/snapshots/') || path.endsWith('.f32'));
+    const paths = disk.paths().filter((path) => /\/(snapshots|hessians)\/|\.f32$/.test(path));
     const path = paths[Math.floor(random() * paths.length)];
     if (path !== undefined) disk.rot(path);
   }

@@ -1,7 +1,7 @@
 /** What stands behind the coordinator's commands in a simulation: the same steps on simulated disks. */
 import type { TaskIdentity } from '../../coordinator/core/events.ts';
 import type { AssembledShard, JobIntake, JobState, StagedFile } from '../../coordinator/core/state.ts';
-import type { TaskSpec } from '../../coordinator/core/task.ts';
+import { needsSums, type TaskSpec } from '../../coordinator/core/task.ts';
 import { jobPaths, samplesFileName, samplesPrefix, sumsFileName } from '../../coordinator/effects/job-paths.ts';
 import type { JobWork } from '../../coordinator/effects/job-work.ts';
 import type { StatisticsSink, StatisticsStore } from '../../coordinator/effects/statistics-store.ts';
@@ -49,7 +49,7 @@ export class SimulatedWork implements JobWork, StatisticsStore {
   }
 
   async describeTask(job: JobState, spec: TaskSpec, identity: TaskIdentity): Promise<Task> {
-    const sums = spec.kind === 'prune' ? job.layers[spec.layer]?.statisticsFile : null;
+    const sums = needsSums(spec) ? job.layers[spec.layer]?.statisticsFile : null;
     const statistics = new Map<string, Uint8Array>();
     if (sums) statistics.set('x', Buffer.from(await this.readLocal(job, sums)));
     return taskMessage(job, spec, identity, this.paths(job), statistics);
