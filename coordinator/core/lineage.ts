@@ -39,6 +39,11 @@ export function isPropagatedPruned(job: JobState): boolean {
   return job.manifest.spec.pruning.propagate === 'pruned';
 }
 
+/** Whether layers follow one another: a microbatch goes on from a layer only when all have been measured at it. */
+export function isSequential(job: JobState): boolean {
+  return isPropagatedPruned(job) || needsHessian(job);
+}
+
 export function allMicrobatches(job: JobState): MicrobatchSet {
   if (job.calibration === null || job.plan === null) return NO_MICROBATCHES;
   return firstMicrobatches(Math.ceil(job.calibration.samples / job.plan.microbatch));
