@@ -25,6 +25,7 @@ import type { TaskError__Output } from '../../shared/rpc/generated/secateur/v1/T
 import type { TaskResult__Output } from '../../shared/rpc/generated/secateur/v1/TaskResult.ts';
 import type { WorkerMessage__Output } from '../../shared/rpc/generated/secateur/v1/WorkerMessage.ts';
 import { setOfRanges } from '../../shared/rpc/microbatch-ranges.ts';
+import { hessianFileName, leaseSuffix } from '../../shared/storage/staging-names.ts';
 import type { Timer, Timers } from '../../shared/timers.ts';
 import { VERSION } from '../../shared/version.ts';
 import type {
@@ -41,6 +42,7 @@ import {
   currentLease,
   type JobState,
   jobOf,
+  type Lease,
   type OutputErrors,
   type StagedFile,
   statisticsWidth,
@@ -465,6 +467,7 @@ export class WorkersService {
     if (result.pass) {
       const { tokens, computeMs, snapshots, hessian } = result.pass;
       const done = setOfRanges(result.pass.done);
+      const products = hessianOf(currentLease(this.context.loop.state, identity), done, hessian);
       const statistics = await this.storeStatistics(session, identity, done);
       return {
         kind: 'pass',
@@ -473,7 +476,7 @@ export class WorkersService {
         done,
         snapshots: snapshots.map(snapshotOf),
         statistics,
-        ...(hessian ? { hessian: staged(hessian) } : {}),
+        ...products,
       };
     }
     if (result.handOver) return { kind: 'handOver', snapshots: result.handOver.snapshots.map(snapshotOf) };
@@ -629,6 +632,23 @@ function checkLikelihoods({ task }: TaskIdentity, done: MicrobatchSet, nll: read
     'Internal',
     `task ${task}: expected a likelihood for each of ${countOf(done)} windows; found ${nll.length}, or some that are no such number`,
   );
+}
+
+/**
+ * The file of a pass that was to bring Hessians. Internal where it brought none, or one of another lease: taken as done
+ * without it, its microbatches would be given out for ever.
+ */
+function hessianOf(
+  lease: Lease | undefined,
+  done: MicrobatchSet,
+  file: FileRef__Output | null,
+): { hessian?: StagedFile } {
+  if (lease?.spec.kind !== 'pass' || !lease.spec.hessian || isEmpty(done)) return {};
+  const expected = hessianFileName(lease.spec.layer, leaseSuffix(lease));
+  const found = file === null ? null : staged(file);
+  if (found?.name === expected) return { hessian: found };
+  const what = `expected the file ${expected}; found ${found?.name ?? 'none'}`;
+  throw new SecateurError('Internal', `task ${lease.task}: ${what}`);
 }
 
 /** Rows of another width would be added up as other columns: the engine computed another layer, or is broken. */

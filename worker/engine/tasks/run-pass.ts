@@ -21,7 +21,7 @@ import { rangesOf, setOfRanges } from '../../../shared/rpc/microbatch-ranges.ts'
 import { readSafetensorsHeader } from '../../../shared/safetensors/read-header.ts';
 import { readTensorBytes } from '../../../shared/safetensors/read-tensor.ts';
 import { embedTokens } from '../../calibration/embed.ts';
-import { ColumnProducts } from '../../methods/sparsegpt/column-products.ts';
+import { ColumnProducts, TileScratch } from '../../methods/sparsegpt/column-products.ts';
 import { writeProducts } from '../hessian-files.ts';
 import { EngineMatrixProduct } from '../matrix-product.ts';
 import type { Outcome } from '../messages.ts';
@@ -98,12 +98,13 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
 
 /** Of the statistics that the task brought sums of. */
 function productsOf(task: PassTask__Output, product: EngineMatrixProduct): Map<Statistic, ColumnProducts> {
+  const scratch = new TileScratch();
   const wanted = STATISTICS.flatMap((statistic) => {
     const found = task.sums.find((sum) => sum.statistic === statistic);
     if (!task.hessian || found === undefined) return [];
     // Decoded bytes stand at any offset: a copy is aligned.
     const sums = new Float64Array(Uint8Array.from(found.float64).buffer);
-    return [[statistic, new ColumnProducts({ layer: task.layer, statistic }, sums, product)] as const];
+    return [[statistic, new ColumnProducts({ layer: task.layer, statistic }, sums, product, scratch)] as const];
   });
   return new Map(wanted);
 }

@@ -22,6 +22,8 @@ import {
 
 /** 1 in P's diagonal. */
 const ONE = 2 ** 30;
+/** Added to a number below 2^31 in magnitude, and taken away again, it leaves the nearest integer (ties to even). */
+const ROUNDING = 1.5 * 2 ** 52;
 /** Columns of a product that is computed at once: 16 MiB. */
 const TILE_COLUMNS = 2048;
 /** Rows and columns that are copied across the diagonal at once. */
@@ -52,6 +54,22 @@ export interface ProductsName {
   readonly statistic: string;
 }
 
+/** Memory of one tile: 48 MiB at 2048 tokens. */
+export class TileScratch {
+  private left = new Float32Array();
+  private right = new Float32Array();
+  private out = new Float32Array();
+
+  for(tokens: number, columns: number): { left: Float32Array; right: Float32Array; out: Float32Array } {
+    const tile = Math.min(columns, TILE_COLUMNS);
+    // All columns in one tile are not copied.
+    const packed = tile === columns ? 0 : tokens * tile;
+    if (this.left.length < packed) [this.left, this.right] = [new Float32Array(packed), new Float32Array(packed)];
+    if (this.out.length < tile * tile) this.out = new Float32Array(tile * tile);
+    return { left: this.left, right: this.right, out: this.out };
+  }
+}
+
 /** P of some samples. */
 export class ColumnProducts {
   /** Packed. */
@@ -60,10 +78,14 @@ export class ColumnProducts {
   private readonly scale: Float64Array;
   private readonly name: ProductsName;
   private readonly product: MatrixProduct;
-  private scratch: { left: Float32Array; right: Float32Array; out: Float32Array } | null = null;
+  private readonly scratch: TileScratch;
 
-  /** @param sums S, [I] */
-  constructor(name: ProductsName, sums: Float64Array, product: MatrixProduct) {
+  /**
+   * @param sums S, [I]
+   * @param scratch may be shared by those that add one after the other
+   */
+  constructor(name: ProductsName, sums: Float64Array, product: MatrixProduct, scratch = new TileScratch()) {
+    this.scratch = scratch;
     this.name = name;
     this.columns = sums.length;
     this.scale = inverseRoots(sums).map((root) => root * Math.sqrt(ONE));
@@ -89,7 +111,7 @@ export class ColumnProducts {
   }
 
   private async addTile(input: Float32Array, tokens: number, rows: Range, columns: Range): Promise<void> {
-    const { left, right, out } = this.scratchFor(tokens);
+    const { left, right, out } = this.scratch.for(tokens, this.columns);
     const dense = denseIn(out, lengthOf(rows), lengthOf(columns));
     dense.values.fill(0);
     await this.product.accumulate({
@@ -98,14 +120,15 @@ export class ColumnProducts {
       ...{ transposed: 'left', effect: 'add', out: dense },
     });
     if (rows.begin === columns.begin) this.checkDiagonal(dense.values, rows);
+    const { values, scale } = this;
     for (let row = rows.begin; row < rows.end; row++) {
       const first = Math.max(row, columns.begin);
-      const scale = this.scale[row] as number;
+      const scaleOfRow = scale[row] as number;
       let from = (row - rows.begin) * dense.columns + first - columns.begin;
       let to = packedRow(row, this.columns) + first - row;
       for (let column = first; column < columns.end; column++, from++, to++) {
-        const value = (dense.values[from] as number) * scale * (this.scale[column] as number);
-        this.values[to] = (this.values[to] as number) + Math.round(value);
+        const value = (dense.values[from] as number) * scaleOfRow * (scale[column] as number);
+        values[to] = (values[to] as number) + (value + ROUNDING - ROUNDING);
       }
     }
   }
@@ -116,16 +139,6 @@ export class ColumnProducts {
     // `pack` asks for the row stride only.
     const matrix: SquareMatrix = { values: input, size: this.columns };
     return pack(matrix, { begin: 0, end: tokens }, range, scratch);
-  }
-
-  private scratchFor(tokens: number) {
-    const tile = Math.min(this.columns, TILE_COLUMNS);
-    const packed = tile === this.columns ? 0 : tokens * tile;
-    if (this.scratch === null || this.scratch.left.length < packed) {
-      const [left, right] = [new Float32Array(packed), new Float32Array(packed)];
-      this.scratch = { left, right, out: this.scratch?.out ?? new Float32Array(tile * tile) };
-    }
-    return this.scratch;
   }
 
   /** What is not finite in a column makes its own product so: integers would hide it. */
