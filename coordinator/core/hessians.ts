@@ -14,6 +14,11 @@ export function needsHessian(job: JobState): boolean {
   return updatesWeights(job.manifest.spec.pruning);
 }
 
+/** Whether some microbatch is yet to be measured at a layer, now or when its statistics are added up. */
+export function isBeingMeasured(job: JobState, { status }: LayerState): boolean {
+  return status === 'pending' || status === 'correlating' || (status === 'reducing' && needsHessian(job));
+}
+
 /** Microbatches whose products are there. */
 export function correlatedIn(layer: LayerState): MicrobatchSet {
   return union(...(layer.hessians ?? []).map(({ microbatches }) => microbatches));

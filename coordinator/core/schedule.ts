@@ -4,7 +4,7 @@
  */
 import { difference, intersection, isEmpty, lowest, type MicrobatchSet, union } from '../../shared/microbatch-set.ts';
 import { evaluateTasks, measureErrorTasks, unpreparedTexts } from './evaluation.ts';
-import { needsHessian } from './hessians.ts';
+import { isBeingMeasured, needsHessian } from './hessians.ts';
 import {
   type HiddenSource,
   isPropagatedPruned,
@@ -269,6 +269,6 @@ function unboundTask(job: JobState, worker: string, round: Round): TaskSpec | un
 
 /** Whether this worker has, or may soon be given, microbatches that others wait for at the next layer. */
 function isAwaited(job: JobState, worker: string): boolean {
-  if (job.layers.every((_, layer) => isEmpty(lackingAt(job, layer)))) return false;
+  if (!job.layers.some((layer) => isBeingMeasured(job, layer))) return false;
   return job.plan?.replicasMax === null || job.stages.some((stage) => !isEmpty(shareOf(stage, worker)));
 }
