@@ -78,6 +78,7 @@ export const FAILPOINTS = {
   'engine.pass-microbatch': 'one more microbatch of a pass is computed',
   'engine.pass-computed': 'every microbatch of a pass is computed, nothing is told',
   'engine.snapshot-written': 'one more file of hidden states is in its place',
+  'engine.hessian-written': 'the Hessians of a pass are in their place, nothing is told',
   'engine.hand-over-written': 'a worker that leaves has written one more file of what it holds, nothing is told',
   'engine.linear-pruned': 'one more linear of a layer is in its temporary file',
   'engine.layer-written': 'a pruned layer is durable in its temporary file',

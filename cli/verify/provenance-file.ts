@@ -53,7 +53,13 @@ const provenanceSchema = z.object({
       layer: z.int().nonnegative(),
       tensors: z.record(
         z.string(),
-        z.object({ elements: z.int().nonnegative(), zeros: z.int().nonnegative(), choice: choiceSchema }),
+        z.object({
+          elements: z.int().nonnegative(),
+          zeros: z.int().nonnegative(),
+          choice: choiceSchema,
+          /** The weights that stay are not the source's either. */
+          updated: z.boolean().optional(),
+        }),
       ),
     }),
   ),

@@ -28,7 +28,7 @@ export class TensorCheck implements TensorScan {
     this.misfit = source === null ? null : describeMisfit(tensor, source);
     this.source = this.misfit === null ? source : null;
     this.rowCheck = record === null ? null : new RowCheck(this.columns, record.choice);
-    this.sourceCheck = this.source === null ? null : new SourceCheck(record !== null);
+    this.sourceCheck = this.source === null || record?.updated ? null : new SourceCheck(record !== null);
   }
 
   get isPruned(): boolean {

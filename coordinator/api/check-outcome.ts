@@ -19,6 +19,7 @@ import {
 import {
   calibrationFileName,
   evaluationFileName,
+  hessianFileName,
   layerFileName,
   leaseSuffix,
   snapshotFileName,
@@ -103,11 +104,17 @@ function checkEvaluationText(
 }
 
 function checkPass(asked: Asked, spec: SpecOf<'pass'>, outcome: OutcomeOf<'pass'>): void {
-  const { done, tokens, spent, snapshots } = outcome;
+  const { done, tokens, spent, snapshots, hessian } = outcome;
   checkDone(asked, spec.microbatches, done);
   checkEqual(asked, 'tokens', samplesOf(asked.job, done) * (asked.job.calibration?.sequenceLength ?? 0), tokens);
   for (const [field, amount] of Object.entries(spent)) checkTime(asked, field, amount);
   checkSnapshots(asked, snapshots, intersection(spec.write, done));
+  // Taken as done without its file, its microbatches would be given out for ever.
+  const expected = spec.hessian && !isEmpty(done) ? hessianFileName(spec.layer, leaseSuffix(asked.lease)) : null;
+  if (expected === null && hessian !== undefined) throw misfit(asked, 'hessian.name', 'none', hessian.name);
+  if (expected === null) return;
+  if (hessian === undefined) throw misfit(asked, 'hessian.name', expected, 'none');
+  checkFile(asked, 'hessian', expected, hessian);
 }
 
 /** The tensors of the layer, in their order; those of the manifest's choice pruned, the others copied. */
@@ -205,7 +212,7 @@ export function checkHeld(
   vanished: number,
 ): number {
   const { spec } = asked.lease;
-  if (outcome.kind !== 'pass' || spec.kind !== 'pass' || spec.statistics) return vanished;
+  if (outcome.kind !== 'pass' || spec.kind !== 'pass' || spec.statistics || spec.hessian) return vanished;
   const boundary = spec.layer + 1;
   const held = holdings.find((states) => states.boundary === boundary)?.microbatches ?? NO_MICROBATCHES;
   const left = difference(outcome.done, spec.drop);

@@ -45,15 +45,23 @@ export function readOutcome(result: TaskResult__Output): TaskOutcome {
   }
   if (result.digestSource) return { kind: 'digestSource', sha256: stagedOf(result.digestSource.file).sha256 };
   if (result.prune) {
-    const { file, tensors, pruneMs, commitMs } = result.prune;
+    const { file, tensors, pruneMs, commitMs, dampingRaises } = result.prune;
     const counted = tensors.map(({ name, elements, zeros, pruned }) => ({ name, elements, zeros, pruned }));
-    return { kind: 'prune', file: stagedOf(file), tensors: counted, pruneMs, commitMs };
+    return { kind: 'prune', file: stagedOf(file), tensors: counted, pruneMs, commitMs, dampingRaises };
   }
   if (result.pass) {
-    const { tokens, computeMs, snapshots, loadMs, snapshotMs, bytesRead, peakResidentBytes } = result.pass;
+    const { tokens, computeMs, snapshots, loadMs, snapshotMs, bytesRead, peakResidentBytes, hessian } = result.pass;
     const spent = { computeMs, loadMs, snapshotMs, bytesRead, peakResidentBytes };
     const done = setOfRanges(result.pass.done);
-    return { kind: 'pass', tokens, spent, done, snapshots: snapshots.map(snapshotOf), statistics: null };
+    return {
+      kind: 'pass',
+      tokens,
+      spent,
+      done,
+      snapshots: snapshots.map(snapshotOf),
+      statistics: null,
+      ...(hessian ? { hessian: stagedOf(hessian) } : {}),
+    };
   }
   if (result.handOver) return { kind: 'handOver', snapshots: result.handOver.snapshots.map(snapshotOf) };
   throw new SecateurError(

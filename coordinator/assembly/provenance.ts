@@ -1,5 +1,5 @@
 /** `secateur.json`: what was done to which bytes, with what, and what came of it. docs/provenance.md describes it. */
-import { sparsityScope } from '../../shared/manifest/method-options.ts';
+import { sparsityScope, updatesWeights } from '../../shared/manifest/method-options.ts';
 import { perplexities, relativeErrors } from '../core/evaluation.ts';
 import { measurementOf } from '../core/measurement.ts';
 import { type AssembledShard, countPruned, type JobState, type Plan } from '../core/state.ts';
@@ -29,6 +29,7 @@ export interface ProvenanceParts {
 
 export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
   const errors = relativeErrors(job);
+  const updated = updatesWeights(job.manifest.spec.pruning) ? { updated: true } : {};
   return {
     format: PROVENANCE_FORMAT,
     job: { id: job.id, namespace: job.namespace, name: job.name },
@@ -64,7 +65,7 @@ export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
           .map(({ name, elements, zeros }) => {
             const outputError = errors[index]?.tensors[name];
             const error = outputError === undefined ? {} : { outputError };
-            return [name, { elements, zeros, choice: choiceOf(job, index, name), ...error }];
+            return [name, { elements, zeros, choice: choiceOf(job, index, name), ...updated, ...error }];
           }),
       ),
     })),

@@ -4,7 +4,7 @@
  */
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import { costOf, type Placement, type PlacementCost } from './cost-model.ts';
-import { type CostInputs, microbatchCount } from './layer-times.ts';
+import { type CostInputs, isPipelined, microbatchCount } from './layer-times.ts';
 import type { StagePlan } from './state.ts';
 import { type PlannedWorker, ratesOf, UNKNOWN_WORKER } from './worker-rates.ts';
 
@@ -111,12 +111,12 @@ function replicaCounts(inputs: CostInputs, workerCount: number, stageCount: numb
 }
 
 /**
- * What `replicas: auto` gives each of several stages (shares.ts). With `propagate: pruned` one stage runs at a time: all
+ * What `replicas: auto` gives each of several stages (shares.ts). Where layers follow one another one stage runs at a time: all
  * workers, since none of them makes it slower. The stages of a pipeline run at once: the workers are spread over them;
  * some stages may get one more, but it is as fast as its slowest.
  */
 function autoReplicas(inputs: CostInputs, workerCount: number, stageCount: number): number {
-  const each = inputs.propagate === 'dense' ? Math.floor(workerCount / stageCount) : workerCount;
+  const each = isPipelined(inputs) ? Math.floor(workerCount / stageCount) : workerCount;
   return Math.max(1, Math.min(each, microbatchCount(inputs)));
 }
 
@@ -135,7 +135,7 @@ function bestWave(
 ): { placement: Placement; cost: PlacementCost } {
   const count = microbatchCount(inputs);
   const wavesMax = Math.min(count, WAVES_PER_STAGE_MAX * placement.stages.length);
-  const isPipeline = inputs.propagate === 'dense' && placement.stages.length > 1;
+  const isPipeline = isPipelined(inputs) && placement.stages.length > 1;
   const waves = isPipeline ? ladder(wavesMax, 1, []).map((parts) => Math.ceil(count / parts)) : [count];
   const tried = [...new Set(waves)].map((wave) => {
     const whole = { ...placement, wave };
@@ -169,7 +169,7 @@ function isOut(candidate: Candidate): boolean {
 
 function describe(inputs: CostInputs, candidate: Candidate, best: Candidate, asked: AskedPlacement): Alternative {
   const { placement, cost } = candidate;
-  const isPipeline = inputs.propagate === 'dense' && placement.stages.length > 1;
+  const isPipeline = isPipelined(inputs) && placement.stages.length > 1;
   return {
     stages: placement.stages,
     replicas: placement.replicas,

@@ -16,6 +16,9 @@
  *     (ceil(M / G) + S - 1) x layersPerStage x (load + G / R x t)
  * A small G fills the pipeline early but loads every layer more often; choose-placement.ts takes the G of the least time.
  *
+ * Methods that need Hessians. Layers follow one another whatever propagate is. Each is measured twice; with dense the
+ * second time is its forward pass, and that pruning is beside it is left out.
+ *
  * Snapshots. Young, A first order approximation to the optimum checkpoint interval, CACM 17(9), 1974: sqrt(2 C T) between
  * two, where C is what one costs and T the time between two failures. Here what is lost is computed again without
  * calibrating and pruning: a layer that took t takes only f. Writing costs C / K a layer; a failure, every T / t layers,
@@ -27,8 +30,11 @@
 import {
   type CostInputs,
   DIGEST_BYTES_PER_SECOND,
+  hessianBytesOf,
   hiddenBytesOf,
   inMs,
+  isHessianNeeded,
+  isPipelined,
   type LayerTimes,
   layerTimes,
   microbatchCount,
@@ -132,11 +138,12 @@ interface Timing {
 }
 
 export function costOf(inputs: CostInputs, workers: readonly WorkerRates[], placement: Placement): PlacementCost {
-  const { layerCount, propagate, copiedBytes } = inputs;
+  const { layerCount, copiedBytes } = inputs;
   const waves = Math.ceil(microbatchCount(inputs) / placement.wave);
   const bare = stageCosts(inputs, workers, placement);
-  const { elapsed, work, tasksMs, ...timing } =
-    propagate === 'pruned' ? timePruned(bare, layerCount) : timeDense(bare, workers.length, waves);
+  const { elapsed, work, tasksMs, ...timing } = isPipelined(inputs)
+    ? timeDense(bare, workers.length, waves)
+    : timePruned(bare, layerCount);
   const snapshotInterval = intervalFor(placement, layerCount, bare[0] as StageCost, timing);
   const stages = bare.map((stage) => ({ ...stage, snapshots: snapshotsOf(stage, snapshotInterval, layerCount) }));
   addSnapshots(stages, waves, elapsed, work);
@@ -157,7 +164,11 @@ export function costOf(inputs: CostInputs, workers: readonly WorkerRates[], plac
       (inputs.samples * Float32Array.BYTES_PER_ELEMENT + Float64Array.BYTES_PER_ELEMENT),
     // Committed layers stay until the shards made of them are in place; of the snapshots, the two newest at most.
     destinationBytes:
-      copiedBytes + layerCount * inputs.bytesPerLayer + Math.min(2, snapshots) * hiddenBytesOf(inputs, inputs.samples),
+      copiedBytes +
+      layerCount * inputs.bytesPerLayer +
+      Math.min(2, snapshots) * hiddenBytesOf(inputs, inputs.samples) +
+      // Of the layer that is being measured, one file from each worker.
+      placement.replicas * hessianBytesOf(inputs),
     shares: stages.map((stage) =>
       stage.workers.map((worker, at) => ({ worker, microbatches: stage.shares[at] as number })),
     ),
@@ -194,21 +205,24 @@ function groupCost(
   const loadSource = times.map((time) => time.loadSource);
   const loadCommitted = times.map((time) => time.loadCommitted);
   const forward = times.map((time) => time.forward);
-  const isDense = inputs.propagate === 'dense';
-  const calibrate = isDense ? forward : times.map((time) => time.calibrate);
-  // A replica has the same microbatches in both passes.
-  const shares = isDense
+  const isPipeline = isPipelined(inputs);
+  // With Hessians a layer is measured twice; with propagate: dense the second time is its forward pass.
+  const measured = isHessianNeeded(inputs) && inputs.propagate === 'pruned' ? 2 : 1;
+  const loadMeasured = loadSource.map((load) => measured * load);
+  const calibrate = isPipeline ? forward : times.map((time) => measured * time.calibrate + time.correlate);
+  // A replica has the same microbatches in all passes.
+  const shares = isPipeline
     ? splitMicrobatches(wave, loadSource, forward)
     : splitMicrobatches(
         wave,
-        times.map((time) => time.loadSource + time.loadCommitted),
-        times.map((time) => time.calibrate + time.forward),
+        times.map((time) => measured * time.loadSource + time.loadCommitted),
+        times.map((time, at) => (calibrate[at] as number) + time.forward),
       );
   return {
     workers,
     times,
     shares,
-    calibrate: passCost(shares, loadSource, calibrate),
+    calibrate: passCost(shares, loadMeasured, calibrate),
     forward: passCost(shares, loadCommitted, forward),
     prune: Math.min(...times.map((time) => time.prune)),
   };
@@ -309,7 +323,9 @@ function addSnapshots(stages: readonly StageCost[], waves: number, elapsed: Cost
 function partsOf(inputs: CostInputs, stage: StageCost, index: number, waves: number): StagePart[] {
   const { firstLayer, layerCount: layers, workers, shares, snapshots } = stage;
   const isLast = firstLayer + layers === inputs.layerCount;
-  const passes = inputs.propagate === 'dense' ? waves : 2 - (isLast ? 1 / layers : 0);
+  const forwards = 1 - (isLast ? 1 / layers : 0);
+  const again = isHessianNeeded(inputs) && inputs.propagate === 'pruned' ? 1 : 0;
+  const passes = isPipelined(inputs) ? waves : 1 + again + forwards;
   return workers.map((worker, at) => ({
     worker,
     layers,

@@ -78,6 +78,8 @@ export type TaskOutcome =
       readonly snapshots: readonly WrittenSnapshot[];
       /** Statistics of the samples of `done`, as stored by the coordinator; null when the pass had none. */
       readonly statistics: StagedFile | null;
+      /** Products of the samples of `done`; absent where the pass had none. */
+      readonly hessian?: StagedFile;
     }
   | {
       readonly kind: 'measureError';
@@ -93,7 +95,15 @@ export type TaskOutcome =
       readonly tensors: readonly PrunedTensor[];
       readonly pruneMs: number;
       readonly commitMs: number;
+      readonly dampingRaises?: readonly DampingRaise[];
     };
+
+/** Fractions of the mean of a Hessian's diagonal: what was added to it when its factorization failed, and then. */
+interface DampingRaise {
+  readonly linears: readonly string[];
+  readonly from: number;
+  readonly to: number;
+}
 
 export interface TaskFailure extends JobFailure {
   readonly retryable: boolean;

@@ -8,6 +8,8 @@ import type { WorkerRates } from './worker-rates.ts';
 // Measured: docs/performance.md, "What plans are made with".
 /** Of the rate of a bare product, what a whole layer reaches. */
 const LAYER_EFFICIENCY = 0.8;
+/** Of the same, what products of Hessians and their factors reach (bench/sparsegpt.ts). */
+const SOLVER_EFFICIENCY = 0.4;
 /** Casting and packing a weight when a session is created: 2 to 17 ns, the more the busier the machine. */
 const PACK_NS_PER_WEIGHT = 4;
 /** File to file, one thread, through the page cache. */
@@ -20,6 +22,8 @@ const COMMIT_MS = 5;
 const RUN_MS = 0.5;
 
 // Not measured.
+/** Of a worker whose measured rate is its device's. */
+const CPU_FLOPS_PER_THREAD = 50e9;
 /** Reading what was just written on the same host: out of memory, with a page fault every 4 KiB. */
 const PAGE_CACHE_BYTES_PER_SECOND = 4e9;
 /** From pageable memory over PCIe 4.0 x16, whose limit is 32 GB/s. */
@@ -43,6 +47,8 @@ export interface CostInputs {
   /** Samples in one forward run. */
   readonly microbatch: number;
   readonly propagate: 'pruned' | 'dense';
+  /** Columns I of each input whose Hessian is needed; none for methods that need no Hessians. */
+  readonly hessianWidths: readonly number[];
   /** Every shard of the source: all are digested. */
   readonly sourceBytes: number;
   /** Of the output, what is copied from committed layers and the source; a shard that is one layer is only linked. */
@@ -54,6 +60,8 @@ export interface LayerTimes {
   readonly loadSource: number;
   readonly loadCommitted: number;
   readonly calibrate: number;
+  /** The products of a Hessian, on top of the pass that gives their inputs. */
+  readonly correlate: number;
   readonly forward: number;
   /** Pruned, written, digested. */
   readonly prune: number;
@@ -79,17 +87,41 @@ export function layerTimes(inputs: CostInputs, worker: WorkerRates, isOneHost: b
   const cold = inMs(bytesPerLayer, worker.readBytesPerSecond);
   const warm = inMs(bytesPerLayer, Math.max(PAGE_CACHE_BYTES_PER_SECOND, worker.readBytesPerSecond));
   const select = (parametersPerLayer * PRUNE_NS_PER_WEIGHT[inputs.weightDtype]) / 1e6 / worker.threads;
+  // The upper triangle, on the CPU; then 2/3 I³ for each factor, and O I² for the linears.
+  const products = tokens * sumOfPowers(inputs.hessianWidths, 2);
+  const solve =
+    (2 / 3) * sumOfPowers(inputs.hessianWidths, 3) + parametersPerLayer * Math.max(0, ...inputs.hessianWidths);
+  const cpuRate = (isCuda ? worker.threads * CPU_FLOPS_PER_THREAD : worker.flops) * SOLVER_EFFICIENCY;
   const written = (bytes: number): number =>
     inMs(bytes, worker.writeBytesPerSecond) + inMs(bytes, DIGEST_BYTES_PER_SECOND) + COMMIT_MS;
   return {
     loadSource: cold + pack,
     loadCommitted: (isOneHost ? warm : cold) + pack,
     calibrate: inMs(full - lastLinear, rate) + copy + RUN_MS,
+    correlate: inMs(products, cpuRate),
     forward: inMs(full, rate) + copy + RUN_MS,
-    prune: select + written(bytesPerLayer),
+    prune: select + inMs(isHessianNeeded(inputs) ? solve : 0, cpuRate) + written(bytesPerLayer),
     writeHidden: written(hiddenBytes),
     readHidden: inMs(hiddenBytes, worker.readBytesPerSecond),
   };
+}
+
+function sumOfPowers(values: readonly number[], power: number): number {
+  return values.reduce((sum, value) => sum + value ** power, 0);
+}
+
+export function isHessianNeeded({ hessianWidths }: CostInputs): boolean {
+  return hessianWidths.length > 0;
+}
+
+/** Bytes of all Hessians of a layer as a pass adds them up, and writes them: packed triangles of 4 bytes. */
+export function hessianBytesOf({ hessianWidths }: CostInputs): number {
+  return 2 * sumOfPowers(hessianWidths, 2);
+}
+
+/** Stages work side by side: where each microbatch goes on from a layer without the others. */
+export function isPipelined(inputs: CostInputs): boolean {
+  return inputs.propagate === 'dense' && !isHessianNeeded(inputs);
 }
 
 export function microbatchCount(inputs: CostInputs): number {

@@ -1,7 +1,7 @@
 /** A job from submission to its end, and back again: submit, intake, plan, cancel, fail, resume. */
 import { type ErrorCode, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { JsonValue } from '../../shared/events/job-event.ts';
-import { layerFileName } from '../../shared/storage/staging-names.ts';
+import { hessianFileName, layerFileName, leaseSuffix } from '../../shared/storage/staging-names.ts';
 import {
   adviceFor,
   chooseVersions,
@@ -159,6 +159,7 @@ function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>, drift: read
   const job = t.editJob(event.job);
   const files = [
     ...job.snapshots.flatMap((snapshot) => Object.values(snapshot.files)),
+    ...job.layers.flatMap((layer) => (layer.hessians ?? []).map(({ file }) => file)),
     job.calibration?.file,
     ...job.evaluation.map((text) => text?.ids),
   ];
@@ -323,8 +324,10 @@ export function endLeases(t: Transition, jobId: string): void {
 
 /** What a lease that came to nothing may have left: nobody will ever name that file. */
 export function removeUnfinished(t: Transition, jobId: string, lease: Lease): void {
-  if (lease.spec.kind !== 'prune') return;
-  t.command({ kind: 'removeStaged', job: jobId, names: [layerFileName(lease.spec.layer, lease)] });
+  const { spec } = lease;
+  if (spec.kind === 'prune') t.command({ kind: 'removeStaged', job: jobId, names: [layerFileName(spec.layer, lease)] });
+  if (spec.kind === 'pass' && spec.hessian)
+    t.command({ kind: 'removeStaged', job: jobId, names: [hessianFileName(spec.layer, leaseSuffix(lease))] });
 }
 
 function resumableFrom(job: JobState): JobState['phase'] | null {

@@ -14,13 +14,14 @@ import {
   NO_MICROBATCHES,
   union,
 } from '../../shared/microbatch-set.ts';
+import { correlatedIn, needsHessian } from './hessians.ts';
 import { endOf, type JobState, type LayerState, own, type Snapshot, type StageState } from './state.ts';
 import type { PassInput } from './task.ts';
 
 /** What a stage has to do for some of its microbatches. */
 export interface StageNeed {
   /**
-   * calibrate: statistics of layer `layer`, so hidden states at that boundary.
+   * calibrate: statistics of layer `layer`, or its Hessians where those are there, so hidden states at that boundary.
    * reach: hidden states at boundary `layer`, the stage's end, as snapshots for the next stage.
    */
   readonly kind: 'calibrate' | 'reach';
@@ -36,6 +37,11 @@ export interface HiddenSource {
 
 export function isPropagatedPruned(job: JobState): boolean {
   return job.manifest.spec.pruning.propagate === 'pruned';
+}
+
+/** Whether layers follow one another: a microbatch goes on from a layer only when all have been measured at it. */
+export function isSequential(job: JobState): boolean {
+  return isPropagatedPruned(job) || needsHessian(job);
 }
 
 export function allMicrobatches(job: JobState): MicrobatchSet {
@@ -61,9 +67,23 @@ export function calibratedAt(job: JobState, layer: number): MicrobatchSet {
   return union(...state.parts.map((part) => part.microbatches));
 }
 
+/** Microbatches whose products of a layer are there, where its method needs them. */
+export function correlatedAt(job: JobState, layer: number): MicrobatchSet {
+  const state = layerAt(job, layer);
+  return state.status === 'ready' || state.status === 'committed' ? allMicrobatches(job) : correlatedIn(state);
+}
+
+/** What can be measured of a layer now: its statistics, or its Hessians. */
 function uncalibratedAt(job: JobState, layer: number): MicrobatchSet {
-  if (layerAt(job, layer).status !== 'pending') return NO_MICROBATCHES;
-  return difference(allMicrobatches(job), calibratedAt(job, layer));
+  const { status } = layerAt(job, layer);
+  if (status === 'pending') return difference(allMicrobatches(job), calibratedAt(job, layer));
+  return status === 'correlating' ? difference(allMicrobatches(job), correlatedAt(job, layer)) : NO_MICROBATCHES;
+}
+
+/** Whose hidden states a layer needs, now or once its statistics are added up. */
+export function lackingAt(job: JobState, layer: number): MicrobatchSet {
+  const lacking = uncalibratedAt(job, layer);
+  return needsHessian(job) ? union(lacking, difference(allMicrobatches(job), correlatedAt(job, layer))) : lacking;
 }
 
 /** propagate: pruned. The first layer that is not committed; the number of layers when all are. */
@@ -105,7 +125,9 @@ function prunedNeeds(job: JobState, index: number): StageNeed[] {
   if (target >= job.layers.length || stage.firstLayer > target) return [];
   if (endOf(stage) <= target) {
     const later = availableBetween(job, endOf(stage), job.layers.length);
-    const isNeeded = job.layers.slice(endOf(stage)).some((layer) => layer.status === 'pending');
+    const isNeeded = job.layers
+      .slice(endOf(stage))
+      .some(({ status }) => status === 'pending' || status === 'correlating');
     return isNeeded ? [{ kind: 'reach', layer: endOf(stage), microbatches: difference(ownedIn(stage), later) }] : [];
   }
   const above = union(
@@ -119,6 +141,9 @@ function prunedNeeds(job: JobState, index: number): StageNeed[] {
 /**
  * propagate: dense. Each microbatch goes up layer by layer, on its own; a stage takes it up as soon as it is there, and
  * brings it to its end when a later layer lacks its statistics and nothing of it is there to go on from.
+ *
+ * Where Hessians are needed, it waits at each layer until the statistics of all are added up, and goes on by the pass that
+ * measures the layer's Hessians: as many passes as in two sweeps over the model, and nothing is computed again for the second.
  */
 function denseNeeds(job: JobState, index: number): StageNeed[] {
   const stage = job.stages[index] as StageState;
@@ -126,7 +151,7 @@ function denseNeeds(job: JobState, index: number): StageNeed[] {
   let rest = allMicrobatches(job);
   for (let layer = stage.firstLayer; layer < endOf(stage); layer++) {
     const lacking = intersection(rest, uncalibratedAt(job, layer));
-    rest = difference(rest, lacking);
+    rest = isWaitedFor(job, layer) ? NO_MICROBATCHES : difference(rest, lacking);
     const there = index === 0 ? lacking : intersection(lacking, availableBetween(job, stage.firstLayer, layer));
     needs.push({ kind: 'calibrate', layer, microbatches: there });
   }
@@ -139,6 +164,12 @@ function denseNeeds(job: JobState, index: number): StageNeed[] {
   const there = index === 0 ? reach : intersection(reach, availableBetween(job, stage.firstLayer, endOf(stage)));
   needs.push({ kind: 'reach', layer: endOf(stage), microbatches: there });
   return needs;
+}
+
+/** Whether microbatches that are measured at a layer stay there, since they are to be measured again. */
+function isWaitedFor(job: JobState, layer: number): boolean {
+  const { status } = layerAt(job, layer);
+  return needsHessian(job) && (status === 'pending' || status === 'reducing');
 }
 
 /** What a worker can begin with to get to a boundary: the nearest first, its own memory before files. */
@@ -155,8 +186,8 @@ export function sourcesFor(job: JobState, worker: string, upTo: number): HiddenS
 }
 
 /**
- * Snapshots that nobody can need again: of each microbatch, those below another one that is nearer to every layer whose
- * statistics it lacks.
+ * Snapshots that nobody can need again: of each microbatch, those below another one that is nearer to every layer that
+ * is yet to be measured with it.
  */
 export function needlessSnapshots(job: JobState): { boundary: number; microbatches: MicrobatchSet }[] {
   const { snapshots } = job;
@@ -175,12 +206,12 @@ export function needlessSnapshots(job: JobState): { boundary: number; microbatch
     .filter(({ microbatches }) => !isEmpty(microbatches));
 }
 
-/** Whose statistics any of these layers lacks; most often the first one lacks them all. */
+/** Whose hidden states any of these layers needs; most often the first one lacks them all. */
 function lackedBetween(job: JobState, from: number, end: number): MicrobatchSet {
   const count = countOf(allMicrobatches(job));
   let lacking = NO_MICROBATCHES;
   for (let layer = from; layer < end && countOf(lacking) < count; layer++) {
-    lacking = union(lacking, uncalibratedAt(job, layer));
+    lacking = union(lacking, lackingAt(job, layer));
   }
   return lacking;
 }

@@ -7,7 +7,9 @@ import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import { carryOutEffects } from './effects.ts';
 import { forgetText } from './evaluation.ts';
 import type { EventOf } from './events.ts';
+import { measuredStatus } from './hessians.ts';
 import { failJob } from './lifecycle.ts';
+import { allMicrobatches } from './lineage.ts';
 import { charge, retryOf } from './retries.ts';
 import { hasEnded, type JobState, jobOf, type StagedFile } from './state.ts';
 import type { Transition } from './transition.ts';
@@ -38,12 +40,16 @@ export function fileLost(t: Transition, event: EventOf<'fileLost'>): void {
   loseFile(t, event.job, event.name, event.why);
 }
 
-/** It is pruned again, by the sums that are kept: where they are damaged too, it is calibrated again (statisticsLost). */
+/**
+ * It is pruned again, by the sums that are kept: where they are damaged too, it is calibrated again (statisticsLost). Its
+ * Hessians went with its commit: they are measured again.
+ */
 function loseLayer(t: Transition, job: JobState, index: number, why: string): void {
   const layer = t.editJob(job.id).layers[index];
   const file = layer?.file;
   if (layer === undefined || !file) return;
-  Object.assign(layer, { status: 'ready', file: null, lostSha256: file.sha256 });
+  const status = measuredStatus(job, layer, allMicrobatches(job));
+  Object.assign(layer, { status, file: null, lostSha256: file.sha256 });
   t.tell(job.id, 'layer', 'lost', { layer: index, file: file.name, sha256: file.sha256, why });
   makeAgain(t, job, `layer ${index}`, file, why);
 }

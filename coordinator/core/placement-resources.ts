@@ -1,5 +1,5 @@
 /** What a placement asks of its workers beside time: bytes read and written, memory, disk. Pure. */
-import { type CostInputs, hiddenBytesOf } from './layer-times.ts';
+import { type CostInputs, hessianBytesOf, hiddenBytesOf } from './layer-times.ts';
 import type { WorkerRates } from './worker-rates.ts';
 
 /** A layer as it is mapped, as the engine packs it, and as the engine computes with it: bench/memory.ts holds it to that. */
@@ -48,7 +48,10 @@ export function workerCosts(
     const held = hiddenBytesOf(inputs, part.samples);
     // Pruning reads the source; its result is read once more for its digest.
     cost.read += (part.passes + 2 * part.pruned) * part.layers * inputs.bytesPerLayer + part.snapshotsRead * held;
-    cost.written += part.pruned * part.layers * inputs.bytesPerLayer + part.snapshotsWritten * held;
+    const hessians = part.passes > 0 ? part.layers * hessianBytesOf(inputs) : 0;
+    // Whoever prunes reads what all have written.
+    cost.read += hessians;
+    cost.written += part.pruned * part.layers * inputs.bytesPerLayer + part.snapshotsWritten * held + hessians;
     cost.held = Math.max(cost.held, held);
     found.set(part.worker, cost);
   }
@@ -70,14 +73,18 @@ function memoryOf(
 ): { memoryBytes: number; deviceMemoryBytes: number } {
   const layerBytes = inputs.parametersPerLayer * Float32Array.BYTES_PER_ELEMENT;
   const tokens = Math.min(inputs.microbatch, inputs.samples) * inputs.sequenceLength;
+  // All of a layer, and the inputs that they are of, while a pass adds them up; one of them, square, while it is pruned.
+  const [columns, widest] = [inputs.hessianWidths.reduce((a, b) => a + b, 0), Math.max(0, ...inputs.hessianWidths)];
+  const adding = hessianBytesOf(inputs) + tokens * columns * Float32Array.BYTES_PER_ELEMENT;
+  const hessians = Math.max(adding, widest ** 2 * Float32Array.BYTES_PER_ELEMENT);
   // At the widest point: gate, up and their product; the residual, what comes in and what goes out.
   const activations = tokens * (3 * inputs.intermediateSize + 3 * inputs.hiddenSize) * Float32Array.BYTES_PER_ELEMENT;
   if (provider === 'cpu') {
-    const memoryBytes = WORKER_BASE_BYTES + LAYER_COPIES * layerBytes + activations + heldBytes;
+    const memoryBytes = WORKER_BASE_BYTES + LAYER_COPIES * layerBytes + activations + heldBytes + hessians;
     return { memoryBytes, deviceMemoryBytes: 0 };
   }
   return {
-    memoryBytes: Math.round(WORKER_BASE_BYTES + inputs.bytesPerLayer + heldBytes),
+    memoryBytes: Math.round(WORKER_BASE_BYTES + inputs.bytesPerLayer + heldBytes + hessians),
     deviceMemoryBytes: DEVICE_BASE_BYTES + layerBytes + activations,
   };
 }

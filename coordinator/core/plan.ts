@@ -1,4 +1,5 @@
 /** How a job is laid out: its placement, its microbatch, the shards of its output. Pure functions of manifest, inputs, workers. */
+import { updatesWeights } from '../../shared/manifest/method-options.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { fiveDigits } from '../../shared/storage/staging-names.ts';
 import { choosePlacement, memoryOf, type PlacementChoice, planStages } from './choose-placement.ts';
@@ -103,6 +104,7 @@ function costInputs(
     attentionWidth: model.headCount * model.headDim,
     statisticsWidth: sum([...widths.values()]),
     propagate: manifest.spec.pruning.propagate,
+    hessianWidths: updatesWeights(manifest.spec.pruning) ? [...widths.values()] : [],
     sourceBytes: sum(intake.shards.map((shard) => shard.sizeBytes)),
     copiedBytes: sum(outputShards.filter((shard) => !isOneLayer(shard, intake)).map((shard) => shard.sizeBytes)),
   };
@@ -152,13 +154,15 @@ export function planOutputShards(intake: JobIntake, shardSizeBytesMax: number): 
 
 /**
  * Tokens through layers in a run that nothing disturbs: with pruned propagation every layer runs twice. A layer that keeps
- * every weight is not calibrated; behind the last one that is, nothing runs.
+ * every weight is not calibrated; behind the last one that is, nothing runs. Hessians are a pass more over what is calibrated.
  */
 export function totalWork(manifest: Manifest, keepsAll: readonly boolean[], tokens: number): number {
   const last = keepsAll.lastIndexOf(false);
   if (last < 0) return 0;
   const calibrated = keepsAll.filter((keeps) => !keeps).length;
-  return tokens * (manifest.spec.pruning.propagate === 'pruned' ? calibrated + last : last + 1);
+  const { pruning } = manifest.spec;
+  const correlated = updatesWeights(pruning) ? calibrated : 0;
+  return tokens * (correlated + (pruning.propagate === 'pruned' ? calibrated + last : last + 1));
 }
 
 function sum(values: readonly number[]): number {

@@ -14,8 +14,9 @@ import { fiveDigits } from '../../shared/storage/staging-names.ts';
 import { carryOutEffects, effectName } from './effects.ts';
 import { errorsMeasured, gateFailure, isEvaluated, isPrepared, textPrepared, windowsEvaluated } from './evaluation.ts';
 import type { EventOf, TaskIdentity, TaskOutcome } from './events.ts';
+import { addHessian, dropHessians, forgetHessian, measuredStatus } from './hessians.ts';
 import { committedCount, endLeases, failJob, removeUnfinished, workTotal } from './lifecycle.ts';
-import { allMicrobatches, calibratedAt, samplesOf, snapshotAt } from './lineage.ts';
+import { allMicrobatches, calibratedAt, correlatedAt, samplesOf, snapshotAt } from './lineage.ts';
 import { isAsBefore, isCountedOn, loseFile } from './losses.ts';
 import { measurementOf } from './measurement.ts';
 import { resolveMicrobatch } from './plan.ts';
@@ -139,6 +140,8 @@ function passFinished(t: Transition, jobId: string, lease: Lease, outcome: Outco
   countWork(job, spec, done);
   for (const snapshot of outcome.snapshots) addSnapshot(t, jobId, snapshot);
   if (spec.statistics && outcome.statistics !== null) addStatistics(t, jobId, lease, done, outcome);
+  if (spec.hessian && outcome.hessian !== undefined)
+    addHessian(t, jobId, spec, done, allMicrobatches(job), outcome.hessian);
   if (spec.hidden) layer.forwarded = union(layer.forwarded, done);
   const isLast = spec.layer === job.layers.length - 1;
   const given = intersection(spec.drop, isLast ? done : snapshotAt(job, spec.layer + 1));
@@ -170,12 +173,16 @@ function measure(job: JobState, worker: string, outcome: OutcomeOf<'pass'>): voi
 
 /** Work counts once: what was computed before, and got lost, is work done again. */
 function countWork(job: JobState, spec: PassSpec, done: MicrobatchSet): void {
-  const layer = job.layers[spec.layer];
-  const known = spec.statistics ? calibratedAt(job, spec.layer) : (layer?.forwarded ?? NO_MICROBATCHES);
+  const known = knownOf(job, spec);
   const tokens = (set: MicrobatchSet): number => samplesOf(job, set) * (job.calibration?.sequenceLength ?? 0);
   const again = intersection(done, known);
   job.workDone += tokens(difference(done, again));
   job.workRedone += tokens(again);
+}
+
+function knownOf(job: JobState, { statistics, hessian, layer }: PassSpec): MicrobatchSet {
+  if (statistics) return calibratedAt(job, layer);
+  return hessian ? correlatedAt(job, layer) : (job.layers[layer]?.forwarded ?? NO_MICROBATCHES);
 }
 
 function addStatistics(
@@ -258,6 +265,9 @@ function layerCommitted(t: Transition, jobId: string, lease: Lease, outcome: Out
     pruneMs: outcome.pruneMs,
     commitMs: outcome.commitMs,
   });
+  dropHessians(t, jobId, spec.layer);
+  for (const { linears, from, to } of outcome.dampingRaises ?? [])
+    t.tell(jobId, 'layer', 'dampingRaised', { layer: spec.layer, linears: [...linears], from, to });
   const { weights, zeros } = countPruned(outcome.tensors);
   t.tell(jobId, 'layer', 'committed', {
     layer: spec.layer,
@@ -349,7 +359,7 @@ function lostFile(t: Transition, jobId: string, { failure: { details } }: EventO
 /** @returns how often the worst microbatch of this failure has failed so by now */
 function countFailure(t: Transition, jobId: string, lease: Lease, event: EventOf<'taskFailed'>): number {
   const { code, details } = event.failure;
-  const { boundary, microbatch } = details;
+  const { boundary, microbatch, hessian } = details;
   const job = t.editJob(jobId);
   const retry = retryOf(job, taskKind(lease.spec));
   retry.worker = event.worker;
@@ -358,6 +368,7 @@ function countFailure(t: Transition, jobId: string, lease: Lease, event: EventOf
     const isOneFile = typeof boundary === 'number' && typeof microbatch === 'number';
     const missing: MicrobatchSet = isOneFile ? [[microbatch, microbatch + 1]] : chargedBy(lease.spec);
     if (isOneFile) forgetSnapshot(t, jobId, boundary, microbatch);
+    if (lease.spec.kind === 'prune' && typeof hessian === 'string') forgetHessian(t, jobId, lease.spec.layer, hessian);
     retry.lost = charge(retry.lost, missing);
     return worstOf(retry.lost, missing);
   }
@@ -399,15 +410,17 @@ export function statisticsReduced(t: Transition, event: EventOf<'statisticsReduc
   const layer = jobOf(t.state, event.job)?.layers[event.layer];
   if (layer?.status !== 'reducing') return;
   const job = t.editJob(event.job);
-  Object.assign(job.layers[event.layer] as object, { status: 'ready', statisticsFile: event.file });
+  const status = measuredStatus(job, layer, allMicrobatches(job));
+  Object.assign(job.layers[event.layer] as object, { status, statisticsFile: event.file });
   forgive(job, effectName({ kind: 'reduceStatistics', job: event.job, layer: event.layer }), THE_WHOLE);
 }
 
-/** The stored statistics of the samples are unreadable: the layer is calibrated again. */
+/** The stored statistics of the samples are unreadable: the layer is calibrated again. Hessians are as good as before. */
 export function statisticsLost(t: Transition, event: EventOf<'statisticsLost'>): void {
   const current = jobOf(t.state, event.job);
   const layer = current?.layers[event.layer];
-  if (current === undefined || layer === undefined || (layer.status !== 'reducing' && layer.status !== 'ready')) return;
+  if (current === undefined || layer === undefined) return;
+  if (layer.status === 'pending' || layer.status === 'committed') return;
   // A prune that is under way has its statistics with it.
   if (leaseOf(current, taskName({ kind: 'prune', stage: 0, layer: event.layer })) !== undefined) return;
   const job = t.editJob(event.job);

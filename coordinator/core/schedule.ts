@@ -2,19 +2,13 @@
  * Which task each idle worker gets now. Derived from the state alone, so that a restart, a lost worker or a late
  * newcomer needs no case of its own: whatever is missing is given out again.
  */
-import {
-  countOf,
-  difference,
-  intersection,
-  isEmpty,
-  lowest,
-  type MicrobatchSet,
-  union,
-} from '../../shared/microbatch-set.ts';
+import { difference, intersection, isEmpty, lowest, type MicrobatchSet, union } from '../../shared/microbatch-set.ts';
 import { evaluateTasks, measureErrorTasks, unpreparedTexts } from './evaluation.ts';
+import { isBeingMeasured, needsHessian } from './hessians.ts';
 import {
   type HiddenSource,
   isPropagatedPruned,
+  lackingAt,
   type StageNeed,
   snapshotAt,
   sourcesFor,
@@ -232,10 +226,14 @@ function passSpec(
   const stage = job.stages[index] as StageState;
   const layer = source.boundary;
   const isPruned = isPropagatedPruned(job);
-  const statistics = need.kind === 'calibrate' && layer === need.layer;
+  const isMeasured = need.kind === 'calibrate' && layer === need.layer;
+  const hessian = isMeasured && job.layers[layer]?.status === 'correlating';
+  const statistics = isMeasured && !hessian;
+  // Hidden states stay where they are while the layer is to be measured with them once more.
+  const isMeasuredLast = isMeasured && (hessian || !needsHessian(job));
   const isLast = layer === job.layers.length - 1;
-  const hidden = !statistics || (!isPruned && !isLast);
-  const set = statistics ? lowest(microbatches, waveOf(job, layer)) : microbatches;
+  const hidden = !isMeasured || (isMeasuredLast && !isPruned && !isLast);
+  const set = isMeasured ? lowest(microbatches, waveOf(job, layer, statistics)) : microbatches;
   const toNextStage = hidden && layer + 1 === endOf(stage) && !isLast && (need.kind === 'reach' || !isPruned);
   const isInterval = hidden && !isLast && (layer + 1) % (job.plan?.snapshotInterval ?? 1) === 0;
   const isAtTarget = need.kind === 'calibrate' && layer + 1 >= need.layer;
@@ -244,19 +242,22 @@ function passSpec(
     kind: 'pass',
     stage: index,
     layer,
-    weights: isPruned && !statistics ? 'committed' : 'source',
+    weights: isPruned && !isMeasured ? 'committed' : 'source',
     input: source.input,
     microbatches: set,
     statistics,
+    hessian,
     hidden,
     write: toNextStage ? set : isInterval ? difference(set, snapshotAt(job, layer + 1)) : surplus,
     // Behind the last layer nobody needs them.
-    drop: toNextStage || (statistics && isLast) ? set : surplus,
+    drop: toNextStage || (isMeasuredLast && isLast) ? set : surplus,
   };
 }
 
 /** Microbatches of one pass: bounded by what their statistics take, and by the wave where stages pipeline. */
-function waveOf(job: JobState, layer: number): number {
+function waveOf(job: JobState, layer: number, statistics: boolean): number {
+  // A Hessian is as large whatever went into it.
+  if (!statistics) return job.plan?.wave ?? Number.POSITIVE_INFINITY;
   const intake = job.intake?.layers[layer];
   const bytes = intake === undefined ? 0 : statisticsWidth(intake) * Float32Array.BYTES_PER_ELEMENT;
   const byMemory = Math.max(
@@ -284,14 +285,9 @@ export function handOverTask(job: JobState, worker: string): TaskSpec | undefine
 }
 
 function isWantedAbove(job: JobState, boundary: number, microbatches: MicrobatchSet): boolean {
-  return job.layers
-    .slice(boundary)
-    .some(
-      (layer) =>
-        layer.status === 'pending' &&
-        countOf(intersection(microbatches, union(...layer.parts.map((part) => part.microbatches)))) <
-          countOf(microbatches),
-    );
+  return job.layers.some(
+    (_, layer) => layer >= boundary && !isEmpty(intersection(microbatches, lackingAt(job, layer))),
+  );
 }
 
 /**
@@ -324,6 +320,6 @@ function digestTask(job: JobState, worker: string, round: Round): TaskSpec | und
 
 /** Whether this worker has, or may soon be given, microbatches that others wait for at the next layer. */
 function isAwaited(job: JobState, worker: string): boolean {
-  if (!job.layers.some((layer) => layer.status === 'pending')) return false;
+  if (!job.layers.some((layer) => isBeingMeasured(job, layer))) return false;
   return job.plan?.replicasMax === null || job.stages.some((stage) => !isEmpty(shareOf(stage, worker)));
 }

@@ -14,7 +14,7 @@ import {
   union,
 } from '../../shared/microbatch-set.ts';
 import { fitsVersions } from './drift.ts';
-import { isPropagatedPruned, ownedIn, samplesOf, stageNeeds } from './lineage.ts';
+import { isSequential, ownedIn, samplesOf, stageNeeds } from './lineage.ts';
 import {
   type CoordinatorState,
   endOf,
@@ -107,7 +107,7 @@ function replicasOf(state: CoordinatorState, job: JobState, index: number, nowMs
 
 /** Of `replicas: auto`: stages that follow one another have all workers, one after the other; others share them. */
 function placesFor(job: JobState, workers: number): number {
-  return isPropagatedPruned(job) ? workers : Math.max(1, Math.ceil(workers / job.stages.length));
+  return isSequential(job) ? workers : Math.max(1, Math.ceil(workers / job.stages.length));
 }
 
 /** What a worker has to do with unfinished stages: of how many it has a share, and a share or an empty one. */
@@ -121,7 +121,7 @@ const IDLE: Load = { load: 0, stages: 0 };
 function loadsIn(job: JobState): Map<string, Load> {
   const loads = new Map<string, Load>();
   // Who brings the last of a stage to its end is free for the next one, before which nothing else is to be done.
-  const isSequence = isPropagatedPruned(job);
+  const isSequence = isSequential(job);
   for (const stage of job.stages) {
     if (isStageDone(job, stage)) continue;
     for (const [worker, share] of Object.entries(stage.shares)) {

@@ -265,14 +265,22 @@ export interface StatisticsPart {
   readonly computeMs: number;
 }
 
+/** Products of the input columns of some microbatches' samples (hessians.ts). */
+interface HessianPart {
+  readonly microbatches: MicrobatchSet;
+  readonly file: StagedFile;
+}
+
 export interface LayerState {
   /**
-   * pending: its statistics are not complete. reducing: the coordinator adds them up. ready: it can be pruned.
-   * committed: its file is durable.
+   * pending: its statistics are not complete. reducing: the coordinator adds them up. correlating: its Hessians are not
+   * complete (methods that need them). ready: it can be pruned. committed: its file is durable.
    */
-  status: 'pending' | 'reducing' | 'ready' | 'committed';
+  status: 'pending' | 'reducing' | 'correlating' | 'ready' | 'committed';
   /** Statistics that are there so far. */
   parts: readonly StatisticsPart[];
+  /** Hessians that are there so far; they go with the commit. Absent where none has come. */
+  hessians?: readonly HessianPart[];
   /** The sums over all samples. */
   statisticsFile: StagedFile | null;
   /** Of a committed layer. */

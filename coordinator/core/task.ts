@@ -22,6 +22,8 @@ export type TaskSpec =
       readonly input: PassInput;
       readonly microbatches: MicrobatchSet;
       readonly statistics: boolean;
+      /** Products of the inputs' columns: of a layer whose statistics are added up. Never with `statistics`. */
+      readonly hessian: boolean;
       readonly hidden: boolean;
       /** Of the microbatches: those whose next hidden states go to files. */
       readonly write: MicrobatchSet;
@@ -48,6 +50,11 @@ export type TaskSpec =
       readonly microbatches: MicrobatchSet;
     };
 
+/** Whether a task carries the sums of its layer's statistics. */
+export function needsSums(spec: TaskSpec): spec is Extract<TaskSpec, { kind: 'pass' | 'prune' }> {
+  return spec.kind === 'prune' || (spec.kind === 'pass' && spec.hessian);
+}
+
 /** A task's name, unique among the leased ones. */
 export function taskName(spec: TaskSpec): string {
   const kind = taskKind(spec);
@@ -63,6 +70,7 @@ export function taskKind(spec: TaskSpec): string {
     case 'digestSource':
       return `digest-${spec.shard}`;
     case 'pass': {
+      if (spec.hessian) return `correlate-${fiveDigits(spec.layer)}`;
       const verb = spec.statistics ? (spec.hidden ? 'pass' : 'calibrate') : 'forward';
       return `${verb}-${fiveDigits(spec.layer)}`;
     }

@@ -8,6 +8,7 @@ import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import { type EffectCommand, effectName } from '../core/effects.ts';
 import type { Command, CoreEvent } from '../core/events.ts';
 import { currentLease, type JobState, jobOf, lifeOf } from '../core/state.ts';
+import { needsSums } from '../core/task.ts';
 import type { CommandRunner, CoordinatorLoop } from '../loop.ts';
 import type { JobWork } from './job-work.ts';
 
@@ -142,14 +143,14 @@ export class Effects implements CommandRunner {
       })
       .catch(async (thrown: unknown) => {
         const { code, message, details, retryable } = toSecateurError(thrown);
-        const failure = { code, message, details, retryable: retryable || spec.kind === 'prune' };
+        const failure = { code, message, details, retryable: retryable || needsSums(spec) };
         const failed = this.loop.submit({ type: 'taskFailed', worker, identity, failure, holdings: null });
         // In the same turn, before the task can be given out again.
-        const isLost = spec.kind === 'prune' && UNREADABLE.has(code);
         const { job: id } = identity;
-        const lost = isLost
-          ? this.loop.submit({ type: 'statisticsLost', job: id, life: lifeOf(job), layer: spec.layer })
-          : undefined;
+        const lost =
+          needsSums(spec) && UNREADABLE.has(code)
+            ? this.loop.submit({ type: 'statisticsLost', job: id, life: lifeOf(job), layer: spec.layer })
+            : undefined;
         await Promise.all([failed, lost]);
       })
       .catch(this.onError);

@@ -10,7 +10,7 @@ import { assembleShard } from '../assembly/assemble-shard.ts';
 import { type Published, publishCheckpoint } from '../assembly/publish.ts';
 import type { TaskIdentity } from '../core/events.ts';
 import type { AssembledShard, JobIntake, JobState, StagedFile } from '../core/state.ts';
-import type { TaskSpec } from '../core/task.ts';
+import { needsSums, type TaskSpec } from '../core/task.ts';
 import { claimOutput } from './claim-output.ts';
 import { type JobPaths, jobPaths } from './job-paths.ts';
 import { readIntake } from './read-intake.ts';
@@ -54,7 +54,7 @@ export class FileJobWork implements JobWork {
   async describeTask(job: JobState, spec: TaskSpec, identity: TaskIdentity): Promise<Task> {
     if (spec.kind === 'digestSource' && job.intake !== null) await checkShardUntouched(job.intake, spec.shard);
     const paths = this.pathsOf(job);
-    const file = spec.kind === 'prune' ? job.layers[spec.layer]?.statisticsFile : null;
+    const file = needsSums(spec) ? job.layers[spec.layer]?.statisticsFile : null;
     const sums = file ? await loadSums(paths.state, file) : new Map<string, Uint8Array>();
     return taskMessage(job, spec, identity, paths, sums);
   }

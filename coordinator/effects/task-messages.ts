@@ -9,6 +9,7 @@ import type { JobContext } from '../../shared/rpc/generated/secateur/v1/JobConte
 import type { LinearSelection } from '../../shared/rpc/generated/secateur/v1/LinearSelection.ts';
 import type { MethodOptions } from '../../shared/rpc/generated/secateur/v1/MethodOptions.ts';
 import type { PassInput } from '../../shared/rpc/generated/secateur/v1/PassInput.ts';
+import type { StatisticSum } from '../../shared/rpc/generated/secateur/v1/StatisticSum.ts';
 import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import type { TensorRef } from '../../shared/rpc/generated/secateur/v1/TensorRef.ts';
 import { rangesOf } from '../../shared/rpc/microbatch-ranges.ts';
@@ -20,12 +21,16 @@ import {
 } from '../../shared/storage/staging-names.ts';
 import { committedSlots } from '../assembly/committed-layer.ts';
 import type { TaskIdentity } from '../core/events.ts';
+import { hessianFiles, prunedStatistics } from '../core/hessians.ts';
 import { RUN_TOKENS_MAX } from '../core/plan.ts';
 import type { JobIntake, JobState, LinearIntake, StagedFile, TensorSlot } from '../core/state.ts';
 import type { EvaluateSpec, MeasureErrorSpec, PassSpec, TaskSpec } from '../core/task.ts';
 import { type JobPaths, PROBE_FILE_NAME } from './job-paths.ts';
 
-/** `sums`: of the layer that is to be pruned, by statistic, as float64 little-endian bytes; empty for other tasks. */
+/**
+ * `sums`: of the layer that is to be pruned, or whose Hessians are, by statistic, as float64 little-endian bytes; empty for
+ * other tasks.
+ */
 export function taskMessage(
   job: JobState,
   spec: TaskSpec,
@@ -44,7 +49,7 @@ export function taskMessage(
       return { ...head, digestSource: { file: sourceFile(spec.shard, shard?.sizeBytes ?? 0) } };
     }
     case 'pass':
-      return { ...head, pass: passMessage(job, intake, spec, identity) };
+      return { ...head, pass: passMessage(job, intake, spec, identity, sums) };
     case 'prune':
       return { ...head, prune: pruneMessage(job, intake, spec.layer, identity, sums) };
     case 'prepareEvaluation':
@@ -168,7 +173,9 @@ function passMessage(
   intake: JobIntake,
   spec: PassSpec,
   identity: TaskIdentity,
+  sums: ReadonlyMap<string, Uint8Array>,
 ): NonNullable<Task['pass']> {
+  const wanted = prunedStatistics(job, spec.layer);
   return {
     stage: spec.stage,
     layer: spec.layer,
@@ -180,7 +187,13 @@ function passMessage(
     write: rangesOf(spec.write),
     drop: rangesOf(spec.drop),
     suffix: leaseSuffix(identity),
+    hessian: spec.hessian,
+    sums: sumsMessage(new Map([...sums].filter(([statistic]) => wanted.has(statistic)))),
   };
+}
+
+function sumsMessage(sums: ReadonlyMap<string, Uint8Array>): StatisticSum[] {
+  return [...sums].map(([statistic, float64]) => ({ statistic, float64: Buffer.from(float64) }));
 }
 
 function passInput(job: JobState, intake: JobIntake, spec: PassSpec): PassInput {
@@ -226,15 +239,17 @@ function pruneMessage(
     method: job.manifest.spec.pruning.method,
     options: methodOptions(job),
     linears: layerIntake.linears.map(linearMessage),
-    statistics: [...sums].map(([statistic, float64]) => ({ statistic, float64: Buffer.from(float64) })),
+    statistics: sumsMessage(sums),
     samples: job.calibration?.samples ?? 0,
     output: { root: 'FILE_ROOT_STAGING', name: layerFileName(layer, identity) },
+    hessians: hessianFiles(job, layer).map(stagedFile),
   };
 }
 
 function methodOptions(job: JobState): MethodOptions {
-  const { scope = '', variant = '', activationPower = 0, seed = 0 } = job.manifest.spec.pruning;
-  return { scope, variant, activationPower, seed };
+  const { pruning } = job.manifest.spec;
+  const { scope = '', variant = '', activationPower = 0, seed = 0, blockSize = 0, dampingFraction = 0 } = pruning;
+  return { scope, variant, activationPower, seed, blockSize, dampingFraction };
 }
 
 function linearMessage(linear: LinearIntake): LinearSelection {

@@ -46,7 +46,14 @@ export class JobNarrator implements CommandRunner {
   }
 }
 
-const WARNINGS: ReadonlySet<string> = new Set(['failed', 'effectFailed', 'begunAnew', 'lost', 'detached']);
+const WARNINGS: ReadonlySet<string> = new Set([
+  'failed',
+  'effectFailed',
+  'begunAnew',
+  'lost',
+  'detached',
+  'dampingRaised',
+]);
 
 function levelOf({ entity, verb }: JobEvent): string {
   if (entity === 'job' && verb === 'failed') return 'error';

@@ -4,7 +4,7 @@
  */
 import { isMapping, oneOf } from './expectation.ts';
 
-export const METHOD_NAMES = ['wanda', 'magnitude', 'ria', 'random'] as const;
+export const METHOD_NAMES = ['wanda', 'magnitude', 'sparsegpt', 'ria', 'random'] as const;
 type MethodName = (typeof METHOD_NAMES)[number];
 
 export const SCOPES = ['row', 'matrix'] as const;
@@ -14,6 +14,7 @@ export const VARIANTS = ['cumulative'] as const;
 const METHOD_OPTIONS: Readonly<Record<MethodName, Readonly<Record<string, string | number | null>>>> = {
   wanda: { variant: null },
   magnitude: { scope: 'matrix' },
+  sparsegpt: { blockSize: 128, dampingFraction: 0.01 },
   ria: { scope: 'matrix', activationPower: 0.5 },
   random: { seed: 0 },
 };
@@ -68,12 +69,23 @@ export function withMethodDefaults<Pruning extends { readonly method: MethodName
   return { ...Object.fromEntries(defaults), ...pruning };
 }
 
+/** Methods that solve equations for the weights that stay: they need products of input columns, and change weights. */
+export function updatesWeights(pruning: { readonly method: string }): boolean {
+  return pruning.method === 'sparsegpt';
+}
+
 /**
  * What an unstructured sparsity is promised for: each row, the matrix, or neither (`variant: cumulative` comes as near to
  * the matrix's as its bisection does).
  */
-export function sparsityScope(pruning: { readonly scope?: string | undefined; readonly variant?: string | undefined }) {
+export function sparsityScope(pruning: {
+  readonly method: string;
+  readonly scope?: string | undefined;
+  readonly variant?: string | undefined;
+}) {
   if (pruning.variant === 'cumulative') return 'none';
+  // Every block of columns has its share, whatever its rows have: so has the matrix.
+  if (updatesWeights(pruning)) return 'matrix';
   return pruning.scope === 'matrix' ? 'matrix' : 'row';
 }
 

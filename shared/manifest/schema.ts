@@ -51,6 +51,10 @@ const MICROBATCH_MAX = 65_536;
 const SEED_MAX = 2 ** 32 - 1;
 /** The paper looks at powers up to 1. */
 const ACTIVATION_POWER_MAX = 2;
+/** Wide enough for whole matrices of small models; at more the blocks' scratch memory would grow with it. */
+const BLOCK_SIZE_MAX = 1024;
+const DAMPING_FRACTION_MIN = 1e-6;
+const DAMPING_FRACTION_MAX = 1;
 /** Above the layers of any model, and the workers of any job. */
 const PLACEMENT_MAX = 4096;
 
@@ -105,7 +109,7 @@ const overrideSchema = strict({
 const pruningSchema = strict({
   method: words(METHOD_NAMES).meta({
     description:
-      'How weights are scored: `wanda` is |weight| times the norm of its input (Sun et al., 2023), `magnitude` |weight| alone, `ria` relative importance and activations (Zhang et al., 2024), `random` a draw. docs/methods.md has the formulas.',
+      'How weights are scored: `wanda` is |weight| times the norm of its input (Sun et al., 2023), `magnitude` |weight| alone, `sparsegpt` by the error that its loss leaves, which the weights that stay make up for (Frantar and Alistarh, 2023), `ria` relative importance and activations (Zhang et al., 2024), `random` a draw. docs/methods.md has the formulas.',
   }),
   ...sparsityFields,
   scope: words(SCOPES)
@@ -128,6 +132,18 @@ const pruningSchema = strict({
     .optional(),
   seed: integer(0, SEED_MAX)
     .meta({ description: 'With `random`: the seed of the draw, 0 unless given. Calibration has its own.' })
+    .optional(),
+  blockSize: integer(1, BLOCK_SIZE_MAX)
+    .meta({
+      description:
+        'With `sparsegpt`: columns that have one threshold and are pruned before the columns after them are told, 128 unless given. It does not enter into a pattern.',
+    })
+    .optional(),
+  dampingFraction: numberBetween(DAMPING_FRACTION_MIN, DAMPING_FRACTION_MAX)
+    .meta({
+      description:
+        "With `sparsegpt`: what is added to the Hessian's diagonal, of its mean, 0.01 unless given. Where the factorization fails it is raised tenfold, twice.",
+    })
     .optional(),
   propagate: words(['pruned', 'dense'])
     .meta({

@@ -5,6 +5,7 @@
  *   input   `hidden`      float32 [B, S, H]
  *   output  `nextHidden`  float32 [B, S, H], where asked for
  *   output  one for each of STATISTICS, float32 [B, D], where asked for: Σ over the sample's tokens of the squared input
+ *   output  `input.<statistic>`, float32 [B · S, D], for those asked for: the input itself
  *
  * Statistics are kept for each sample, so that they do not depend on how samples are grouped into runs; the coordinator
  * adds samples in float64. Weights are not in the model: they are mapped from the checkpoint's own files.
@@ -25,6 +26,11 @@ const BATCH = 'batch';
 
 /** The CPU kernel of GroupQueryAttention rotates in blocks of this many elements. */
 const ROTARY_BLOCK = 16;
+
+/** Name of the output that is the input which a statistic is of. */
+export function inputOutput(statistic: Statistic): string {
+  return `input.${statistic}`;
+}
 
 /** Names of the outputs that compare one linear under two weights: mlp.down_proj → error.mlp.down_proj, … */
 export function comparisonOutputs(linear: string): { readonly error: string; readonly output: string } {
@@ -51,7 +57,11 @@ export interface DecoderLayerOptions {
   readonly tensors: ReadonlyMap<string, TensorLocation>;
   readonly sequenceLength: number;
   /** Without `hidden` the graph ends at the input of down_proj, and that weight is not read. */
-  readonly outputs: { readonly statistics: boolean; readonly hidden: boolean };
+  readonly outputs: {
+    readonly statistics: boolean;
+    readonly hidden: boolean;
+    readonly inputs?: readonly Statistic[];
+  };
   readonly attention: AttentionOperator;
   /**
    * Other weights of the same layer, by name. Each linear then is computed with both, on the same input, and the graph has
@@ -71,7 +81,8 @@ export interface DecoderLayerOptions {
 export function buildDecoderLayer(options: DecoderLayerOptions): Uint8Array {
   const { description, sequenceLength, outputs, computeDtype } = options;
   const { compared } = options;
-  invariant(outputs.statistics || outputs.hidden || compared, 'a decoder layer has at least one output');
+  const isMeasured = outputs.statistics || (outputs.inputs ?? []).length > 0;
+  invariant(isMeasured || outputs.hidden || compared, 'a decoder layer has at least one output');
   const { hiddenSize } = description;
   const builder = new LayerBuilder(options);
   const { graph } = builder;
@@ -184,7 +195,11 @@ class LayerBuilder {
    */
   statistic(name: Statistic, input: string): void {
     const { description, outputs } = this.options;
-    if (outputs.statistics) this.sumOfSquares(input, statisticWidth(description, name), name);
+    const width = statisticWidth(description, name);
+    if (outputs.statistics) this.sumOfSquares(input, width, name);
+    if (!outputs.inputs?.includes(name)) return;
+    this.graph.cast(input, DATA_TYPE.FLOAT, inputOutput(name));
+    this.graph.output(inputOutput(name), DATA_TYPE.FLOAT, ['tokens', width]);
   }
 
   private sumOfSquares(input: string, width: number, name: string): void {

@@ -27,6 +27,11 @@ export function layerFileName(layer: number, lease: LeaseNumbers): string {
   return `layers/${fiveDigits(layer)}-${leaseSuffix(lease)}.safetensors`;
 }
 
+/** Products of input columns of some samples. */
+export function hessianFileName(layer: number, suffix: string): string {
+  return `hessians/${fiveDigits(layer)}-${suffix}.safetensors`;
+}
+
 export function snapshotFileName(boundary: number, microbatch: number, suffix: string): string {
   return `snapshots/${fiveDigits(boundary)}/m${fiveDigits(microbatch)}-${suffix}.safetensors`;
 }

@@ -50,6 +50,8 @@ const COMPACTION: readonly FailpointName[] = [
 ];
 /** Only where a worker is asked to leave: with tests of its own. */
 const HAND_OVER: FailpointName = 'engine.hand-over-written';
+/** Only of a method that needs Hessians: with a test of its own. */
+const HESSIAN: FailpointName = 'engine.hessian-written';
 /** Around each step of the outbox. */
 const OUTBOX = (Object.keys(FAILPOINTS) as FailpointName[]).filter((name) =>
   /^coordinator\.(event|cursor)-/.test(name),
@@ -76,7 +78,7 @@ function pointsOf(name: FailpointName): Point[] {
  */
 function groups(): Point[][] {
   const names = (Object.keys(FAILPOINTS) as FailpointName[]).filter(
-    (name) => !COMPACTION.includes(name) && name !== HAND_OVER,
+    (name) => !COMPACTION.includes(name) && name !== HAND_OVER && name !== HESSIAN,
   );
   const all = names.flatMap(pointsOf);
   const ofCoordinator = all.filter((point) => point.side === 'coordinator');
@@ -257,6 +259,30 @@ describe.skipIf(nats.kind === 'none')(`a job goes on whatever dies${withoutNats}
         leaving.release('workers', HAND_OVER);
       });
     });
+  });
+
+  it('SIGKILL of an engine that has written Hessians, and of an agent while others are measured', async () => {
+    const pruning = { method: 'sparsegpt', sparsity: 0.5 };
+    const undisturbed = await cluster.run({ ...options, pruning });
+    const expected = digestTree(undisturbed.output);
+    expect(flawsOf(undisturbed, expected)).toEqual([]);
+    cluster.arm('workers', HESSIAN);
+    let isKilled = false;
+    const run = await cluster.run({ ...options, pruning }, (event) => {
+      if (isKilled || event.type !== 'secateur.layer.calibrated.v1' || event.data.layer !== 1) return;
+      isKilled = true;
+      cluster.workers.get('remote')?.kill();
+    });
+    const atMs = cluster.firedAtMs('workers', HESSIAN);
+    expect(atMs, `nobody came past ${HESSIAN}`).not.toBeNull();
+    const flaws = flawsOf(run, expected);
+    report.add(
+      { kind: 'SIGKILL of engine', point: `${HESSIAN} workers`, atMs: atMs as number },
+      run,
+      undisturbed.begun,
+      flaws,
+    );
+    expect(flaws).toEqual([]);
   });
 
   for (const [index, { name, side }] of WRITES.entries()) {

@@ -13,7 +13,7 @@ import type {
   TaskOutcome,
   WrittenSnapshot,
 } from '../../coordinator/core/events.ts';
-import { needlessSnapshots } from '../../coordinator/core/lineage.ts';
+import { allMicrobatches, needlessSnapshots } from '../../coordinator/core/lineage.ts';
 import {
   type CoordinatorState,
   currentLease,
@@ -22,6 +22,7 @@ import {
   INITIAL_STATE,
   type JobIntake,
   type JobState,
+  type StagedFile,
 } from '../../coordinator/core/state.ts';
 import { step } from '../../coordinator/core/step.ts';
 import type { PassSpec, TaskSpec } from '../../coordinator/core/task.ts';
@@ -39,9 +40,11 @@ export function fakeManifest(options: {
   samples?: number;
   microbatch?: number | 'auto';
   snapshotInterval?: number | 'auto';
+  method?: 'wanda' | 'sparsegpt';
 }): Manifest {
   const { propagate, stages, replicas = 'auto', samples = 4, microbatch = 1, snapshotInterval = 'auto' } = options;
-  const model = { samples, microbatch, propagate, stages, replicas, snapshotInterval, texts: 0 };
+  const { method = 'wanda' } = options;
+  const model = { samples, microbatch, propagate, stages, replicas, snapshotInterval, method, texts: 0 };
   return manifestOf(model, { name: 'fake', shardBytesMax: 1_000 });
 }
 
@@ -83,12 +86,14 @@ export class Cluster {
   /** How often each layer's commit was accepted, and how often each was calibrated after it was committed. */
   readonly commits = new Map<number, number>();
   readonly violations: string[] = [];
-  /** Snapshots on the disk. */
+  /** Snapshots and Hessians on the disk. */
   readonly files = new Set<string>();
   /** Committed layers and token ids that are not what was written, by name: whoever reads one says so. */
   readonly damaged = new Set<string>();
   /** Microbatches through layers, whatever became of them. */
   computed = 0;
+  /** Of every layer that is pruned. */
+  dampingRaises: { linears: string[]; from: number; to: number }[] = [];
   /** Passes that came to a worker which had lost its hidden states meanwhile: a race, answered and recovered from. */
   inputsMissing = 0;
   /** What comes of an effect instead of its result; null: its result. */
@@ -417,14 +422,20 @@ export class Cluster {
         };
       case 'digestSource':
         return { kind: 'digestSource', sha256: spec.shard };
-      case 'prune':
+      case 'prune': {
+        const hessians = this.job.layers[spec.layer]?.hessians ?? [];
+        const lost = hessians.find((part) => !this.files.has(part.file.name));
+        if (lost !== undefined && this.isLeased(identity)) return { hessian: lost.file.name };
+        this.checkHessians(spec.layer, identity);
         return {
           kind: 'prune',
           file: leased(`layer-${spec.layer}`, identity),
           tensors: [{ name: 'w', elements: 10, zeros: 5, pruned: true }],
           pruneMs: 1,
           commitMs: 1,
+          dampingRaises: this.dampingRaises,
         };
+      }
       case 'handOver': {
         const members = [...membersOf(spec.microbatches)];
         if (members.some((microbatch) => !worker.held.get(spec.boundary)?.has(microbatch))) return {};
@@ -451,7 +462,11 @@ export class Cluster {
     if (spec.weights === 'committed' && this.isLeased(identity) && status !== 'committed' && lostSha256 === undefined)
       this.violations.push(`pass through uncommitted layer ${spec.layer}`);
     // A worker that is cut off may end what was taken from it: that counts for nothing.
-    if (spec.statistics && this.isLeased(identity) && this.job.layers[spec.layer]?.status === 'committed')
+    if (
+      (spec.statistics || spec.hessian) &&
+      this.isLeased(identity) &&
+      this.job.layers[spec.layer]?.status === 'committed'
+    )
       this.violations.push(`committed layer ${spec.layer} calibrated again`);
     const members = [...membersOf(spec.microbatches)];
     // A worker that was asked to leave stops after a microbatch.
@@ -478,7 +493,25 @@ export class Cluster {
       done: setOfMembers(done),
       snapshots,
       statistics: spec.statistics ? file('stats') : null,
+      ...(spec.hessian && done.length > 0 ? { hessian: this.writeHessian(spec.layer, identity) } : {}),
     };
+  }
+
+  private writeHessian(layer: number, { epoch, attempt }: TaskIdentity): StagedFile {
+    const written = file(`hessian-${layer}-e${epoch}-a${attempt}`);
+    this.files.add(written.name);
+    return written;
+  }
+
+  /** A layer is pruned with the products of every microbatch, once; or of none, where it keeps all or its method needs none. */
+  private checkHessians(layer: number, identity: TaskIdentity): void {
+    const isKept = this.intake.layers[layer]?.linears.every(({ choice }) => choice.kind === 'keepAll');
+    if (this.job.manifest.spec.pruning.method !== 'sparsegpt' || isKept || !this.isLeased(identity)) return;
+    const members = (this.job.layers[layer]?.hessians ?? []).flatMap((part) => [...membersOf(part.microbatches)]);
+    const expected = [...membersOf(allMicrobatches(this.job))].join();
+    const found = members.sort((a, b) => a - b).join();
+    if (found !== expected)
+      this.violations.push(`layer ${layer} is pruned with the Hessians of ${found}, not ${expected}`);
   }
 
   private writeSnapshot(boundary: number, microbatch: number, { epoch, attempt }: TaskIdentity): WrittenSnapshot {
@@ -507,6 +540,7 @@ interface Missing {
   readonly microbatch?: number;
   /** A committed layer, or the token ids. */
   readonly staged?: string;
+  readonly hessian?: string;
 }
 
 function holdingsOf(worker: SimulatedWorker): HiddenStates[] {

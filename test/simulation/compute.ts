@@ -18,7 +18,7 @@ import type { PruneTask__Output } from '../../shared/rpc/generated/secateur/v1/P
 import type { SnapshotFile } from '../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
 import type { Task__Output } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import { rangesOf, setOfRanges } from '../../shared/rpc/microbatch-ranges.ts';
-import { snapshotFileName } from '../../shared/storage/staging-names.ts';
+import { hessianFileName, snapshotFileName } from '../../shared/storage/staging-names.ts';
 import type { Engine, EngineListener } from '../../worker/agent/engine.ts';
 import type { HeldStates } from '../../worker/engine/hidden-store.ts';
 import type { EngineReady, FromEngine, Outcome } from '../../worker/engine/messages.ts';
@@ -29,6 +29,7 @@ import {
   embed,
   forward,
   likelihoodOf,
+  productsOf,
   prunedLayer,
   sourceLayer,
   statisticOf,
@@ -220,9 +221,35 @@ export class SimulatedEngine implements Engine {
   private async runPrune(task: Task__Output, prune: PruneTask__Output): Promise<Outcome> {
     await this.smallTask(prune.samples);
     const sum = Buffer.from(prune.statistics[0]?.float64 ?? []).toString();
-    const file = await this.commit(task, prune.output?.name ?? '', prunedLayer(prune.layer, sum));
+    const products = await this.readHessians(task, prune);
+    const file = await this.commit(task, prune.output?.name ?? '', prunedLayer(prune.layer, sum, products));
     const tensors = prune.tensors.map(({ name }) => ({ name, elements: 10, zeros: 5, pruned: true }));
     return { prune: { file, tensors, pruneMs: SMALL_TASK_MS, commitMs: 1 } };
+  }
+
+  /** Of every sample once, or of none. As worker/engine/hessian-files.ts: the coordinator is told which file is wrong. */
+  private async readHessians(task: Task__Output, { layer, hessians, samples }: PruneTask__Output): Promise<string[]> {
+    const found = new Map<number, string>();
+    for (const file of hessians) {
+      let content: string;
+      try {
+        content = await this.read(task, file);
+      } catch (thrown) {
+        const details = { layer, hessian: file.name };
+        throw new SecateurError('InputsMissing', `${file.name}: ${toSecateurError(thrown).message}`, {
+          retryable: true,
+          details,
+        });
+      }
+      for (const line of content.split('\n')) {
+        const [sample, products] = line.split(' ') as [string, string];
+        if (found.has(Number(sample))) throw new SecateurError('Internal', `sample ${sample} has products twice`);
+        found.set(Number(sample), products);
+      }
+    }
+    if (hessians.length > 0 && found.size !== samples)
+      throw new SecateurError('Internal', `expected products of ${samples} samples; found ${found.size}`);
+    return [...found.values()];
   }
 
   private async runPass(task: Task__Output, pass: PassTask__Output): Promise<Outcome> {
@@ -230,6 +257,8 @@ export class SimulatedEngine implements Engine {
     const weights = await this.weightsOf(task, pass);
     const microbatches = setOfRanges(pass.microbatches);
     const snapshots: SnapshotFile[] = [];
+    const products: string[] = [];
+    const sum = Buffer.from(pass.sums[0]?.float64 ?? []).toString();
     const computing = { count: 0, samples: 0, computeMs: 0 };
     for (const microbatch of membersOf(microbatches)) {
       if (this.isYielding) break;
@@ -237,6 +266,11 @@ export class SimulatedEngine implements Engine {
       const ms = this.settings.sampleMs * states.length;
       await this.sleep(ms);
       if (pass.statistics) this.sayStatistics(pass.layer, microbatch * size, states);
+      if (pass.hessian)
+        for (const [offset, state] of states.entries()) {
+          const { engineVersion } = this.settings;
+          products.push(`${microbatch * size + offset} ${productsOf(engineVersion, pass.layer, sum, state)}`);
+        }
       const boundary = pass.hidden ? pass.layer + 1 : pass.layer;
       const next = pass.hidden ? states.map((state) => forward(this.settings.engineVersion, weights, state)) : states;
       if (pass.hidden && contains(setOfRanges(pass.write), microbatch))
@@ -251,7 +285,11 @@ export class SimulatedEngine implements Engine {
     }
     const done = rangesOf(lowest(microbatches, computing.count));
     const { computeMs } = computing;
-    return { pass: { tokens: computing.samples * sequenceLength, computeMs, done, snapshots } };
+    const hessian =
+      products.length > 0
+        ? await this.commit(task, hessianFileName(pass.layer, pass.suffix), products.join('\n'))
+        : null;
+    return { pass: { tokens: computing.samples * sequenceLength, computeMs, done, snapshots, hessian } };
   }
 
   private sayStatistics(layer: number, first: number, states: readonly string[]): void {

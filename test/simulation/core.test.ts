@@ -37,6 +37,8 @@ function live(seed: number): Cluster {
       propagate,
       stages,
       samples,
+      // Not drawn: the other lives stay what they were.
+      method: seed % 4 === 3 ? 'sparsegpt' : 'wanda',
       replicas: random() < 0.5 ? 'auto' : 1 + Math.floor(random() * 3),
       snapshotInterval: random() < 0.5 ? 'auto' : 1 + Math.floor(random() * 3),
     }),
@@ -146,7 +148,7 @@ function nameOf(cluster: Cluster, layer: number): string {
   return cluster.job.layers[layer]?.file?.name as string;
 }
 
-function leasesOf(cluster: Cluster, kind: 'pass' | 'handOver') {
+function leasesOf(cluster: Cluster, kind: 'pass' | 'prune' | 'handOver') {
   return Object.values(cluster.job.leases).filter((lease) => lease.spec.kind === kind);
 }
 
@@ -540,6 +542,61 @@ describe('replicas of a number that the manifest fixes', () => {
       ).toEqual([2, 2]);
       expect(cluster.violations).toEqual([]);
     }
+  });
+});
+
+describe('Hessians', () => {
+  const hessiansOf = (cluster: Cluster, layer: number) => cluster.job.layers[layer]?.hessians ?? [];
+
+  it.each(['pruned', 'dense'] as const)(
+    'of which one is lost have only its microbatches measured again (%s)',
+    (propagate) => {
+      const cluster = begin(4, 8, ['w1', 'w2'], { method: 'sparsegpt', propagate });
+      advanceUntil(cluster, () => leasesOf(cluster, 'prune').length === 1 && hessiansOf(cluster, 0).length > 1);
+      const [lost, ...others] = hessiansOf(cluster, 0);
+      const computed = cluster.computed;
+      cluster.files.delete(lost?.file.name as string);
+      advanceUntil(cluster, () => cluster.job.layers[0]?.status === 'correlating');
+      expect(hessiansOf(cluster, 0)).toEqual(others);
+      advanceUntil(cluster, () => cluster.job.layers[0]?.status === 'ready');
+      if (propagate === 'pruned') expect(cluster.computed - computed).toBe(countOf(lost?.microbatches ?? []));
+      expect(cluster.settle(5_000)).toBe(true);
+      expect([cluster.job.phase, cluster.violations]).toEqual(['Succeeded', []]);
+    },
+  );
+
+  it('of a worker that is lost are measured by the others; with the commit their files go', () => {
+    const cluster = begin(3, 8, ['w1', 'w2', 'w3'], { method: 'sparsegpt' });
+    advanceUntil(
+      cluster,
+      () => cluster.job.layers[1]?.status === 'correlating' && leasesOf(cluster, 'pass').length > 1,
+    );
+    cluster.kill('w1');
+    expect(cluster.settle(5_000)).toBe(true);
+    expect([cluster.job.phase, cluster.violations]).toEqual(['Succeeded', []]);
+    expect([...cluster.files].filter((name) => name.startsWith('hessian'))).toEqual([]);
+    const told = cluster.events.filter(({ entity, verb }) => entity === 'layer' && verb === 'correlated');
+    expect(told.map(({ data }) => data.layer)).toEqual([0, 1, 2]);
+  });
+
+  it('stay good while the statistics that they are normalised by are added up again', () => {
+    const cluster = begin(2, 6, ['w1', 'w2'], { method: 'sparsegpt' });
+    advanceUntil(cluster, () => cluster.job.layers[0]?.status === 'correlating' && hessiansOf(cluster, 0).length === 1);
+    const [first] = hessiansOf(cluster, 0);
+    cluster.take({ type: 'statisticsLost', job: 'fake-1', life: 0, layer: 0 });
+    expect([cluster.job.layers[0]?.status, hessiansOf(cluster, 0)]).toEqual(['pending', [first]]);
+    advanceUntil(cluster, () => cluster.job.layers[0]?.status === 'ready');
+    expect(hessiansOf(cluster, 0)).toContainEqual(first);
+    expect(cluster.settle(5_000)).toBe(true);
+    expect([cluster.job.phase, cluster.violations]).toEqual(['Succeeded', []]);
+  });
+
+  it('whose damping had to be raised say so when the layer is committed', () => {
+    const cluster = begin(1, 4, ['w1'], { method: 'sparsegpt' });
+    cluster.dampingRaises = [{ linears: ['l0.w'], from: 0.01, to: 0.1 }];
+    expect(cluster.settle(5_000)).toBe(true);
+    const raised = cluster.events.filter(({ verb }) => verb === 'dampingRaised');
+    expect(raised.map(({ data }) => data)).toMatchObject([{ layer: 0, linears: ['l0.w'], from: 0.01, to: 0.1 }]);
   });
 });
 

@@ -10,7 +10,7 @@ import type { SimulatedWorker } from './worker-node.ts';
 
 const WORKERS_MAX = 8;
 /** Of these, not the temporary ones. */
-const ROTS = /\/(snapshots|statistics|calibration|layers|publish)\/.*(?<!\.tmp)$/;
+const ROTS = /\/(snapshots|statistics|calibration|hessians|layers|publish)\/.*(?<!\.tmp)$/;
 /** Longer than any life. */
 const FOR_EVER_MS = 24 * 3_600_000;
 

@@ -80,7 +80,7 @@ export class Invariants {
     if (job && versions && !fitsVersions(job, versions))
       this.breach(`${identity.task} was given to ${worker} of engine ${versions.engineVersion}`);
     const layer = 'layer' in spec ? job?.layers[spec.layer] : undefined;
-    const isAgain = spec.kind === 'prune' || (spec.kind === 'pass' && spec.statistics);
+    const isAgain = spec.kind === 'prune' || (spec.kind === 'pass' && (spec.statistics || spec.hessian));
     if (isAgain && layer?.status === 'committed')
       this.breach(`${identity.task} was given out after its layer's commit`);
   }

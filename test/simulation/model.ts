@@ -15,6 +15,8 @@ export interface ModelOptions {
   readonly stages: number | 'auto';
   readonly replicas: number | 'auto';
   readonly snapshotInterval: number | 'auto';
+  /** One that needs Hessians, or one that does not. */
+  readonly method: 'wanda' | 'sparsegpt';
   /** Texts that perplexity is measured on. */
   readonly texts: number;
 }
@@ -29,7 +31,7 @@ export function manifestOf(
   options: Omit<ModelOptions, 'layers' | 'microbatch'> & { readonly microbatch: number | 'auto' },
   { name, shardBytesMax } = { name: 'simulated', shardBytesMax: SHARD_BYTES_MAX },
 ): Manifest {
-  const { samples, microbatch, propagate, stages, replicas, snapshotInterval, texts } = options;
+  const { samples, microbatch, propagate, stages, replicas, snapshotInterval, method, texts } = options;
   return {
     apiVersion: 'secateur/v1',
     kind: 'PruneJob',
@@ -38,7 +40,7 @@ export function manifestOf(
       model: { source: `file://${SOURCE}` },
       output: { destination: `file://${OUTPUT}`, maxShardSize: shardBytesMax },
       calibration: { text: ['file:///a.txt'], samples, sequenceLength: 8, seed: 0, microbatch },
-      pruning: { method: 'wanda', sparsity: 0.5, propagate },
+      pruning: { method, sparsity: 0.5, propagate },
       placement: { stages, replicas, snapshotInterval },
       ...(texts === 0
         ? {}
@@ -146,9 +148,14 @@ export function sumOf(layer: number, statistics: readonly string[]): string {
   return hashOf('sum', layer, ...statistics);
 }
 
-/** A committed layer's content. */
-export function prunedLayer(layer: number, sum: string): string {
-  return `pruned layer ${layer} ${hashOf('prune', layer, sum)}`;
+/** Products of one sample's input columns, normalised by the sums over all samples. */
+export function productsOf(engine: string, layer: number, sum: string, hidden: string): string {
+  return hashOf('products', engine, layer, sum, hidden);
+}
+
+/** A committed layer's content. `products`: of every sample, in any order; none where the method needs no Hessian. */
+export function prunedLayer(layer: number, sum: string, products: readonly string[]): string {
+  return `pruned layer ${layer} ${hashOf('prune', layer, sum, ...[...products].sort())}`;
 }
 
 /** An output shard's content: its tensors in order, each by its name or by its committed layer. */
@@ -170,7 +177,8 @@ function expectedLayers(options: ModelOptions, engine: string): string[] {
       layer,
       hidden.map((each) => statisticOf(engine, layer, each)),
     );
-    const pruned = prunedLayer(layer, sum);
+    const products = options.method === 'sparsegpt' ? hidden.map((each) => productsOf(engine, layer, sum, each)) : [];
+    const pruned = prunedLayer(layer, sum, products);
     layers.push(pruned);
     const weights = options.propagate === 'pruned' ? pruned : sourceLayer(layer);
     hidden = hidden.map((each) => forward(engine, weights, each));

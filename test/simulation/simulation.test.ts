@@ -57,6 +57,7 @@ describe('the simulated world', () => {
         stages: 1,
         replicas: 'auto',
         snapshotInterval: 'auto',
+        method: 'wanda',
         texts: 0,
       },
       workers: Array.from({ length: 1_000 }, () => 20),

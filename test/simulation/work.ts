@@ -4,7 +4,7 @@ import { stagedBy } from '../../coordinator/api/check-staged.ts';
 import type { Published } from '../../coordinator/assembly/publish.ts';
 import type { TaskIdentity, TaskOutcome } from '../../coordinator/core/events.ts';
 import type { AssembledShard, JobIntake, JobState, StagedFile } from '../../coordinator/core/state.ts';
-import type { TaskSpec } from '../../coordinator/core/task.ts';
+import { needsSums, type TaskSpec } from '../../coordinator/core/task.ts';
 import { jobPaths, samplesFileName, samplesPrefix, sumsFileName } from '../../coordinator/effects/job-paths.ts';
 import type { JobWork } from '../../coordinator/effects/job-work.ts';
 import type { StatisticsSink, StatisticsStore } from '../../coordinator/effects/statistics-store.ts';
@@ -52,7 +52,7 @@ export class SimulatedWork implements JobWork, StatisticsStore {
   }
 
   async describeTask(job: JobState, spec: TaskSpec, identity: TaskIdentity): Promise<Task> {
-    const sums = spec.kind === 'prune' ? job.layers[spec.layer]?.statisticsFile : null;
+    const sums = needsSums(spec) ? job.layers[spec.layer]?.statisticsFile : null;
     const statistics = new Map<string, Uint8Array>();
     if (sums) statistics.set('x', Buffer.from(await this.readLocal(job, sums)));
     return taskMessage(job, spec, identity, this.paths(job), statistics);

@@ -8,7 +8,7 @@
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { STATISTICS, type Statistic } from '../../shared/models/family.ts';
-import { comparisonOutputs, LAYER_INPUT, LAYER_OUTPUT } from '../../shared/onnx/decoder-layer.ts';
+import { comparisonOutputs, inputOutput, LAYER_INPUT, LAYER_OUTPUT } from '../../shared/onnx/decoder-layer.ts';
 import { DATA_TYPE_OF, EXTERNAL_DATA_FOLDER, GraphBuilder } from '../../shared/onnx/graph.ts';
 import { HEAD_INPUT, HEAD_OUTPUT, HEAD_TARGET } from '../../shared/onnx/language-head.ts';
 
@@ -68,6 +68,8 @@ export interface LayerOutputs {
   readonly statistics: ReadonlyMap<Statistic, Float32Array>;
   /** [B, S, H]; null where the model was built without. */
   readonly hidden: Float32Array | null;
+  /** Statistic → the input [B · S, D] that it is of; those that the model was built with. */
+  readonly inputs: ReadonlyMap<Statistic, Float32Array>;
 }
 
 export interface LayerSession {
@@ -198,6 +200,12 @@ function layerOutputs(outputs: InferenceSession.OnnxValueMapType): LayerOutputs 
   return {
     statistics: new Map(statistics),
     hidden: outputs[LAYER_OUTPUT] === undefined ? null : float32Of(outputs[LAYER_OUTPUT]),
+    inputs: new Map(
+      STATISTICS.flatMap((name) => {
+        const input = outputs[inputOutput(name)];
+        return input === undefined ? [] : [[name, float32Of(input)] as const];
+      }),
+    ),
   };
 }
 

@@ -10,6 +10,8 @@
  */
 import type { LinearChoice } from '../../shared/manifest/select-linears.ts';
 import type { KernelPool, StoredMatrix } from '../kernels/kernel-pool.ts';
+import type { HessianFactor } from './sparsegpt/hessian-factor.ts';
+import type { SolverTools } from './sparsegpt/prune-with-factor.ts';
 
 /** What calibration learned about the input of one linear. */
 export interface LinearStatistic {
@@ -28,6 +30,9 @@ export interface MethodOptions {
   readonly variant?: 'cumulative';
   readonly activationPower?: number;
   readonly seed?: number;
+  /** Columns over which one threshold is chosen. */
+  readonly blockSize?: number;
+  readonly dampingFraction?: number;
 }
 
 /** A linear that loses weights. The matrix is [O, I] as stored. */
@@ -44,13 +49,30 @@ export interface MethodTools {
   readonly kernels: KernelPool;
   /** A sentence for the job's log. */
   readonly notice: (message: string) => void;
+  /** For a method that needs it. */
+  readonly hessian?: HessianTools;
+}
+
+/** What a method that solves equations works with; one layer at a time. */
+export interface HessianTools {
+  readonly layer: number;
+  readonly solver: SolverTools;
+  /** Of the input of a linear. Only the one asked for last is kept: linears with the same input come one after the other. */
+  factorOf(job: LinearJob, dampingFraction: number): Promise<HessianFactor>;
+  /** [O, I] float32. */
+  readWeights(job: LinearJob): Promise<Float32Array>;
+  /**
+   * Rounds to the type of the matrix, to the nearest, ties to even. `zeros` counts those that are stored. Throws
+   * NonFiniteValue where a value is beyond that type.
+   */
+  writeWeights(job: LinearJob, weights: Float32Array): Promise<{ zeros: number }>;
 }
 
 export interface PruningMethod {
   /** As manifests write it. */
   readonly name: string;
-  /** Of the calibration: `inputNormSquared` or nothing. */
-  readonly needs: 'nothing' | 'inputNormSquared';
+  /** Of the calibration. Who needs the Hessian has it through MethodTools.hessian. */
+  readonly needs: 'nothing' | 'inputNormSquared' | 'hessian';
 
   /**
    * Writes the whole destination; `zeros` counts those that it holds then. Throws ArgumentInvalid where the choice does not

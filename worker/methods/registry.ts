@@ -4,9 +4,10 @@ import { magnitude } from './magnitude.ts';
 import type { PruningMethod } from './method.ts';
 import { random } from './random.ts';
 import { ria } from './ria.ts';
+import { sparsegpt } from './sparsegpt.ts';
 import { wanda } from './wanda.ts';
 
-const METHODS: readonly PruningMethod[] = [wanda, magnitude, ria, random];
+const METHODS: readonly PruningMethod[] = [wanda, magnitude, sparsegpt, ria, random];
 
 /** Throws ArgumentInvalid for a name that no method has. */
 export function methodByName(name: string): PruningMethod {

@@ -5,6 +5,7 @@ import type { EnumTypeDefinition, MessageTypeDefinition } from '@grpc/proto-load
 
 import type { ArtifactChunk as _secateur_v1_ArtifactChunk, ArtifactChunk__Output as _secateur_v1_ArtifactChunk__Output } from './secateur/v1/ArtifactChunk.ts';
 import type { ArtifactsClient as _secateur_v1_ArtifactsClient, ArtifactsDefinition as _secateur_v1_ArtifactsDefinition } from './secateur/v1/Artifacts.ts';
+import type { DampingRaise as _secateur_v1_DampingRaise, DampingRaise__Output as _secateur_v1_DampingRaise__Output } from './secateur/v1/DampingRaise.ts';
 import type { DigestSourceResult as _secateur_v1_DigestSourceResult, DigestSourceResult__Output as _secateur_v1_DigestSourceResult__Output } from './secateur/v1/DigestSourceResult.ts';
 import type { DigestSourceTask as _secateur_v1_DigestSourceTask, DigestSourceTask__Output as _secateur_v1_DigestSourceTask__Output } from './secateur/v1/DigestSourceTask.ts';
 import type { EmbedInput as _secateur_v1_EmbedInput, EmbedInput__Output as _secateur_v1_EmbedInput__Output } from './secateur/v1/EmbedInput.ts';
@@ -57,6 +58,7 @@ export interface ProtoGrpcType {
        * A job's files through the coordinator, for workers that do not see the paths.
        */
       Artifacts: SubtypeConstructor<typeof grpc.Client, _secateur_v1_ArtifactsClient> & { service: _secateur_v1_ArtifactsDefinition }
+      DampingRaise: MessageTypeDefinition<_secateur_v1_DampingRaise, _secateur_v1_DampingRaise__Output>
       DigestSourceResult: MessageTypeDefinition<_secateur_v1_DigestSourceResult, _secateur_v1_DigestSourceResult__Output>
       DigestSourceTask: MessageTypeDefinition<_secateur_v1_DigestSourceTask, _secateur_v1_DigestSourceTask__Output>
       EmbedInput: MessageTypeDefinition<_secateur_v1_EmbedInput, _secateur_v1_EmbedInput__Output>

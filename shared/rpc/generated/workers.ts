@@ -4,6 +4,7 @@ import type * as grpc from '@grpc/grpc-js';
 import type { EnumTypeDefinition, MessageTypeDefinition } from '@grpc/proto-loader';
 
 import type { CoordinatorMessage as _secateur_v1_CoordinatorMessage, CoordinatorMessage__Output as _secateur_v1_CoordinatorMessage__Output } from './secateur/v1/CoordinatorMessage.ts';
+import type { DampingRaise as _secateur_v1_DampingRaise, DampingRaise__Output as _secateur_v1_DampingRaise__Output } from './secateur/v1/DampingRaise.ts';
 import type { DigestSourceResult as _secateur_v1_DigestSourceResult, DigestSourceResult__Output as _secateur_v1_DigestSourceResult__Output } from './secateur/v1/DigestSourceResult.ts';
 import type { DigestSourceTask as _secateur_v1_DigestSourceTask, DigestSourceTask__Output as _secateur_v1_DigestSourceTask__Output } from './secateur/v1/DigestSourceTask.ts';
 import type { Dismiss as _secateur_v1_Dismiss, Dismiss__Output as _secateur_v1_Dismiss__Output } from './secateur/v1/Dismiss.ts';
@@ -63,6 +64,7 @@ export interface ProtoGrpcType {
   secateur: {
     v1: {
       CoordinatorMessage: MessageTypeDefinition<_secateur_v1_CoordinatorMessage, _secateur_v1_CoordinatorMessage__Output>
+      DampingRaise: MessageTypeDefinition<_secateur_v1_DampingRaise, _secateur_v1_DampingRaise__Output>
       DigestSourceResult: MessageTypeDefinition<_secateur_v1_DigestSourceResult, _secateur_v1_DigestSourceResult__Output>
       DigestSourceTask: MessageTypeDefinition<_secateur_v1_DigestSourceTask, _secateur_v1_DigestSourceTask__Output>
       Dismiss: MessageTypeDefinition<_secateur_v1_Dismiss, _secateur_v1_Dismiss__Output>

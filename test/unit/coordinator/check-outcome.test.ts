@@ -35,6 +35,7 @@ const FORWARD: PassSpec = {
   input: 'memory',
   microbatches: [[0, 4]],
   statistics: false,
+  hessian: false,
   hidden: true,
   write: [[1, 3]],
   drop: [[1, 2]],

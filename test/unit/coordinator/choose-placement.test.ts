@@ -207,6 +207,31 @@ describe('memory', () => {
   });
 });
 
+describe('a method that needs Hessians', () => {
+  const HESSIANS = { ...LLAMA_65B, hessianWidths: [8192, 8192, 8192, 22016] };
+  const workers = plannedWorkers(4, { memoryBytes: 512e9 });
+
+  it('costs a pass more, the products and the factors, and the memory of a layer’s Hessians', () => {
+    const without = choosePlacement(LLAMA_65B, workers, AUTO).chosen.cost;
+    const { cost } = choosePlacement(HESSIANS, workers, AUTO).chosen;
+    // Calibrate twice and forward instead of each once, and 2048 tokens x Σ I² on top of 2 x 2048 tokens x weights.
+    expect(cost.work.compute / without.work.compute).toBeGreaterThan(1.4);
+    // 2/3 Σ I³ + O I² are 3e13 operations a layer: minutes on a CPU.
+    expect(cost.work.prune).toBeGreaterThan(10 * without.work.prune);
+    const memoryOf = ({ workers }: typeof cost) => Math.max(...workers.map((worker) => worker.memoryBytes));
+    expect(memoryOf(cost) - memoryOf(without)).toBeGreaterThan(1.37e9);
+    expect(memoryOf(cost) - memoryOf(without)).toBeLessThan(2e9);
+  });
+
+  it('has no pipeline with propagate: dense either, and one pass fewer there', () => {
+    const dense = { ...HESSIANS, propagate: 'dense' as const };
+    const { chosen, alternatives } = choosePlacement(dense, workers, { ...AUTO, stages: 4 });
+    expect([chosen.wave, ...alternatives.map(({ wave }) => wave)].every((wave) => wave === null)).toBe(true);
+    const pruned = choosePlacement(HESSIANS, workers, { ...AUTO, stages: 4 }).chosen;
+    expect(chosen.cost.elapsed.compute).toBeLessThan(pruned.cost.elapsed.compute);
+  });
+});
+
 describe('LLaMA-65B on eight workers like an A100', () => {
   const { chosen, alternatives } = choosePlacement(LLAMA_65B, plannedWorkers(8, A100), AUTO);
   const minutes = chosen.cost.totalMs / 60_000;

@@ -51,6 +51,7 @@ export const LLAMA_65B: CostInputs = {
   sequenceLength: 2048,
   microbatch: 1,
   propagate: 'pruned',
+  hessianWidths: [],
   sourceBytes: 130.5e9,
   copiedBytes: 130.5e9,
 };

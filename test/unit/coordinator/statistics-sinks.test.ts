@@ -28,21 +28,29 @@ class FakeStream extends EventEmitter {
   }
 }
 
+/** Of the workers of a simulated cluster. */
+const VERSIONS = { version: '0', engineVersion: '0' };
+
 const folders: string[] = [];
 afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 
-/** A job whose first pass `w1` has the lease of, and the service that takes what workers say about it. */
-function serve() {
+/** A job whose first such pass `w1` has the lease of, and the service that takes what workers say about it. */
+function serve(measured: 'statistics' | 'hessian' = 'statistics') {
   const folder = mkdtempSync(join(tmpdir(), 'secateur-sinks-'));
   folders.push(folder);
   const cluster = new Cluster(3, seededRandom(1), 4);
   cluster.take({ type: 'coordinatorStarted' });
-  const manifest = fakeManifest({ propagate: 'pruned', stages: 1 });
+  const manifest = fakeManifest({
+    propagate: 'pruned',
+    stages: 1,
+    method: measured === 'hessian' ? 'sparsegpt' : 'wanda',
+  });
   cluster.take({ type: 'jobSubmitted', job: 'fake-1', namespace: 'default', name: 'fake', manifest });
   cluster.attach('w1');
-  while (!Object.values(cluster.job.leases).some(({ spec }) => spec.kind === 'pass')) cluster.advance();
+  while (!Object.values(cluster.job.leases).some(({ spec }) => spec.kind === 'pass' && spec[measured]))
+    cluster.advance();
   const { task, attempt, epoch } = Object.values(cluster.job.leases)[0] as (typeof cluster.job.leases)[string];
   const identity = { job: 'fake-1', task, attempt, epoch };
   const loop = {
@@ -65,7 +73,7 @@ function serve() {
     const statistics = join(folder, 'fake-1/statistics');
     return existsSync(statistics) ? readdirSync(statistics) : [];
   };
-  const register = { worker: 'w1', incarnation: '1', provider: 'cpu', tasks: [identity], holdings: [] };
+  const register = { worker: 'w1', incarnation: '1', provider: 'cpu', tasks: [identity], holdings: [], ...VERSIONS };
   const attach = (stream: FakeStream): void => {
     service.attach(stream as never);
     stream.emit('data', { register: { ...register, lastEpoch: 0, lastCoordinatorId: '' } });
@@ -175,6 +183,49 @@ it('worker streams over all connections are at most 2048', () => {
     const next = new FakeStream();
     service.attach(next as never);
     expect(next.failures).toEqual([]);
+  } finally {
+    service.close();
+  }
+});
+
+it.each([
+  ['none', undefined],
+  ['another', 'hessians/00000-e1-a99.safetensors'],
+])('a pass that was to bring Hessians and names %s as its file fails; its own is taken', async (_, other) => {
+  const { cluster, service, identity, attach } = serve('hessian');
+  const stream = new FakeStream();
+  try {
+    attach(stream);
+    const own = `hessians/00000-e${identity.epoch}-a${identity.attempt}.safetensors`;
+    const say = (about: typeof identity, name: string | undefined): boolean => {
+      const hessian =
+        name === undefined ? null : { root: 'FILE_ROOT_STAGING', name, sizeBytes: 1, sha256: 'a'.repeat(64) };
+      const pass = {
+        tokens: 32,
+        computeMs: 1,
+        loadMs: 1,
+        snapshotMs: 0,
+        bytesRead: 1,
+        peakResidentBytes: 1,
+        snapshots: [],
+        done: [{ first: 0, end: 4 }],
+        hessian,
+      };
+      return stream.emit('data', { epoch: identity.epoch, result: { identity: about, holdings: [], pass } });
+    };
+    const told = (verb: string) => cluster.events.filter((event) => event.verb === verb);
+    say(identity, other);
+    await expect.poll(() => told('failed')).toHaveLength(1);
+    expect(told('failed')[0]?.data.message).toBe(
+      `the result of task ${identity.task}, hessian.name: expected ${own}; found ${other ?? 'none'}`,
+    );
+    expect([cluster.job.layers[0]?.status, cluster.job.layers[0]?.hessians ?? []]).toEqual(['correlating', []]);
+    cluster.passTime(1_000);
+    const { task, attempt, epoch } = Object.values(cluster.job.leases)[0] as (typeof cluster.job.leases)[string];
+    const name = own.replace(`-a${identity.attempt}.`, `-a${attempt}.`);
+    say({ job: 'fake-1', task, attempt, epoch }, name);
+    await expect.poll(() => cluster.job.layers[0]?.status).toBe('ready');
+    expect(cluster.job.layers[0]?.hessians).toMatchObject([{ microbatches: [[0, 4]], file: { name } }]);
   } finally {
     service.close();
   }

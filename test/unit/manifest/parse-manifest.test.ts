@@ -30,6 +30,7 @@ describe('a valid manifest', () => {
     ['wanda', {}],
     ['wanda', { variant: 'cumulative' }],
     ['magnitude', { scope: 'matrix' }],
+    ['sparsegpt', { blockSize: 128, dampingFraction: 0.01 }],
     ['ria', { scope: 'matrix', activationPower: 0.5 }],
     ['random', { seed: 0 }],
   ])('with method %s has the options %j, and no others', (method, options) => {
@@ -134,7 +135,7 @@ const pruning = fc
   .tuple(
     fc.record(
       {
-        method: fc.constantFrom('wanda', 'magnitude', 'ria', 'random'),
+        method: fc.constantFrom('wanda', 'magnitude', 'sparsegpt', 'ria', 'random'),
         propagate: fc.constantFrom('pruned', 'dense'),
         include: fc.array(glob, { minLength: 1, maxLength: 3 }),
         exclude: fc.array(glob, { maxLength: 3 }),

@@ -69,7 +69,7 @@ const FORM = 'expected path=value such as spec.pruning.sparsity=0.6';
 const WRONG: readonly (readonly [string, string])[] = [
   [
     'spec.pruning.sparsty=0.6',
-    'spec.pruning.sparsty: unknown key; did you mean "sparsity"? known here: method, sparsity, pattern, scope, variant, activationPower, seed, propagate, include, exclude, overrides',
+    'spec.pruning.sparsty: unknown key; did you mean "sparsity"? known here: method, sparsity, pattern, scope, variant, activationPower, seed, blockSize, dampingFraction, propagate, include, exclude, overrides',
   ],
   [
     'spec.prunning.sparsity=0.6',
@@ -82,7 +82,7 @@ const WRONG: readonly (readonly [string, string])[] = [
   ['spec.model.source=null', 'spec.model.source: missing; expected a path or a file URL such as file:///models/llama'],
   [
     'spec.pruning={method: wand, sparsity: 0.5}',
-    'spec.pruning.method: expected "wanda", "magnitude", "ria" or "random", found "wand"; did you mean "wanda"?',
+    'spec.pruning.method: expected "wanda", "magnitude", "sparsegpt", "ria" or "random", found "wand"; did you mean "wanda"?',
   ],
   [
     'spec.pruning.overrides[0].sparsity=0',

@@ -10,8 +10,8 @@ const LOCATION = 'expected a path or a file URL such as file:///models/llama';
 const SIZE = 'expected a size such as "5GB", "500MB", "2GiB", or whole bytes';
 const LAYERS = 'expected a layer (3), a range with both ends ("0-3") or a list of those';
 const PRUNING_KEYS =
-  'method, sparsity, pattern, scope, variant, activationPower, seed, propagate, include, exclude, overrides';
-const METHODS = '"wanda", "magnitude", "ria" or "random"';
+  'method, sparsity, pattern, scope, variant, activationPower, seed, blockSize, dampingFraction, propagate, include, exclude, overrides';
+const METHODS = '"wanda", "magnitude", "sparsegpt", "ria" or "random"';
 const NAME = 'expected a DNS label (lower-case letters, digits and "-", at most 50 characters)';
 
 /** [what is wrong, piece of the valid manifest, its replacement, the one error line] */
@@ -235,6 +235,24 @@ const ONE_MISTAKE: readonly (readonly [string, string, string, string])[] = [
     'wanda',
     'ria\n    activationPower: 2.5',
     '14:22: spec.pruning.activationPower: expected a number from 0 to 2, found 2.5',
+  ],
+  [
+    'a block of no columns',
+    'wanda',
+    'sparsegpt\n    blockSize: 0',
+    '14:16: spec.pruning.blockSize: expected an integer from 1 to 1024, found 0',
+  ],
+  [
+    'no damping',
+    'wanda',
+    'sparsegpt\n    dampingFraction: 0',
+    '14:22: spec.pruning.dampingFraction: expected a number from 0.000001 to 1, found 0',
+  ],
+  [
+    'damping where nothing is solved',
+    'wanda',
+    'wanda\n    dampingFraction: 0.1',
+    '14:22: spec.pruning.dampingFraction: goes with method "sparsegpt" only, and the method is "wanda"; remove it, or choose another method',
   ],
   [
     'a seed below zero',

@@ -126,7 +126,7 @@ describe('the registry', () => {
   test('an unknown name is answered with the known ones', () => {
     const error = errorOf(() => methodByName('magnitud'));
     expect(error.code).toBe('ArgumentInvalid');
-    expect(error.message).toContain('(wanda, magnitude, ria, random)');
+    expect(error.message).toContain('(wanda, magnitude, sparsegpt, ria, random)');
     expect(error.message).toContain('"magnitud"');
   });
 });

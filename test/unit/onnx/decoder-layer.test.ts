@@ -256,4 +256,36 @@ describe('a model built for one purpose', () => {
     expect(found.hidden).toEqual(expected.hidden);
     expect(found.statistics.size).toBe(0);
   });
+
+  it('gives the inputs that statistics are of, of each sample the same bytes whichever others are in the run', async () => {
+    const { tensors } = await randomLayer(SMALL, ['BF16']);
+    const length = 13 * SMALL.hiddenSize;
+    const hidden = randomNumbers(2 * length, 7);
+    const common = { description: SMALL, layer: LAYER, tensors, sequenceLength: 13, computeDtype: 'F32' } as const;
+    const attention = 'groupQueryAttention';
+    const outputs = { statistics: false, hidden: true, inputs: STATISTICS.slice(1) };
+    const model = buildDecoderLayer({ ...common, attention, outputs });
+    const measured = buildDecoderLayer({ ...common, attention, outputs: { statistics: true, hidden: true } });
+    const both = await runOnce(model, CPU, hidden, [2, 13, SMALL.hiddenSize]);
+    const expected = await runOnce(measured, CPU, hidden, [2, 13, SMALL.hiddenSize]);
+    expect(both.hidden).toEqual(expected.hidden);
+    expect([...both.inputs.keys()]).toEqual(STATISTICS.slice(1));
+    for (const sample of [0, 1]) {
+      const states = hidden.slice(sample * length, (sample + 1) * length);
+      const alone = await runOnce(model, { ...CPU, threads: 2 }, states, [1, 13, SMALL.hiddenSize]);
+      for (const [name, input] of both.inputs) {
+        const width = input.length / 26;
+        const ofSample = input.slice(sample * 13 * width, (sample + 1) * 13 * width);
+        expect(alone.inputs.get(name)).toEqual(ofSample);
+        const sums = Float64Array.from({ length: width }, (_, column) =>
+          Array.from({ length: 13 }, (_, token) => ofSample[token * width + column] as number).reduce(
+            (sum, x) => sum + x * x,
+            0,
+          ),
+        );
+        const statistic = (expected.statistics.get(name) as Float32Array).slice(sample * width, (sample + 1) * width);
+        expect(largestDifference(statistic, sums)).toBeLessThan(1e-5);
+      }
+    }
+  });
 });

@@ -1,6 +1,7 @@
 /**
  * Microbatches through one decoder layer, one after the other: column sums of squares of every linear's input, per
- * sample, and the next hidden states, which take the place of the ones before.
+ * sample, or the products of its columns, of all samples of the task (hessian-files.ts); and the next hidden states, which
+ * take the place of the ones before.
  *
  * What a microbatch gives does not depend on which others are in the task. After each one the pass can be asked to stop:
  * what is done is done, the rest is as it was.
@@ -11,7 +12,7 @@
 import { SecateurError, toSecateurError } from '../../../shared/errors/secateur-error.ts';
 import { reach, slowDown } from '../../../shared/failpoint.ts';
 import { contains, countOf, lowest, type MicrobatchSet, membersOf } from '../../../shared/microbatch-set.ts';
-import { layerTensors } from '../../../shared/models/family.ts';
+import { layerTensors, STATISTICS, type Statistic } from '../../../shared/models/family.ts';
 import { buildDecoderLayer, chooseAttention } from '../../../shared/onnx/decoder-layer.ts';
 import type { EmbedInput__Output } from '../../../shared/rpc/generated/secateur/v1/EmbedInput.ts';
 import type { PassTask__Output } from '../../../shared/rpc/generated/secateur/v1/PassTask.ts';
@@ -20,8 +21,11 @@ import { rangesOf, setOfRanges } from '../../../shared/rpc/microbatch-ranges.ts'
 import { readSafetensorsHeader } from '../../../shared/safetensors/read-header.ts';
 import { readTensorBytes } from '../../../shared/safetensors/read-tensor.ts';
 import { embedTokens } from '../../calibration/embed.ts';
+import { ColumnProducts, TileScratch } from '../../methods/sparsegpt/column-products.ts';
+import { writeProducts } from '../hessian-files.ts';
+import { EngineMatrixProduct } from '../matrix-product.ts';
 import type { Outcome } from '../messages.ts';
-import { createLayerSession, type LayerSession } from '../session.ts';
+import { createLayerSession, type LayerOutputs, type LayerSession } from '../session.ts';
 import { readSnapshot, writeSnapshot } from '../snapshot.ts';
 import type { TaskContext } from '../task-context.ts';
 
@@ -48,6 +52,8 @@ interface Pass {
   readonly write: MicrobatchSet;
   /** Whose hidden states are not needed in memory afterwards. */
   readonly drop: MicrobatchSet;
+  /** By statistic; empty where they are not asked for. */
+  readonly products: ReadonlyMap<Statistic, ColumnProducts>;
   readonly tokensTotal: number;
   readonly done: Done;
 }
@@ -56,12 +62,14 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
   const begunMs = performance.now();
   const located = await context.files.fetchTensors(task.tensors);
   const input = await openInput(task, context);
+  const product = new EngineMatrixProduct(context.threads);
+  const products = productsOf(task, product);
   const modelBytes = buildDecoderLayer({
     description: context.model,
     layer: task.layer,
     tensors: located,
     sequenceLength: context.job.sequenceLength,
-    outputs: { statistics: task.statistics, hidden: task.hidden },
+    outputs: { statistics: task.statistics, hidden: task.hidden, inputs: [...products.keys()] },
     attention: chooseAttention(context.model, context.provider),
     computeDtype: 'F32',
   });
@@ -80,6 +88,7 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
     input,
     write: setOfRanges(task.write),
     drop: setOfRanges(task.drop),
+    products,
     tokensTotal: countOf(microbatches) * size * sequenceLength,
     done: { count: 0, tokens: 0, computeMs: 0, snapshotMs: 0, bytesRead: 0, snapshots: [] },
   };
@@ -91,21 +100,47 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
       await new Promise((resolve) => setImmediate(resolve));
     }
   } finally {
-    await session.release();
+    await Promise.all([session.release(), product.release()]);
   }
   reach('engine.pass-computed');
   const { count, bytesRead, ...spent } = pass.done;
   const layerBytes = task.tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const hasProducts = products.size > 0 && count > 0;
+  const hessian = hasProducts ? await writeProducts(context, task.layer, task.suffix, products) : null;
   return {
     pass: {
       ...spent,
       done: rangesOf(lowest(microbatches, count)),
       loadMs,
+      hessian,
       bytesRead: layerBytes + bytesRead,
       // In kilobytes, as Node has it of the system.
       peakResidentBytes: process.resourceUsage().maxRSS * 1024,
     },
   };
+}
+
+/** Of the statistics that the task brought sums of. */
+function productsOf(task: PassTask__Output, product: EngineMatrixProduct): Map<Statistic, ColumnProducts> {
+  const scratch = new TileScratch();
+  const wanted = STATISTICS.flatMap((statistic) => {
+    const found = task.sums.find((sum) => sum.statistic === statistic);
+    if (!task.hessian || found === undefined) return [];
+    // Decoded bytes stand at any offset: a copy is aligned.
+    const sums = new Float64Array(Uint8Array.from(found.float64).buffer);
+    return [[statistic, new ColumnProducts({ layer: task.layer, statistic }, sums, product, scratch)] as const];
+  });
+  return new Map(wanted);
+}
+
+/** Sample by sample: what one adds does not depend on the others of its run. */
+async function addProducts({ products }: Pass, { inputs }: LayerOutputs, batch: number): Promise<void> {
+  for (const [statistic, sum] of products) {
+    const values = inputs.get(statistic) as Float32Array;
+    const length = values.length / batch;
+    for (let sample = 0; sample < batch; sample++)
+      await sum.add(values.subarray(sample * length, (sample + 1) * length));
+  }
 }
 
 /** False where an input is missing behind others that are done: those count, and the next task begins with this one. */
@@ -132,6 +167,7 @@ async function runMicrobatch(pass: Pass, microbatch: number): Promise<void> {
   const batch = states.length / (job.sequenceLength * model.hiddenSize);
   const begunMs = performance.now();
   const outputs = await pass.session.run(states, [batch, job.sequenceLength, model.hiddenSize]);
+  await addProducts(pass, outputs, batch);
   await slowDown();
   done.computeMs += performance.now() - begunMs;
   if (task.statistics) sendStatistics(task, context, outputs.statistics, microbatch * job.microbatch, batch);

@@ -1,6 +1,7 @@
 /**
  * Prunes one layer and commits it: every linear streams source file → method → the layer's new file, every other tensor
- * is copied, bit for bit; then fsync, digest, rename. The layer never is in memory.
+ * is copied, bit for bit; then fsync, digest, rename. The layer never is in memory. Linears with the same input follow one
+ * another, so that a method that needs a Hessian has one at a time.
  */
 import { open } from 'node:fs/promises';
 import { digestFile } from '../../../shared/checkpoint/source-digest.ts';
@@ -16,6 +17,7 @@ import { layoutSafetensors } from '../../../shared/safetensors/layout.ts';
 import { writeFully } from '../../../shared/storage/write-fully.ts';
 import type { LinearStatistic, MethodOptions } from '../../methods/method.ts';
 import { methodByName } from '../../methods/registry.ts';
+import { LayerSolver } from '../layer-solver.ts';
 import type { Outcome } from '../messages.ts';
 import { withScratch } from '../scratch.ts';
 import type { TaskContext } from '../task-context.ts';
@@ -41,20 +43,23 @@ async function pruneInto(
   const layout = layoutSafetensors(tensors.map((each) => ({ name: each.name, dtype: each.dtype, shape: each.shape })));
   const handle = await open(scratch, 'w');
   const started = performance.now();
-  const results: PrunedTensor[] = [];
+  const results = new Map<string, PrunedTensor>();
+  const solver = methodByName(task.method).needs === 'hessian' ? await LayerSolver.create(task, context) : null;
   let pruneMs = 0;
   try {
     await writeFully(handle, layout.headerBytes, 0);
     let done = 0;
-    for (const tensor of tensors) {
+    for (const tensor of byStatistic(tensors, task)) {
       const offset = layout.tensors.get(tensor.name)?.offset as number;
       const linear = task.linears.find((each) => each.tensor === tensor.name);
       if (linear === undefined) {
         await copyTensor(tensor, handle, offset);
-        results.push({ name: tensor.name, elements: tensor.shape.reduce((a, b) => a * b, 1), zeros: 0, pruned: false });
+        const elements = tensor.shape.reduce((a, b) => a * b, 1);
+        results.set(tensor.name, { name: tensor.name, elements, zeros: 0, pruned: false });
       } else {
         const begun = performance.now();
-        results.push(await pruneLinear(task, linear, tensor, { file: scratch, offset }, context));
+        const destination = { file: scratch, offset };
+        results.set(tensor.name, await pruneLinear(task, linear, tensor, destination, context, solver));
         pruneMs += performance.now() - begun;
         reach('engine.linear-pruned');
       }
@@ -63,13 +68,29 @@ async function pruneInto(
     }
     await handle.sync();
   } finally {
-    await handle.close();
+    await Promise.all([handle.close(), solver?.release()]);
   }
   reach('engine.layer-written');
   const { sha256, sizeBytes } = await digestFile(scratch);
   const file = await context.files.commit({ root: 'FILE_ROOT_STAGING', name, sizeBytes, sha256 }, scratch);
   reach('engine.layer-committed');
-  return { prune: { file, tensors: results, pruneMs, commitMs: performance.now() - started - pruneMs } };
+  return {
+    prune: {
+      file,
+      tensors: tensors.map(({ name }) => results.get(name) as PrunedTensor),
+      pruneMs,
+      commitMs: performance.now() - started - pruneMs,
+      dampingRaises: solver?.dampingRaises ?? [],
+    },
+  };
+}
+
+/** Linears with the same input follow one another: a Hessian is read once, and one at a time. */
+function byStatistic(tensors: readonly TensorLocation[], { linears }: PruneTask__Output): TensorLocation[] {
+  const order = [...new Set(linears.map((linear) => linear.statistic))];
+  const statistics = new Map(linears.map(({ tensor, statistic }) => [tensor, order.indexOf(statistic)]));
+  const rank = ({ name }: TensorLocation) => statistics.get(name) ?? -1;
+  return [...tensors].sort((a, b) => rank(a) - rank(b));
 }
 
 async function pruneLinear(
@@ -78,6 +99,7 @@ async function pruneLinear(
   tensor: TensorLocation,
   destination: { file: string; offset: number },
   context: TaskContext,
+  hessian: LayerSolver | null,
 ): Promise<PrunedTensor> {
   const [rows, columns] = tensor.shape as [number, number];
   invariant(isFloatDtype(tensor.dtype), `${tensor.name} has a floating point type`);
@@ -96,7 +118,7 @@ async function pruneLinear(
       ? await kernels.pruneMatrix({ ...matrix, saliency: { kind: 'magnitude' }, selection: choice })
       : await methodByName(task.method).pruneLinear(
           { ...matrix, choice, options: optionsOf(task), statistic: () => statisticOf(task, linear, columns) },
-          { kernels, notice: context.notice },
+          { kernels, notice: context.notice, ...(hessian === null ? {} : { hessian }) },
         );
   return { name: tensor.name, elements: rows * columns, zeros, pruned: choice.kind !== 'keepAll' };
 }
@@ -104,10 +126,11 @@ async function pruneLinear(
 /** Manifest and message have the same words; those that a method does not have are empty. */
 function optionsOf({ options }: PruneTask__Output): MethodOptions {
   if (options === null) return {};
-  const { scope, variant, activationPower, seed } = options;
+  const { scope, variant, activationPower, seed, blockSize, dampingFraction } = options;
   return {
     activationPower,
     seed,
+    ...(blockSize > 0 ? { blockSize, dampingFraction } : {}),
     ...(scope === 'row' || scope === 'matrix' ? { scope } : {}),
     ...(variant === 'cumulative' ? { variant } : {}),
   };

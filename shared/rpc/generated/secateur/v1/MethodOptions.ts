@@ -17,6 +17,8 @@ export interface MethodOptions {
   'variant'?: (string);
   'activationPower'?: (number);
   'seed'?: (number);
+  'blockSize'?: (number);
+  'dampingFraction'?: (number);
 }
 
 /**
@@ -33,4 +35,6 @@ export interface MethodOptions__Output {
   'variant': (string);
   'activationPower': (number);
   'seed': (number);
+  'blockSize': (number);
+  'dampingFraction': (number);
 }

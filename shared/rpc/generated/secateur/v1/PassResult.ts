@@ -4,6 +4,7 @@
 
 import type { MicrobatchRange as _secateur_v1_MicrobatchRange, MicrobatchRange__Output as _secateur_v1_MicrobatchRange__Output } from '../../secateur/v1/MicrobatchRange.ts';
 import type { SnapshotFile as _secateur_v1_SnapshotFile, SnapshotFile__Output as _secateur_v1_SnapshotFile__Output } from '../../secateur/v1/SnapshotFile.ts';
+import type { FileRef as _secateur_v1_FileRef, FileRef__Output as _secateur_v1_FileRef__Output } from '../../secateur/v1/FileRef.ts';
 
 export interface PassResult {
   'tokens'?: (number);
@@ -29,6 +30,10 @@ export interface PassResult {
    * The most memory that the engine has had so far.
    */
   'peakResidentBytes'?: (number);
+  /**
+   * Of the samples of `done`; absent where the task had none, or none is done.
+   */
+  'hessian'?: (_secateur_v1_FileRef | null);
 }
 
 export interface PassResult__Output {
@@ -55,4 +60,8 @@ export interface PassResult__Output {
    * The most memory that the engine has had so far.
    */
   'peakResidentBytes': (number);
+  /**
+   * Of the samples of `done`; absent where the task had none, or none is done.
+   */
+  'hessian': (_secateur_v1_FileRef__Output | null);
 }

@@ -5,6 +5,7 @@
 import type { TensorRef as _secateur_v1_TensorRef, TensorRef__Output as _secateur_v1_TensorRef__Output } from '../../secateur/v1/TensorRef.ts';
 import type { MicrobatchRange as _secateur_v1_MicrobatchRange, MicrobatchRange__Output as _secateur_v1_MicrobatchRange__Output } from '../../secateur/v1/MicrobatchRange.ts';
 import type { PassInput as _secateur_v1_PassInput, PassInput__Output as _secateur_v1_PassInput__Output } from '../../secateur/v1/PassInput.ts';
+import type { StatisticSum as _secateur_v1_StatisticSum, StatisticSum__Output as _secateur_v1_StatisticSum__Output } from '../../secateur/v1/StatisticSum.ts';
 
 /**
  * Microbatches through one decoder layer.
@@ -38,6 +39,13 @@ export interface PassTask {
    * Of the names of files: this lease's own.
    */
   'suffix'?: (string);
+  /**
+   * Instead of statistics: products of the inputs' columns, for the methods that need a Hessian. One file for the whole
+   * task, hessians/<layer>-<suffix>.safetensors (PassResult.hessian), normalised by these sums over all samples: one for
+   * each statistic that is wanted.
+   */
+  'hessian'?: (boolean);
+  'sums'?: (_secateur_v1_StatisticSum)[];
 }
 
 /**
@@ -72,4 +80,11 @@ export interface PassTask__Output {
    * Of the names of files: this lease's own.
    */
   'suffix': (string);
+  /**
+   * Instead of statistics: products of the inputs' columns, for the methods that need a Hessian. One file for the whole
+   * task, hessians/<layer>-<suffix>.safetensors (PassResult.hessian), normalised by these sums over all samples: one for
+   * each statistic that is wanted.
+   */
+  'hessian': (boolean);
+  'sums': (_secateur_v1_StatisticSum__Output)[];
 }

@@ -20,6 +20,10 @@ export interface PruneTask {
   'samples'?: (number);
   'output'?: (_secateur_v1_FileRef | null);
   'options'?: (_secateur_v1_MethodOptions | null);
+  /**
+   * Files that passes with `hessian` made: added up they cover every sample once.
+   */
+  'hessians'?: (_secateur_v1_FileRef)[];
 }
 
 /**
@@ -34,4 +38,8 @@ export interface PruneTask__Output {
   'samples': (number);
   'output': (_secateur_v1_FileRef__Output | null);
   'options': (_secateur_v1_MethodOptions__Output | null);
+  /**
+   * Files that passes with `hessian` made: added up they cover every sample once.
+   */
+  'hessians': (_secateur_v1_FileRef__Output)[];
 }
