@@ -150,7 +150,7 @@ async function receive(
       if (!chunk) throw new SecateurError('ArgumentInvalid', `${label}: expected a chunk after the header`);
       const data = checkChunk(chunk, position, sizeBytes, label);
       digest.update(data);
-      await writeFully(handle, data, position);
+      await writeFully(handle, data, position, temporary);
       reach('coordinator.upload-received-part');
       position += data.length;
     }

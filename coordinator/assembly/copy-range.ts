@@ -35,7 +35,7 @@ export class HashedFile {
 
   async write(bytes: Uint8Array): Promise<void> {
     this.hash.update(bytes);
-    await writeFully(this.handle, bytes, this.position);
+    await writeFully(this.handle, bytes, this.position, this.path);
     this.position += bytes.byteLength;
   }
 

@@ -160,7 +160,7 @@ export class CoordinatorJobFiles implements JobFiles {
       await readArtifact(this.peer, ref, asked, async (data) => {
         if (sizeBytes === 0) await grow(data.length);
         if (sha256 !== '') digest.update(data);
-        await writeFully(handle, data, position);
+        await writeFully(handle, data, position, temporary);
         position += data.length;
       });
     });
@@ -205,11 +205,11 @@ export class CoordinatorJobFiles implements JobFiles {
   ): Promise<void> {
     await grow(layout.fileSizeBytes);
     await createFile(temporary, async (handle) => {
-      await writeFully(handle, layout.headerBytes, 0);
+      await writeFully(handle, layout.headerBytes, 0, temporary);
       for (const { name, file, offset, sizeBytes } of refs) {
         let position = offsetIn(layout, name);
         await readArtifact(this.peer, file, { offset, length: sizeBytes }, async (data) => {
-          await writeFully(handle, data, position);
+          await writeFully(handle, data, position, temporary);
           position += data.length;
         });
       }

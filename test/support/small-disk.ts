@@ -42,7 +42,12 @@ export class SmallDisk implements AsyncDisposable {
   /** Takes everything but so many bytes (rounded down to pages). */
   fill(leaveBytes: number): void {
     const { bavail, bsize } = statfsSync(this.folder);
-    writeFileSync(join(this.folder, BALLAST), Buffer.alloc(bavail * bsize - Math.floor(leaveBytes / bsize) * bsize));
+    try {
+      writeFileSync(join(this.folder, BALLAST), Buffer.alloc(bavail * bsize - Math.floor(leaveBytes / bsize) * bsize));
+    } catch (thrown) {
+      // Others have written meanwhile: it is as full as can be.
+      if ((thrown as NodeJS.ErrnoException).code !== 'ENOSPC') throw thrown;
+    }
   }
 
   free(): void {

@@ -56,7 +56,7 @@ export async function writeLinear(job: LinearJob, weights: Float32Array): Promis
       const bytes = stored.subarray(0, chunk.length * size);
       narrow(chunk, dtype, bytes);
       zeros += inspect(job, bytes, first);
-      await writeFully(handle, bytes, destination.offset + first * size);
+      await writeFully(handle, bytes, destination.offset + first * size, destination.file);
     }
   } finally {
     await handle.close();

@@ -47,13 +47,13 @@ async function pruneInto(
   const solver = methodByName(task.method).needs === 'hessian' ? await LayerSolver.create(task, context) : null;
   let pruneMs = 0;
   try {
-    await writeFully(handle, layout.headerBytes, 0);
+    await writeFully(handle, layout.headerBytes, 0, scratch);
     let done = 0;
     for (const tensor of byStatistic(tensors, task)) {
       const offset = layout.tensors.get(tensor.name)?.offset as number;
       const linear = task.linears.find((each) => each.tensor === tensor.name);
       if (linear === undefined) {
-        await copyTensor(tensor, handle, offset);
+        await copyTensor(tensor, handle, offset, scratch);
         const elements = tensor.shape.reduce((a, b) => a * b, 1);
         results.set(tensor.name, { name: tensor.name, elements, zeros: 0, pruned: false });
       } else {
@@ -160,6 +160,7 @@ async function copyTensor(
   tensor: TensorLocation,
   destination: Awaited<ReturnType<typeof open>>,
   offset: number,
+  file: string,
 ): Promise<void> {
   const source = await open(tensor.file, 'r');
   const buffer = Buffer.allocUnsafe(Math.min(COPY_CHUNK_BYTES, Math.max(1, tensor.sizeBytes)));
@@ -179,7 +180,7 @@ async function copyTensor(
           { details: { file: tensor.file, tensor: tensor.name } },
         );
       }
-      await writeFully(destination, buffer.subarray(0, bytesRead), offset + done);
+      await writeFully(destination, buffer.subarray(0, bytesRead), offset + done, file);
       done += bytesRead;
     }
   } finally {
