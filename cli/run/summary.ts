@@ -22,7 +22,8 @@ export interface RunSummary {
   /** Of each text of the evaluation; none where nothing was evaluated. */
   readonly perplexity: NonNullable<Provenance['perplexity']>;
   readonly output: string;
-  readonly verify: string;
+  /** Null where nothing was published. */
+  readonly verify: string | null;
 }
 
 export function summarizeRun(provenance: Provenance, output: string, source: string): RunSummary {
@@ -38,7 +39,7 @@ export function summarizeRun(provenance: Provenance, output: string, source: str
     measured: provenance.measurement ?? null,
     perplexity: provenance.perplexity ?? [],
     output,
-    verify: formatVerifyCommand(output, source),
+    verify: provenance.outputs.length === 0 ? null : formatVerifyCommand(output, source),
   };
 }
 
@@ -53,8 +54,9 @@ export function renderSummary(summary: RunSummary): string {
     ['time', withPrediction(summary.elapsedMs, summary.predicted?.totalMs)],
     ...showParts(summary),
     ...showRedone(summary),
-    ['output', summary.output],
-    ['verify', summary.verify],
+    ...(summary.verify === null
+      ? [['record', `${summary.output} (nothing was published)`] as [string, string]]
+      : [['output', summary.output] as [string, string], ['verify', summary.verify] as [string, string]]),
   ]);
 }
 

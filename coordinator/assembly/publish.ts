@@ -2,6 +2,7 @@
  * Moves a finished job into its place. Everything is written into the publish folder first and listed in
  * publish.json; then files are renamed one by one, the one that makes the checkpoint loadable (the index, or the only
  * shard) last; then the staging folder goes. Each step may be run again after a crash, at any point.
+ * Of a job that is not to be published (spec.output.publish: false) only the record of it is moved.
  */
 
 import { createHash } from 'node:crypto';
@@ -39,16 +40,16 @@ export async function publishCheckpoint(
   const done = await publishedBefore(job, paths);
   if (done !== null) return done;
   const list = (await readList(paths)) ?? (await prepare(job, paths, nowMs));
-  await mkdir(join(paths.output, EXTRAS_FOLDER), { recursive: true });
+  if (isPublished(job)) await mkdir(join(paths.output, EXTRAS_FOLDER), { recursive: true });
   const last = list.files.at(-1)?.file;
   for (const { file } of list.files) {
     // What makes the checkpoint loadable must not be there, after a power cut, without the rest.
-    if (file === last) await fsyncFolders(paths);
+    if (file === last) await fsyncFolders(job, paths);
     if (file === last) reach('coordinator.publish-unindexed');
     await moveIntoPlace(file, paths);
     reach('coordinator.publish-moved');
   }
-  await fsyncFolders(paths);
+  await fsyncFolders(job, paths);
   reach('coordinator.publish-indexed');
   await removeStaging(paths);
   return list.files;
@@ -74,8 +75,12 @@ async function removeStaging(paths: JobPaths): Promise<void> {
   }
 }
 
-async function fsyncFolders(paths: JobPaths): Promise<void> {
-  await fsyncDirectory(join(paths.output, EXTRAS_FOLDER));
+function isPublished(job: JobState): boolean {
+  return job.manifest.spec.output.publish !== false;
+}
+
+async function fsyncFolders(job: JobState, paths: JobPaths): Promise<void> {
+  if (isPublished(job)) await fsyncDirectory(join(paths.output, EXTRAS_FOLDER));
   await fsyncDirectory(paths.output);
 }
 
@@ -126,7 +131,9 @@ async function prepare(job: JobState, paths: JobPaths, nowMs: number): Promise<P
     paths,
   );
   const { file: statistics, summaries } = await writeStatistics(job, paths);
-  const outputs = [...job.assembled, ...auxiliary, calibration, statistics, ...index];
+  const written = [...job.assembled, ...auxiliary, calibration, statistics, ...index];
+  // Where nothing is published, what was made for the record's digests and summaries goes with the staging folder.
+  const outputs = isPublished(job) ? written : [];
   const calibrationInputs = intake.calibrationFiles.map(({ file, sizeBytes }, position) => ({
     file,
     sizeBytes,
@@ -142,8 +149,9 @@ async function prepare(job: JobState, paths: JobPaths, nowMs: number): Promise<P
     statistics: summaries,
   });
   const provenanceFile = await writeJson(provenance, PROVENANCE_FILE, paths);
-  const last = index[0] ?? (job.assembled[0] as AssembledShard);
-  const files = [...outputs.filter((file) => file !== last), provenanceFile, last];
+  const last = index[0] ?? job.assembled[0];
+  const loadable = last === undefined ? [] : [last];
+  const files = [...outputs.filter((file) => file !== last), provenanceFile, ...loadable];
   const list: PublishList = { job: job.id, files };
   reach('coordinator.publish-prepared');
   await writeFileAtomic(paths.publishList, [Buffer.from(JSON.stringify(list))]);

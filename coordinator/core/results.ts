@@ -400,8 +400,9 @@ export function checkpointPublished(t: Transition, event: EventOf<'checkpointPub
   const job = t.editJob(event.job);
   job.endedMs = t.nowMs;
   const { weights, zeros } = countPruned(job.layers.flatMap((layer) => layer.tensors));
-  t.tell(event.job, 'checkpoint', 'published', {
-    destination: job.manifest.spec.output.destination,
+  const { destination, publish } = job.manifest.spec.output;
+  t.tell(event.job, 'checkpoint', publish === false ? 'discarded' : 'published', {
+    destination,
     files: event.files.length,
   });
   t.tell(event.job, 'job', 'succeeded', {
@@ -411,7 +412,16 @@ export function checkpointPublished(t: Transition, event: EventOf<'checkpointPub
     tokens: job.workDone,
     tokensAgain: job.workRedone,
   });
-  t.explain(event.job, 'Succeeded', 'Published', `published to ${job.manifest.spec.output.destination}`);
+  if (publish === false) {
+    t.explain(
+      event.job,
+      'Succeeded',
+      'Recorded',
+      `nothing is published, as asked; what was found is in ${destination}`,
+    );
+  } else {
+    t.explain(event.job, 'Succeeded', 'Published', `published to ${destination}`);
+  }
   retire(job);
 }
 

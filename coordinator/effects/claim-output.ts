@@ -112,7 +112,9 @@ async function claimOwner(paths: OutputPaths): Promise<string | null> {
     const claim = JSON.parse(await readFile(paths.claim, 'utf8')) as { job?: unknown };
     return typeof claim.job === 'string' ? claim.job : null;
   } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT' || thrown instanceof SyntaxError) return null;
+    const { code } = thrown as NodeJS.ErrnoException;
+    // Where the output is a file, checkOutputIsFree says so.
+    if (code === 'ENOENT' || code === 'ENOTDIR' || thrown instanceof SyntaxError) return null;
     throw toSecateurError(thrown);
   }
 }

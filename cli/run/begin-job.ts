@@ -1,0 +1,53 @@
+/** A job that is begun, or gone on with, as decide.ts says; and the jobs that a coordinator knows already. */
+import type { Manifest } from '../../shared/manifest/schema.ts';
+import type { Job__Output } from '../../shared/rpc/generated/secateur/v1/Job.ts';
+import type { Connection } from '../connection.ts';
+import type { Decision, KnownJob } from './decide.ts';
+
+export interface BegunJob {
+  readonly job: Job__Output;
+  /** The sequence number of the last event that is not this run's story. */
+  readonly after: number;
+}
+
+/** Jobs that write to one of these destinations, in the order of their submission. */
+export async function knownJobs(connection: Connection, destinations: ReadonlySet<string>): Promise<KnownJob[]> {
+  const known: KnownJob[] = [];
+  for (const { id, phase, progress, destination } of (await connection.list('')).jobs) {
+    if (!destinations.has(destination)) continue;
+    const { manifestJson } = await connection.get({ job: id, namespace: '' });
+    const manifest = JSON.parse(manifestJson) as Manifest;
+    known.push({ id, phase, manifest, layersCommitted: progress?.layersCommitted ?? 0 });
+  }
+  return known;
+}
+
+/** @param submit is called where the decision is to submit */
+export async function beginJob(
+  connection: Connection,
+  decision: Decision,
+  say: (text: string) => void,
+  submit: () => Promise<Job__Output>,
+): Promise<BegunJob> {
+  const namespace = '';
+  switch (decision.kind) {
+    case 'submit': {
+      if (decision.cancelFirst !== null) {
+        say(`gives up job ${decision.cancelFirst}: its files at the destination are gone`);
+        await connection.cancel({ job: decision.cancelFirst, namespace });
+      }
+      return { job: await submit(), after: 0 };
+    }
+    case 'continue': {
+      say(`goes on with job ${decision.job}, which was interrupted`);
+      const job = await connection.get({ job: decision.job, namespace });
+      return { job, after: job.lastSequence };
+    }
+    case 'resume': {
+      say(`resumes job ${decision.job}, which had ${decision.phase === 'Failed' ? 'failed' : 'been cancelled'}`);
+      // What was told before the resume is not this run's story.
+      const { lastSequence } = await connection.get({ job: decision.job, namespace });
+      return { job: await connection.resume({ job: decision.job, namespace }), after: lastSequence };
+    }
+  }
+}
