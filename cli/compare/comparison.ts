@@ -114,6 +114,10 @@ export class TrialFigures {
       case 'evaluation.measured':
         this.measured[data.model === 'dense' ? 'dense' : 'pruned'].set(String(data.text), Number(data.perplexity));
         return;
+      case 'job.reused':
+        for (const { text, perplexity } of (data.dense ?? []) as unknown as TextFigure[])
+          this.measured.dense.set(text, perplexity);
+        return;
       case 'layer.committed': {
         const [weights, zeros, pruneMs] = [Number(data.weights), Number(data.zeros), Number(data.pruneMs)];
         this.layers.set(Number(data.layer), { weights, zeros, pruneMs });
@@ -129,6 +133,11 @@ export class TrialFigures {
     this.job = id;
     if (phase === 'Succeeded') return;
     this.failure = { code: failure?.code ?? phase, message: failure?.message ?? message };
+  }
+
+  /** The job, where it succeeded. */
+  get succeeded(): string | null {
+    return this.failure === null ? this.job : null;
   }
 
   /** Of those of `texts` that are measured, in their order. */

@@ -18,7 +18,7 @@ import { logToFile } from '../text-log.ts';
 import { type Comparison, compareTrials, type TrialFigures } from './comparison.ts';
 import { plotComparison } from './plot-comparison.ts';
 import { comparisonMarkdown } from './render-comparison.ts';
-import { decideTrial, runTrials, type TrialDecision, type TrialRun } from './run-trials.ts';
+import { decideTrial, runTrials, type TrialRun } from './run-trials.ts';
 import type { Trial } from './trials.ts';
 
 export interface CompareOptions {
@@ -47,17 +47,18 @@ export async function compareHere(options: CompareOptions, local: LocalWorkersOp
   });
   const connection = new Connection(coordinator.address);
   try {
-    const decisions = await decide(connection, trials, (index) => owners[index] ?? null);
+    const decided = await decide(connection, trials, (index) => owners[index] ?? null);
+    const { decisions } = decided;
     if (decisions.some(({ kind }) => kind === 'submit')) {
       // For their errors: what cannot be begun is told before any worker starts.
       for (const trial of trials) planJob(trial.manifest, await readIntake(trial.manifest), []);
     }
     const recorder = new Recorder(options);
     if (decisions.every(({ kind }) => kind === 'done')) {
-      await runTrials({ ...options, connection, decisions, progressed: recorder.progressed });
+      await runTrials({ ...options, ...decided, connection, progressed: recorder.progressed });
     } else {
       await withWorkers(local, coordinator, connection, (signals) =>
-        runTrials({ ...options, ...signals, connection, decisions, progressed: recorder.progressed }),
+        runTrials({ ...options, ...signals, ...decided, connection, progressed: recorder.progressed }),
       );
     }
     return recorder.comparison;
@@ -69,9 +70,9 @@ export async function compareHere(options: CompareOptions, local: LocalWorkersOp
 
 /** By the workers of a cluster: paths are those of its coordinator, except that of the report. */
 export async function compareThere(options: CompareOptions, connection: Connection): Promise<Comparison> {
-  const decisions = await decide(connection, options.trials, () => undefined);
+  const decided = await decide(connection, options.trials, () => undefined);
   const recorder = new Recorder(options);
-  await runTrials({ ...options, connection, decisions, progressed: recorder.progressed });
+  await runTrials({ ...options, ...decided, connection, progressed: recorder.progressed });
   return recorder.comparison;
 }
 
@@ -79,10 +80,13 @@ async function decide(
   connection: Connection,
   trials: readonly Trial[],
   claimedBy: (index: number) => string | null | undefined,
-): Promise<TrialDecision[]> {
+): Promise<Pick<TrialRun, 'decisions' | 'reuse'>> {
   const destinations = new Set(trials.map((trial) => trial.manifest.spec.output.destination));
   const known = await knownJobs(connection, destinations);
-  return trials.map((trial, index) => decideTrial(trial, known, claimedBy(index)));
+  const decisions = trials.map((trial, index) => decideTrial(trial, known, claimedBy(index)));
+  const done = new Set(decisions.map((decision) => (decision.kind === 'done' ? decision.job : '')));
+  // Each trial takes the place of the one before it: what there is to take over, the latest has.
+  return { decisions, reuse: known.findLast(({ id }) => done.has(id))?.id ?? '' };
 }
 
 /** Trials have folders in the destination: in a checkpoint, nobody would look for them. */

@@ -19,6 +19,8 @@ export interface TrialRun {
   readonly trials: readonly Trial[];
   /** Of each trial, in their order. */
   readonly decisions: readonly TrialDecision[];
+  /** The job, of a trial that is done, whose work the next may take over; empty: there is none. */
+  readonly reuse: string;
   readonly listener: ClosableListener;
   /** Nobody waits for the rest any more. */
   readonly signal?: AbortSignal;
@@ -53,10 +55,13 @@ export function decideTrial(
 /** @throws SecateurError of whatever keeps every trial from going on; a trial that fails by itself is a figure */
 export async function runTrials(run: TrialRun): Promise<ReadonlyMap<string, TrialFigures>> {
   const found = new Map<string, TrialFigures>();
+  let { reuse } = run;
   for (const [index, trial] of run.trials.entries()) {
     const decision = run.decisions[index] as TrialDecision;
     if (run.leaving?.aborted === true && decision.kind !== 'done') continue;
-    found.set(trial.name, await runTrial(run, trial, decision));
+    const figures = await runTrial({ ...run, reuse }, trial, decision);
+    if (decision.kind !== 'done' && figures.succeeded !== null) reuse = figures.succeeded;
+    found.set(trial.name, figures);
     await run.progressed(found);
   }
   return found;
@@ -66,12 +71,13 @@ async function runTrial(run: TrialRun, trial: Trial, decision: TrialDecision): P
   const { connection, listener } = run;
   if (decision.kind === 'done') {
     listener.say(`${trial.name}: done before, by job ${decision.job}`);
-    return figuresOf(run, decision.job, 0);
+    return figuresOf(run, decision.job, Number.POSITIVE_INFINITY);
   }
   let begun: Awaited<ReturnType<typeof beginJob>>;
   try {
     begun = await beginJob(connection, decision, listener.say, async () => {
-      const job = await connection.submit(trial.manifest);
+      // What one trial has computed of the dense model holds for all (coordinator/core/reuse.ts).
+      const job = await connection.submit(trial.manifest, { reuse: run.reuse, reusable: true });
       listener.say(`${trial.name}: job ${job.id} begins`);
       return job;
     });

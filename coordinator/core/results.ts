@@ -14,9 +14,8 @@ import { fiveDigits } from '../../shared/storage/staging-names.ts';
 import { carryOutEffects, effectName } from './effects.ts';
 import { errorsMeasured, gateFailure, isEvaluated, isPrepared, textPrepared, windowsEvaluated } from './evaluation.ts';
 import type { EventOf, TaskIdentity, TaskOutcome } from './events.ts';
-import { committedCount, endLeases, failJob, removeUnfinished, workTotal } from './lifecycle.ts';
+import { adoptCalibration, committedCount, endLeases, failJob, removeUnfinished } from './lifecycle.ts';
 import { allMicrobatches, calibratedAt, samplesOf, snapshotAt } from './lineage.ts';
-import { resolveMicrobatch } from './plan.ts';
 import {
   charge,
   chargedBy,
@@ -28,6 +27,7 @@ import {
   whyOf,
   worstOf,
 } from './retries.ts';
+import { keepWork } from './reuse.ts';
 import { dropShares, takeFromShare, usableWorkers } from './shares.ts';
 import { addSnapshot, forgetSnapshot, removeNeedlessSnapshots } from './snapshots.ts';
 import {
@@ -107,12 +107,7 @@ function takeLease(t: Transition, worker: string, identity: TaskIdentity): Lease
 function calibrationPrepared(t: Transition, jobId: string, outcome: OutcomeOf<'prepareCalibration'>): void {
   const job = t.editJob(jobId);
   const { samples, sequenceLength, file } = outcome.calibration;
-  job.calibration = { ...outcome.calibration, atMs: t.nowMs };
-  if (job.plan !== null) {
-    const microbatch = resolveMicrobatch(job.manifest, samples, sequenceLength);
-    job.plan = { ...job.plan, samples, sequenceLength, microbatch };
-  }
-  job.workTotal += workTotal(job);
+  adoptCalibration(job, { ...outcome.calibration, atMs: t.nowMs });
   t.tell(jobId, 'calibration', 'prepared', { samples, sequenceLength, sha256: file.sha256 });
 }
 
@@ -422,6 +417,7 @@ export function checkpointPublished(t: Transition, event: EventOf<'checkpointPub
   } else {
     t.explain(event.job, 'Succeeded', 'Published', `published to ${destination}`);
   }
+  keepWork(t, event.job);
   retire(job);
 }
 

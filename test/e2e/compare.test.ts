@@ -3,11 +3,10 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Comparison } from '../../cli/compare/comparison.ts';
-import { referenceResults } from '../support/masked-micro-llama.ts';
-import { Bench, microManifest, REPOSITORY } from '../support/secateur-process.ts';
+import { MICRO_FIXTURES, referenceResults } from '../support/masked-micro-llama.ts';
+import { Bench, digestTree, microManifest } from '../support/secateur-process.ts';
 
-const FIXTURES = join(REPOSITORY, 'test/golden/fixtures/micro');
-const EVALUATION = { tokens: [join(FIXTURES, 'evaluation.safetensors')] };
+const EVALUATION = { tokens: [join(MICRO_FIXTURES, 'evaluation.safetensors')] };
 
 /** Writes the manifest of a comparison into the folder `out`. */
 function begin(bench: Bench, over: Partial<Parameters<typeof microManifest>[0]> = {}): string {
@@ -58,14 +57,36 @@ describe('compare', () => {
     expect(JSON.parse(again.stdout)).toEqual(found);
   });
 
-  it('keeps checkpoints where it is asked to, and refuses a destination that is one', async () => {
+  it('shares what does not depend on the method: the bytes and figures are those of the job alone', async () => {
     await using bench = new Bench();
-    const args = ['--methods', 'wanda', '--sparsity', '0.5', '--keep'];
+    const args = ['--methods', 'magnitude,wanda', '--sparsity', '0.5', '--keep'];
     const kept = await bench.run(['compare', begin(bench), ...args]);
     expect(kept.code, kept.stderr).toBe(0);
+    const told = (what: RegExp): number => (kept.stderr.match(what) ?? []).length;
+    expect(told(/calibration\.prepared/g)).toBe(1);
+    expect(told(/evaluation\.prepared/g)).toBe(1);
+    expect(told(/layer\.calibrated/g)).toBe(4);
+    expect(told(/evaluation\.measured .* model=dense/g)).toBe(1);
+    expect(told(/job\.reused .* calibration=true layers=4/g)).toBe(1);
+
     const checkpoint = bench.path('out/wanda-50');
     const verified = await bench.run(['verify', checkpoint]);
     expect(verified.code, verified.stderr).toBe(0);
+    const alone = bench.path('alone');
+    const finished = await bench.run(['run', begin(bench, { output: alone }), '--workers', '1']);
+    expect(finished.code, finished.stderr).toBe(0);
+    expect(digestTree(checkpoint)).toEqual(digestTree(alone));
+    const [shared, single] = [checkpoint, alone].map((folder) =>
+      JSON.parse(readFileSync(join(folder, 'secateur.json'), 'utf8')),
+    );
+    for (const field of ['calibration', 'inputs', 'outputs', 'totals', 'perplexity', 'statistics'])
+      expect(shared[field], field).toEqual(single[field]);
+    expect(shared.layers.map(({ outputError }: { outputError: number }) => outputError)).toEqual(
+      single.layers.map(({ outputError }: { outputError: number }) => outputError),
+    );
+    expect(shared.reused.job).toMatch(/^micro-magnitude-50-/);
+
+    // Trials have folders of their own: not in a checkpoint.
     const refused = await bench.run(['compare', begin(bench, { output: checkpoint }), ...args]);
     expect(refused.code).toBe(4);
     expect(refused.stderr).toMatch(/expected a folder for a comparison; it is the output of job /);
@@ -87,6 +108,9 @@ describe('compare', () => {
     expect(second.code, second.stderr).toBe(1);
     expect(second.stderr).toMatch(/random-50: done before/);
     expect(second.stderr).not.toMatch(/random-50: job \S+ begins/);
+    // Of the coordinator before: what it kept outlives it.
+    expect(second.stderr).toMatch(/job\.reused .* layers=4/);
+    expect(second.stderr).not.toMatch(/layer\.calibrated/);
     expect(second.stdout).toMatch(/^random-60 failed: .* \[OutputExists\]$/m);
     const { trials, missing } = written(bench);
     expect(missing).toEqual([]);

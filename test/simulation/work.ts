@@ -48,6 +48,13 @@ export class SimulatedWork implements JobWork, StatisticsStore {
     return intakeOf(model);
   }
 
+  /** No job of a simulation is submitted to be taken over. */
+  async copyKept(): Promise<null> {
+    return null;
+  }
+
+  async dropKept(): Promise<void> {}
+
   async describeTask(job: JobState, spec: TaskSpec, identity: TaskIdentity): Promise<Task> {
     const sums = spec.kind === 'prune' ? job.layers[spec.layer]?.statisticsFile : null;
     const statistics = new Map<string, Uint8Array>();

@@ -91,6 +91,7 @@ describe('the users’ side of the API', () => {
 
   it('takes no job more where a thousand have not ended', async () => {
     const jobs = serviceOn(stateWith(1_000));
-    await expect(jobs.submit(JSON.stringify(manifestOf('job-new')))).rejects.toMatchObject({ code: 'LimitExceeded' });
+    const request = { manifestJson: JSON.stringify(manifestOf('job-new')) };
+    await expect(jobs.submit(request)).rejects.toMatchObject({ code: 'LimitExceeded' });
   });
 });
