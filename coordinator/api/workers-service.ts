@@ -57,6 +57,8 @@ import type { WorkerStream } from './worker-stream.ts';
 const HEARTBEAT_INTERVAL_MS = 1_000;
 /** Without a word for this long a stream counts as broken: with the grace period, a dead worker is replaced within 20 s. */
 const SILENCE_MAX_MS = 8_000;
+/** An engine that says nothing for this long is told of: with a heartbeat's delay and a watcher's, within ten seconds. */
+const ENGINE_SILENT_AFTER_MS = 7_000;
 /** A stream that has not said who it is after this long is nobody's. */
 const REGISTER_TIMEOUT_MS = 10_000;
 /** Messages that wait for a worker to read them. A worker has one task at a time: more than a few means that it does not read. */
@@ -99,6 +101,8 @@ interface Session {
   /** Tasks that came before the core took the registration; null afterwards. */
   early: Assignment[] | null;
   memory: WorkerMemory;
+  /** A heartbeat of it has come. */
+  hasBeaten: boolean;
   heardMs: number;
   leaving: boolean;
 }
@@ -235,6 +239,7 @@ export class WorkersService {
       logAcknowledged: 0,
       early: [],
       memory: { residentBytes: 0, engineResidentBytes: 0 },
+      hasBeaten: false,
       heardMs: this.context.timers.monotonicMs(),
       leaving: false,
     };
@@ -277,7 +282,7 @@ export class WorkersService {
     const { loop } = this.context;
     const { worker } = session;
     if (message.epoch !== loop.state.epoch) throw staleMessage(worker, message.epoch, loop.state.epoch);
-    if (message.heartbeat) this.takeHeartbeat(session, message.heartbeat);
+    if (message.heartbeat) await this.takeHeartbeat(session, message.heartbeat);
     else if (message.statistics) await this.takeStatistics(session, message.statistics);
     else if (message.snapshot) await this.takeSnapshot(session, message.snapshot);
     else if (message.result) await this.takeResult(session, message.result);
@@ -300,13 +305,23 @@ export class WorkersService {
     );
   }
 
-  private takeHeartbeat(session: Session, heartbeat: Heartbeat__Output): void {
+  private async takeHeartbeat(session: Session, heartbeat: Heartbeat__Output): Promise<void> {
     const { residentBytes, engineResidentBytes } = heartbeat;
     session.memory = { residentBytes, engineResidentBytes };
     this.acknowledgeLogs(session);
-    for (const { identity, done, total, unit } of heartbeat.tasks) {
-      if (!identity || currentLease(this.context.loop.state, identityOf(identity))?.worker !== session.worker) continue;
-      this.context.progress.report(identity.job, identity.task, { done, total, unit });
+    const isFirst = !session.hasBeaten;
+    session.hasBeaten = true;
+    const { loop, progress } = this.context;
+    for (const { identity, done, total, unit, silentMs, silentMaxMs } of heartbeat.tasks) {
+      const lease = identity ? currentLease(loop.state, identityOf(identity)) : undefined;
+      if (!identity || lease?.worker !== session.worker) continue;
+      progress.report(identity.job, identity.task, { done, total, unit });
+      const isSilent = silentMs >= ENGINE_SILENT_AFTER_MS;
+      // While the stream was down the engine may have spoken, and fallen silent again.
+      const isKnown = isSilent === (lease.silence !== undefined) && !(isSilent && isFirst);
+      if (isKnown) continue;
+      const silence = { silentMs: isSilent ? silentMs : 0, silentMaxMs };
+      await loop.submit({ type: 'engineSilence', worker: session.worker, identity: identityOf(identity), ...silence });
     }
   }
 
@@ -463,10 +478,11 @@ export class WorkersService {
       return { kind: 'prune', file: staged(file), tensors: counted, pruneMs, commitMs };
     }
     if (result.pass) {
-      const { tokens, computeMs, snapshots } = result.pass;
+      const { tokens, computeMs, snapshots, loadMs, snapshotMs, bytesRead, peakResidentBytes } = result.pass;
+      const spent = { computeMs, loadMs, snapshotMs, bytesRead, peakResidentBytes };
       const done = setOfRanges(result.pass.done);
       const statistics = await this.storeStatistics(session, identity, done);
-      return { kind: 'pass', tokens, computeMs, done, snapshots: snapshots.map(snapshotOf), statistics };
+      return { kind: 'pass', tokens, spent, done, snapshots: snapshots.map(snapshotOf), statistics };
     }
     if (result.handOver) return { kind: 'handOver', snapshots: result.handOver.snapshots.map(snapshotOf) };
     throw new SecateurError(

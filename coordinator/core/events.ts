@@ -37,6 +37,19 @@ export interface WrittenSnapshot {
   readonly file: StagedFile;
 }
 
+/** What a pass took, as its worker measured it. */
+interface PassSpending {
+  readonly computeMs: number;
+  /** Until the layer could run. */
+  readonly loadMs: number;
+  /** Hidden states read from files, and written to them. */
+  readonly snapshotMs: number;
+  /** Of the layer and of snapshots. */
+  readonly bytesRead: number;
+  /** The most memory that the engine has had so far. */
+  readonly peakResidentBytes: number;
+}
+
 export type TaskOutcome =
   | { readonly kind: 'prepareCalibration'; readonly calibration: Omit<Calibration, 'atMs'> }
   | { readonly kind: 'digestSource'; readonly sha256: string }
@@ -60,7 +73,7 @@ export type TaskOutcome =
   | {
       readonly kind: 'pass';
       readonly tokens: number;
-      readonly computeMs: number;
+      readonly spent: PassSpending;
       /** Fewer than the task's where the worker was asked to stop. */
       readonly done: MicrobatchSet;
       readonly snapshots: readonly WrittenSnapshot[];
@@ -145,6 +158,15 @@ export type CoreEvent =
       readonly why: string;
     }
   | {
+      readonly type: 'engineSilence';
+      readonly worker: string;
+      readonly identity: TaskIdentity;
+      /** Since the engine last said something; 0: it has spoken again. */
+      readonly silentMs: number;
+      /** After so long the agent ends it. */
+      readonly silentMaxMs: number;
+    }
+  | {
       readonly type: 'snapshotWritten';
       readonly worker: string;
       readonly identity: TaskIdentity;
@@ -185,6 +207,16 @@ export type CoreEvent =
       readonly job: string;
       readonly life: number;
       readonly files: readonly AssembledShard[];
+      /** Layers whose sums were unreadable, so that they are not among what was published. Absent where there are none. */
+      readonly statisticsMissing?: readonly number[];
+    }
+  | {
+      /** A file under staging that the job counts on, and that is gone or not what was written. */
+      readonly type: 'fileLost';
+      readonly job: string;
+      readonly life: number;
+      readonly name: string;
+      readonly why: string;
     }
   | { readonly type: 'cancelRequested'; readonly job: string }
   | { readonly type: 'resumeRequested'; readonly job: string };

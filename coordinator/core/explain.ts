@@ -13,7 +13,9 @@ import {
   type JobState,
   jobOf,
   type Lease,
+  own,
   type RetryState,
+  shareOf,
   type WorkerState,
   workerOf,
 } from './state.ts';
@@ -39,6 +41,8 @@ interface Explanation {
 function whyWaiting(state: CoordinatorState, job: JobState, nowMs: number): Explanation | null {
   const leases = Object.values(job.leases);
   const away = leases.map((lease) => workerOf(state, lease.worker)).filter((worker) => worker?.attached === false);
+  const silent = leases.filter((lease) => lease.silence !== undefined && !isAway(state, lease.worker));
+  if (silent.length > 0) return enginesSilent(silent);
   if (leases.length > away.length) return running(state, leases);
   const workers = Object.values(state.workers);
   const effects = effectsOf(job).map(effectName);
@@ -88,6 +92,17 @@ function running(state: CoordinatorState, leases: readonly Lease[]): Explanation
     .map(({ task, worker }) => `${task} on ${worker}${isAway(state, worker) ? ' (away)' : ''}`)
     .sort();
   return { reason: 'Running', message: listed(doing) };
+}
+
+function enginesSilent(silent: readonly Lease[]): Explanation {
+  const there = silent.map((lease) => `${lease.task} on ${lease.worker}, whose ${silenceOf(lease)}`).sort();
+  return { reason: 'EngineSilent', message: `needs a word of an engine that runs a task; there: ${listed(there)}` };
+}
+
+function silenceOf({ silence }: Lease): string {
+  if (silence === undefined) return 'engine speaks';
+  const { sinceMs, endsMs } = silence;
+  return `engine has said nothing since ${showTime(sinceMs)} and is ended at ${showTime(endsMs)}`;
 }
 
 function workersAway(job: JobState, away: readonly WorkerState[], there: string): Explanation {
@@ -140,6 +155,7 @@ export function explainWorker(state: CoordinatorState, worker: WorkerState): str
   }
   if (worker.draining)
     return lease === undefined ? 'drains: takes no new work' : `drains: hands over, runs ${lease.task}`;
+  if (lease?.silence !== undefined) return `runs ${lease.task}; its ${silenceOf(lease)}`;
   if (lease !== undefined) return `runs ${lease.task}`;
   const job = activeJob(state);
   if (job === undefined) return 'idle: there is no job';
@@ -147,7 +163,27 @@ export function explainWorker(state: CoordinatorState, worker: WorkerState): str
     const { version, engineVersion } = worker.capabilities;
     return `idle: job ${job.id} was begun with other versions than its ${version}, engine ${engineVersion}`;
   }
-  return `idle: job ${job.id} (${job.phase}, ${job.reason}) has no task for it now`;
+  return `idle: ${whyIdle(job, worker)}`;
+}
+
+/** Why a worker that could work has nothing to do, and what changes that. */
+function whyIdle(job: JobState, { id }: WorkerState): string {
+  const about = `job ${job.id}`;
+  const busy = Object.values(job.leases).map(({ task, worker }) => `${task} on ${worker}`);
+  const others = busy.length === 0 ? '' : `: ${listed(busy.sort())}`;
+  if (job.phase !== 'Pruning') {
+    const is = `${about} is ${job.phase} (${job.reason})`;
+    return `${is}; ${busy.length === 0 ? 'no task is ready' : `others have what there is to do${others}`}`;
+  }
+  const shunned = own(job.shunnedUntilMs, id) ?? 0;
+  const isSharing = job.stages.some((stage) => !isEmpty(shareOf(stage, id)));
+  if (shunned > 0 && !isSharing)
+    return `a task of ${about} failed on it; others are preferred until ${showTime(shunned)}, then it has a share at a layer boundary`;
+  if (isSharing) return `its share of ${about} is done as far as it can be; it waits for the others${others}`;
+  const { replicasMax } = job.plan ?? { replicasMax: null };
+  const isFull = replicasMax !== null && job.stages.every((stage) => Object.keys(stage.shares).length >= replicasMax);
+  if (isFull) return `every stage of ${about} has its ${replicasMax} replicas; it takes the place of one that leaves`;
+  return `it has no share of ${about} yet; it is given one at the next layer boundary, where that makes the job faster${others}`;
 }
 
 /** `w1 attached, w2 draining, w3 away since …` */

@@ -7,6 +7,7 @@ import { repeatFailedEffects } from './effects.ts';
 import type { CoreEvent, StepResult } from './events.ts';
 import { explainQueue, explainWaiting } from './explain.ts';
 import { beginNextJob, cancelJob, effectFailed, intakeSucceeded, resumeJob, submitJob, tryPlan } from './lifecycle.ts';
+import { fileLost } from './losses.ts';
 import {
   advancePhase,
   checkpointPublished,
@@ -26,6 +27,7 @@ import { Transition } from './transition.ts';
 import {
   coordinatorStarted,
   dismissDrained,
+  engineSilence,
   expireWorkers,
   holdingsChanged,
   workerAttached,
@@ -68,6 +70,8 @@ function apply(t: Transition, event: CoreEvent): void {
       return workerDraining(t, event);
     case 'holdingsChanged':
       return holdingsChanged(t, event);
+    case 'engineSilence':
+      return engineSilence(t, event);
     case 'snapshotWritten':
       return snapshotWritten(t, event);
     case 'taskSucceeded':
@@ -82,6 +86,8 @@ function apply(t: Transition, event: CoreEvent): void {
       return shardAssembled(t, event);
     case 'checkpointPublished':
       return checkpointPublished(t, event);
+    case 'fileLost':
+      return fileLost(t, event);
     case 'cancelRequested':
       return cancelJob(t, event);
     case 'resumeRequested':

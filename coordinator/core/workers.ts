@@ -139,6 +139,16 @@ export function holdingsChanged(t: Transition, event: EventOf<'holdingsChanged'>
   setHeld(t, event.job, event.worker, event.holdings);
 }
 
+/** An engine that hangs, or computes for very long without a word: whoever looks at the job is told. */
+export function engineSilence(t: Transition, event: EventOf<'engineSilence'>): void {
+  const lease = currentLease(t.state, event.identity);
+  if (lease?.worker !== event.worker) return;
+  const sinceMs = t.nowMs - event.silentMs;
+  const { silence: _before, ...speaking } = lease;
+  const silence = { sinceMs, endsMs: sinceMs + event.silentMaxMs };
+  t.editJob(event.identity.job).leases[lease.task] = event.silentMs > 0 ? { ...speaking, silence } : speaking;
+}
+
 /** Lets draining workers go that have nothing left that anybody needs. */
 export function dismissDrained(t: Transition): void {
   const job = activeJob(t.state);

@@ -4,6 +4,7 @@
  */
 import { mkdir, open, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { fsyncDirectory } from '../../shared/storage/atomic-file.ts';
 import { fiveDigits } from '../../shared/storage/staging-names.ts';
 import { HashedFile } from '../assembly/copy-range.ts';
@@ -66,14 +67,15 @@ async function copyFile(from: string, to: string): Promise<Pick<StagedFile, 'siz
     await mkdir(dirname(to), { recursive: true });
     const output = await HashedFile.create(to);
     try {
-      await output.copyFrom(source, from, 0, (await source.stat()).size);
+      const copied = { handle: source, path: from, hash: null, onReadError: toSecateurError };
+      await output.copyFrom(copied, 0, (await source.stat()).size);
     } catch (thrown) {
       await output.abandon();
       throw thrown;
     }
-    const copied = await output.finish();
+    const digest = await output.finish();
     await fsyncDirectory(dirname(to));
-    return copied;
+    return digest;
   } finally {
     await source.close();
   }

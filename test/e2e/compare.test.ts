@@ -3,10 +3,10 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Comparison } from '../../cli/compare/comparison.ts';
-import { MICRO_FIXTURES, referenceResults } from '../support/masked-micro-llama.ts';
-import { Bench, digestTree, microManifest } from '../support/secateur-process.ts';
+import { referenceResults } from '../support/masked-micro-llama.ts';
+import { Bench, digestTree, microManifest, REPOSITORY } from '../support/secateur-process.ts';
 
-const EVALUATION = { tokens: [join(MICRO_FIXTURES, 'evaluation.safetensors')] };
+const EVALUATION = { tokens: [join(REPOSITORY, 'test/golden/fixtures/micro/evaluation.safetensors')] };
 
 /** Writes the manifest of a comparison into the folder `out`. */
 function begin(bench: Bench, over: Partial<Parameters<typeof microManifest>[0]> = {}): string {

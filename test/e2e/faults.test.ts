@@ -74,14 +74,17 @@ describe('a job goes on when parts die', () => {
     await using bench = new Bench();
     const cluster = await PlainCluster.create(bench);
     await cluster.coordinator();
-    const poison = { SECATEUR_FAILPOINT: 'engine.pass-computed' };
+    const poison = { SECATEUR_FAILPOINT: 'engine.pass-computed=EXIT' };
     const poisoned = [cluster.worker('w1', poison), cluster.worker('w2', poison)];
     for (const worker of poisoned) await worker.printed(/attached to/);
     const failed = await cluster.submit(bench.path('out'), { placement: {} }).finished;
     expect(failed.code).not.toBe(0);
     expect(failed.stderr).toMatch(
-      /task calibrate-00000-m\S+ on w[12] failed \(tried 4 times\): the engine of worker w[12] ended .*SIGKILL.*EngineCrashed/s,
+      /task calibrate-00000-m\S+ on w[12] failed \(tried 4 times\): the engine of worker w[12] ended .*exited with code 70; its last words: gave up at the failpoint engine\.pass-computed.*EngineCrashed/s,
     );
+    // What it said on standard error is a line of the job's log as well.
+    const logs = await bench.run(['logs', 'job', '--coordinator', cluster.address]);
+    expect(logs.stdout).toMatch(/w[12] engine calibrate-00000-m\S+: gave up at the failpoint engine\.pass-computed/);
     // Each of them had its turn.
     for (const worker of poisoned) expect(worker.stderr).toContain('the engine ended');
     for (const worker of poisoned) await worker.kill();

@@ -9,6 +9,10 @@ import type { SimulatedProcess, SimulatedTime } from './time.ts';
 import type { SimulatedWorker } from './worker-node.ts';
 
 const WORKERS_MAX = 8;
+/** Of these, not the temporary ones. */
+const ROTS = /\/(snapshots|statistics|calibration|layers|publish)\/.*(?<!\.tmp)$/;
+/** Longer than any life. */
+const FOR_EVER_MS = 24 * 3_600_000;
 
 /** What of the world things can go wrong with. */
 export interface Fallible {
@@ -103,6 +107,10 @@ export class Faults {
         return this.cut(worker, 'coordinator');
       case 'breakStreams':
         return world.network.breakStreams(worker.name);
+      case 'pauseEngine':
+        return this.hang(worker);
+      case 'echo':
+        return this.echo();
       case 'pauseWorker':
         return world.pause(worker.process, this.duration());
       case 'pauseCoordinator':
@@ -142,6 +150,18 @@ export class Faults {
     }
   }
 
+  /** As SIGSTOP: for a while, or until somebody ends it. */
+  private hang({ engine }: SimulatedWorker): void {
+    engine?.process.pause(this.world.random() < 0.1 ? FOR_EVER_MS : this.duration());
+  }
+
+  /** As soon as there is a stream, and an earlier epoch in which something was said. */
+  private echo(): void {
+    const { network, time } = this.world;
+    if (this.world.isCalm || network.echo(this.anyWorker().name)) return;
+    time.after(1_000, null, () => this.echo());
+  }
+
   private killAt(disk: SimulatedDisk, process: SimulatedProcess, died?: () => void): void {
     const operations = 1 + Math.floor(this.world.random() * 12);
     disk.killAt(process, operations, this.world.random() < 0.5 ? 'before' : 'after', died);
@@ -179,13 +199,19 @@ export class Faults {
     for (const job of Object.values(jobs)) this.world.invariants.checkFiles(job);
   }
 
-  /** A snapshot, or the statistics of some samples, is gone or is not what was written. Both can be had again. */
+  /**
+   * A snapshot, statistics, the token ids, a committed layer or a shard that waits to be published is gone, or is not what
+   * was written. All of them can be had again. (After the last look before it is moved, nobody can help a shard.)
+   */
   private rot(): void {
-    const { local, shared, random } = this.world;
+    const { local, shared, random, invariants, job } = this.world;
     const disk = random() < 0.5 ? local : shared;
-    const paths = disk.paths().filter((path) => path.includes('/snapshots/') || path.endsWith('.f32'));
+    const isMoved = job?.reason === 'Publishing' || job?.phase === 'Succeeded';
+    const paths = disk.paths().filter((path) => ROTS.test(path) && !(isMoved && path.includes('/publish/')));
     const path = paths[Math.floor(random() * paths.length)];
-    if (path !== undefined) disk.rot(path);
+    if (path === undefined) return;
+    disk.rot(path);
+    invariants.rotted.add(path);
   }
 
   private cut(worker: SimulatedWorker, side: 'both' | 'worker' | 'coordinator'): void {

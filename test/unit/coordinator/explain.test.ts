@@ -1,7 +1,8 @@
 /** Every state that a user can get a job into says what is needed, what is there, and since when. */
 import { describe, expect, it } from 'vitest';
+import { ProgressTracker } from '../../../coordinator/api/progress.ts';
 import { StatusChanges } from '../../../coordinator/api/status-changes.ts';
-import type { Command, CoreEvent } from '../../../coordinator/core/events.ts';
+import type { Command, CoreEvent, TaskIdentity } from '../../../coordinator/core/events.ts';
 import { explainWorker } from '../../../coordinator/core/explain.ts';
 import { type CoordinatorState, INITIAL_STATE, type JobState, workerOf } from '../../../coordinator/core/state.ts';
 import { step } from '../../../coordinator/core/step.ts';
@@ -31,7 +32,7 @@ class Told {
     this.tell({ type: 'jobSubmitted', job, namespace: 'default', name: job, manifest });
   }
 
-  attach(worker: string, version = '0.1.0'): void {
+  attach(worker: string, version = '0.1.0', tasks: readonly TaskIdentity[] = []): void {
     const capabilities = { host: 'h', processId: 1, provider: 'cpu', threads: 1, memoryBytes: 1 } as const;
     const figures = {
       storageReadBytesPerSecond: 0,
@@ -44,7 +45,7 @@ class Told {
       worker,
       incarnation: '1',
       capabilities: { ...capabilities, ...figures, version, engineVersion: '1.30.0' },
-      tasks: [],
+      tasks,
       holdings: [],
     });
   }
@@ -115,6 +116,38 @@ describe('a job says', () => {
     expect(told.does('w1')).toMatch(/^runs \S+$/);
   });
 
+  it('which engine says nothing, about what, since when, and when it is ended', () => {
+    const told = planned();
+    told.attach('w1');
+    const [lease] = Object.values(told.job('a').leases);
+    if (lease === undefined) throw new Error('no lease');
+    const { task, attempt, epoch } = lease;
+    const silence = (worker: string, silentMs: number, of: number = attempt): void => {
+      const identity = { job: 'a', task, attempt: of, epoch };
+      told.tell({ type: 'engineSilence', worker, identity, silentMs, silentMaxMs: 900_000 });
+    };
+    const { state } = told;
+    // Of another worker, of another attempt: nothing that counts.
+    silence('w2', 7_000);
+    silence('w1', 7_000, attempt + 1);
+    expect(told.state).toBe(state);
+    expect(told.said).toMatch(/^Preparing Running: /);
+    told.nowMs = START_MS + 20_000 - told.betweenMs;
+    silence('w1', 7_000);
+    const words = 'engine has said nothing since 2026-01-01T00:00:13Z and is ended at 2026-01-01T00:15:13Z';
+    expect(told.said).toBe(
+      `Preparing EngineSilent: needs a word of an engine that runs a task; there: ${task} on w1, whose ${words}`,
+    );
+    expect(told.does('w1')).toBe(`runs ${task}; its ${words}`);
+    expect(new ProgressTracker().of(told.job('a'), told.nowMs).remainingMs).toBe(-1);
+    silence('w1', 0);
+    expect(told.said).toMatch(/^Preparing Running: /);
+    // A stream that was down for a moment changes nothing about it.
+    silence('w1', 9_000);
+    told.attach('w1', '0.1.0', [{ job: 'a', task, attempt, epoch }]);
+    expect(told.said).toMatch(/^Preparing EngineSilent: /);
+  });
+
   it('who is away, since when, and when its work is given to another', () => {
     const told = planned();
     told.attach('w1');
@@ -146,7 +179,30 @@ describe('a job says', () => {
     expect(told.said).toMatch(
       /^Preparing WaitingToRetry: \S+ failed once, last on w1 \(StorageFull: \/out is full\); needs another attempt, at 2026-01-01T00:00:\d\dZ; there: w1 attached$/,
     );
-    expect(told.does('w1')).toBe('idle: job a (Preparing, WaitingToRetry) has no task for it now');
+    expect(told.does('w1')).toBe('idle: job a is Preparing (WaitingToRetry); no task is ready');
+  });
+
+  it('why a worker that could work is idle', () => {
+    const told = planned();
+    told.attach('w1');
+    told.attach('w2');
+    const base = told.job('a');
+    const sharing = (shares: Record<string, [number, number][]>, over: Partial<JobState> = {}): void => {
+      const stages = [{ firstLayer: 0, layerCount: 1, shares }];
+      const job = { ...base, phase: 'Pruning' as const, leases: {}, stages, shunnedUntilMs: {}, ...over };
+      told.state = { ...told.state, jobs: { a: job } };
+    };
+    sharing({ w2: [[0, 4]] }, { plan: { ...(base.plan as NonNullable<JobState['plan']>), replicasMax: null } });
+    expect(told.does('w1')).toMatch(/^idle: it has no share of job a yet; it is given one at the next layer boundary/);
+    expect(told.does('w2')).toMatch(/^idle: its share of job a is done as far as it can be; it waits for the others/);
+    sharing({ w2: [[0, 4]] });
+    expect(told.does('w1')).toBe(
+      'idle: every stage of job a has its 1 replicas; it takes the place of one that leaves',
+    );
+    sharing({ w2: [[0, 4]] }, { shunnedUntilMs: { w1: 1_767_225_630_000 } });
+    expect(told.does('w1')).toMatch(
+      /^idle: a task of job a failed on it; others are preferred until 2026-01-01T00:00:30Z/,
+    );
   });
 
   it('that only workers of another version are there', () => {

@@ -180,7 +180,8 @@ function outcomeOf(spec: TaskSpec): TaskOutcome {
     case 'pass': {
       const statistics = spec.statistics ? stored('samples') : null;
       const tokens = countOf(spec.microbatches) * 8;
-      return { kind: 'pass', tokens, computeMs: 1, done: spec.microbatches, snapshots: [], statistics };
+      const spent = { computeMs: 1, loadMs: 1, snapshotMs: 0, bytesRead: 40, peakResidentBytes: 1 };
+      return { kind: 'pass', tokens, spent, done: spec.microbatches, snapshots: [], statistics };
     }
     case 'handOver':
       return { kind: 'handOver', snapshots: [] };
