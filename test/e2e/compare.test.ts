@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Comparison } from '../../cli/compare/comparison.ts';
 import { referenceResults } from '../support/masked-micro-llama.ts';
+import { PlainCluster } from '../support/plain-cluster.ts';
 import { Bench, digestTree, microManifest, REPOSITORY } from '../support/secateur-process.ts';
 
 const EVALUATION = { tokens: [join(REPOSITORY, 'test/golden/fixtures/micro/evaluation.safetensors')] };
@@ -121,6 +122,30 @@ describe('compare', () => {
       ['wanda-60', undefined],
     ]);
     expect(existsSync(bench.path('out/wanda-60/secateur.json'))).toBe(true);
+  });
+
+  it('runs on the workers of a cluster that see none of the files, also while its coordinator is away', async () => {
+    await using bench = new Bench();
+    const cluster = await PlainCluster.create(bench);
+    const first = await cluster.coordinator();
+    cluster.worker('w1', {}, ['--storage', 'coordinator']);
+    const where = ['--coordinator', cluster.address, '--report', bench.path('report')];
+    const args = ['compare', begin(bench), '--methods', 'magnitude,wanda', '--sparsity', '0.5', ...where];
+    const compare = bench.start(args);
+    await compare.printed(/wanda-50: job \S+ begins/);
+    await first.kill();
+    await cluster.coordinator();
+    const finished = await compare.finished;
+    expect(finished.code, finished.stderr).toBe(0);
+    expect(finished.stderr).toMatch(/job\.reused .* layers=4/);
+    const found: Comparison = JSON.parse(readFileSync(bench.path('report/compare.json'), 'utf8'));
+    expect(perplexityOf(found, 'wanda-50').toFixed(3)).toBe('32.999');
+    expect(found.dense).toHaveLength(1);
+    expect(existsSync(bench.path('out/compare.json'))).toBe(false);
+    const again = await bench.run(args);
+    expect(again.code, again.stderr).toBe(0);
+    expect(again.stderr).toMatch(/magnitude-50: done before/);
+    expect(again.stdout).toBe(finished.stdout);
   });
 
   it('says what is wrong before anything begins', async () => {
