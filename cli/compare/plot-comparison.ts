@@ -1,6 +1,6 @@
 /**
- * A comparison as an SVG plot: perplexity over sparsity, one panel a text, one line a method, N:M patterns as single
- * marks. Text and axes take the colour scheme of the reader. Pure.
+ * A comparison as an SVG plot: perplexity over sparsity, one panel a text, one line a method, N:M patterns as columns of
+ * their own beside. Text and axes take the colour scheme of the reader. Pure.
  */
 import { basename } from 'node:path';
 import type { Comparison, TrialResult } from './comparison.ts';
@@ -8,9 +8,11 @@ import type { Comparison, TrialResult } from './comparison.ts';
 const PANEL = { width: 640, height: 360, left: 70, right: 150, top: 40, bottom: 50 };
 const PLOT_WIDTH = PANEL.width - PANEL.left - PANEL.right;
 const PLOT_HEIGHT = PANEL.height - PANEL.top - PANEL.bottom;
+/** Of a pattern. */
+const COLUMN_WIDTH_MAX = 60;
 /** From here on, small values would lie on each other: the axis becomes logarithmic. */
 const LINEAR_RANGE_MAX = 5;
-/** Readable on white and on black; as told apart by people who do not see red and green. */
+/** Readable on white and on black, and told apart by people who do not see red and green. */
 const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#8c6bb1', '#b8860b'];
 const STYLE = [
   'text{font:12px sans-serif;fill:#222}',
@@ -22,13 +24,14 @@ const STYLE = [
 ].join('');
 
 interface Scale {
+  readonly x: (amount: TrialResult) => number;
+  readonly shareTicks: readonly { readonly label: string; readonly x: number }[];
   readonly y: (perplexity: number) => number;
   readonly ticks: readonly number[];
   readonly isLogarithmic: boolean;
 }
 
 interface Point {
-  readonly share: number;
   readonly perplexity: number;
   readonly trial: TrialResult;
 }
@@ -50,9 +53,12 @@ function panelOf(comparison: Comparison, text: string, top: number): string {
   const points = comparison.trials.flatMap((trial): Point[] => {
     const found = trial.perplexity.find((each) => each.text === text);
     if (found === undefined || !Number.isFinite(found.perplexity)) return [];
-    return [{ share: trial.share, perplexity: found.perplexity, trial }];
+    return [{ perplexity: found.perplexity, trial }];
   });
-  const scale = scaleOf([dense, ...points.map(({ perplexity }) => perplexity)]);
+  const scale = {
+    ...horizontalScale(comparison.trials),
+    ...verticalScale([dense, ...points.map(({ perplexity }) => perplexity)]),
+  };
   const methods = [...new Set(comparison.trials.map(({ method }) => method))];
   const title = `${comparison.name} on ${basename(text)}${scale.isLogarithmic ? ' (logarithmic)' : ''}`;
   return [
@@ -73,11 +79,33 @@ function panelOf(comparison: Comparison, text: string, top: number): string {
   ].join('\n');
 }
 
-function x(share: number): number {
-  return round(PANEL.left + share * PLOT_WIDTH);
+/** The sparsities on an axis of tens of percent, then the patterns, each with a column. */
+function horizontalScale(trials: readonly TrialResult[]): Pick<Scale, 'x' | 'shareTicks'> {
+  const patterns = [...new Set(trials.filter(isPattern).map(({ amount }) => amount))];
+  const shares = trials.filter((trial) => !isPattern(trial)).map(({ share }) => share);
+  const columnWidth = shares.length === 0 ? PLOT_WIDTH / patterns.length : COLUMN_WIDTH_MAX;
+  const width = Math.max(PLOT_WIDTH / 3, PLOT_WIDTH - patterns.length * columnWidth);
+  const [first, last] = [Math.floor(Math.min(...shares, 1) * 10), Math.ceil(Math.max(...shares, 0) * 10)];
+  const [from, to] = first === last ? [first - 1, last + 1] : [first, last];
+  const ofShare = (share: number): number => round(PANEL.left + ((share * 10 - from) / (to - from)) * width);
+  const begin = shares.length === 0 ? 0 : width;
+  const step = (PLOT_WIDTH - begin) / Math.max(1, patterns.length);
+  const ofPattern = (amount: string): number => round(PANEL.left + begin + (patterns.indexOf(amount) + 0.5) * step);
+  const tens = shares.length === 0 ? [] : Array.from({ length: to - from + 1 }, (_, index) => from + index);
+  return {
+    x: (trial) => (isPattern(trial) ? ofPattern(trial.amount) : ofShare(trial.share)),
+    shareTicks: [
+      ...tens.map((ten) => ({ label: `${ten * 10} %`, x: ofShare(ten / 10) })),
+      ...patterns.map((pattern) => ({ label: pattern, x: ofPattern(pattern) })),
+    ],
+  };
 }
 
-function scaleOf(values: readonly number[]): Scale {
+function isPattern({ amount }: TrialResult): boolean {
+  return amount.includes(':');
+}
+
+function verticalScale(values: readonly number[]): Pick<Scale, 'y' | 'ticks' | 'isLogarithmic'> {
   const [least, most] = [Math.min(...values), Math.max(...values)];
   const isLogarithmic = most / least > LINEAR_RANGE_MAX;
   const ticks = isLogarithmic ? decadeTicks(least, most) : evenTicks(Math.max(most, least + 1e-9));
@@ -105,16 +133,15 @@ function decadeTicks(least: number, most: number): number[] {
   return marks.slice(Math.max(0, from), to + 1);
 }
 
-function axes({ y, ticks }: Scale): string[] {
+function axes({ y, ticks, shareTicks }: Scale): string[] {
   const bottom = PANEL.top + PLOT_HEIGHT;
-  const shares = [0, 0.2, 0.4, 0.6, 0.8, 1];
   return [
     ...ticks.flatMap((tick) => [
       `<path class="grid" d="M${PANEL.left} ${y(tick)}h${PLOT_WIDTH}"/>`,
       `<text x="${PANEL.left - 8}" y="${y(tick) + 4}" text-anchor="end">${short(tick)}</text>`,
     ]),
-    ...shares.map(
-      (share) => `<text x="${x(share)}" y="${bottom + 18}" text-anchor="middle">${Math.round(share * 100)} %</text>`,
+    ...shareTicks.map(
+      ({ label, x }) => `<text x="${x}" y="${bottom + 18}" text-anchor="middle">${escapeText(label)}</text>`,
     ),
     `<path class="axis" d="M${PANEL.left} ${PANEL.top}V${bottom}H${PANEL.left + PLOT_WIDTH}"/>`,
     `<text x="${PANEL.left + PLOT_WIDTH / 2}" y="${bottom + 38}" text-anchor="middle">sparsity</text>`,
@@ -123,32 +150,23 @@ function axes({ y, ticks }: Scale): string[] {
 }
 
 /** A line through the unstructured sparsities; patterns as squares, since they are no sparsity among others. */
-function series(points: readonly Point[], { y }: Scale, colour: string): string[] {
-  const isPattern = ({ trial }: Point): boolean => trial.amount.includes(':');
-  const line = points.filter((point) => !isPattern(point)).toSorted((a, b) => a.share - b.share);
-  const tooltip = ({ trial, perplexity }: Point): string =>
-    `<title>${escapeText(`${trial.method} ${trial.amount}: ${short(perplexity)}`)}</title>`;
+function series(points: readonly Point[], { x, y }: Scale, colour: string): string[] {
+  const line = points.filter(({ trial }) => !isPattern(trial)).toSorted((a, b) => a.trial.share - b.trial.share);
+  const joined = line.map(({ trial, perplexity }) => `${x(trial)},${y(perplexity)}`).join(' ');
   return [
-    ...(line.length < 2
-      ? []
-      : [
-          `<polyline fill="none" stroke="${colour}" stroke-width="2" points="${line.map((point) => `${x(point.share)},${y(point.perplexity)}`).join(' ')}"/>`,
-        ]),
-    ...line.map(
-      (point) =>
-        `<circle cx="${x(point.share)}" cy="${y(point.perplexity)}" r="4" fill="${colour}">${tooltip(point)}</circle>`,
-    ),
-    ...points
-      .filter(isPattern)
-      .flatMap((point) => [
-        `<rect x="${x(point.share) - 4}" y="${y(point.perplexity) - 4}" width="8" height="8" fill="none" stroke="${colour}" stroke-width="2">${tooltip(point)}</rect>`,
-        `<text x="${x(point.share) + 8}" y="${y(point.perplexity) + 4}">${escapeText(point.trial.amount)}</text>`,
-      ]),
+    ...(line.length < 2 ? [] : [`<polyline fill="none" stroke="${colour}" stroke-width="2" points="${joined}"/>`]),
+    ...points.map(({ trial, perplexity }) => {
+      const [left, top] = [x(trial), y(perplexity)];
+      const tooltip = `<title>${escapeText(`${trial.method} ${trial.amount}: ${short(perplexity)}`)}</title>`;
+      return isPattern(trial)
+        ? `<rect x="${left - 4}" y="${top - 4}" width="8" height="8" fill="none" stroke="${colour}" stroke-width="2">${tooltip}</rect>`
+        : `<circle cx="${left}" cy="${top}" r="4" fill="${colour}">${tooltip}</circle>`;
+    }),
   ];
 }
 
 function legend(method: string, index: number): string[] {
-  const [left, top] = [PANEL.left + 12, PANEL.top + 12 + index * 18];
+  const [left, top] = [PANEL.left + PLOT_WIDTH + 16, PANEL.top + 8 + index * 18];
   return [
     `<path stroke="${COLOURS[index % COLOURS.length]}" stroke-width="2" d="M${left} ${top}h20"/>`,
     `<text x="${left + 26}" y="${top + 4}">${escapeText(method)}</text>`,

@@ -226,6 +226,11 @@ describe('the plot of a comparison', () => {
     expect(circles).toHaveLength(4);
     expect(circles[0]).toBeLessThan(circles[1] as number);
     expect(svg.match(/<rect /g)).toHaveLength(2);
+    // Patterns have their column behind every sparsity, with its name below.
+    expect(Math.min(...marks(svg, /<rect x="([\d.]+)"/g))).toBeGreaterThan(
+      Math.max(...marks(svg, /<circle cx="([\d.]+)"/g)),
+    );
+    expect(svg).toMatch(/<text x="[\d.]+" y="\d+" text-anchor="middle">2:4</);
     expect(svg).not.toMatch(/NaN|Infinity|undefined/);
     expect(svg).toContain('prefers-color-scheme:dark');
   });
