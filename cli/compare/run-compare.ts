@@ -1,5 +1,5 @@
 /** A comparison as a whole: on this machine, with a coordinator and workers of its own, or on a cluster. */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { planJob } from '../../coordinator/core/plan.ts';
 import { ownerOf } from '../../coordinator/effects/claim-output.ts';
@@ -51,15 +51,31 @@ export async function compareHere(options: CompareOptions, local: LocalWorkersOp
     const { decisions } = decided;
     if (decisions.some(({ kind }) => kind === 'submit')) {
       // For their errors: what cannot be begun is told before any worker starts.
+      for (const [index, decision] of decisions.entries()) {
+        // What an ended job left that had committed nothing.
+        if (decision.kind === 'submit' && decision.discardClaim === true) await removeStaging(trials[index] as Trial);
+      }
       for (const trial of trials) planJob(trial.manifest, await readIntake(trial.manifest), []);
     }
     const recorder = new Recorder(options);
     if (decisions.every(({ kind }) => kind === 'done')) {
       await runTrials({ ...options, ...decided, connection, progressed: recorder.progressed });
     } else {
-      await withWorkers(local, coordinator, connection, (signals) =>
-        runTrials({ ...options, ...signals, ...decided, connection, progressed: recorder.progressed }),
-      );
+      await withWorkers(local, coordinator, connection, (signals) => {
+        // All workers are this program's: where they do not fit, waiting for others would be in vain.
+        for (const decision of decisions) {
+          if (decision.kind === 'continue' || decision.kind === 'resume') coordinator.checkVersions(decision.job);
+        }
+        const { toldBefore } = coordinator;
+        return runTrials({
+          ...options,
+          ...signals,
+          ...decided,
+          connection,
+          toldBefore,
+          progressed: recorder.progressed,
+        });
+      });
     }
     return recorder.comparison;
   } finally {
@@ -98,6 +114,11 @@ async function refuseCheckpoint(destination: string): Promise<void> {
     `spec.output.destination ${destination}: expected a folder for a comparison; it is the output of job ${owner}. Choose another destination (--set spec.output.destination=…).`,
     { details: { destination, job: owner } },
   );
+}
+
+async function removeStaging({ manifest }: Trial): Promise<void> {
+  const { staging } = outputPaths(locationToPath(manifest.spec.output.destination));
+  await rm(staging, { recursive: true, force: true });
 }
 
 /** Keeps the files of the report at what is known. */

@@ -22,6 +22,8 @@ export interface TrialRun {
   /** The job, of a trial that is done, whose work the next may take over; empty: there is none. */
   readonly reuse: string;
   readonly listener: ClosableListener;
+  /** The last event of a job that was told before this command; left out: before it goes on with the job. */
+  readonly toldBefore?: (job: string) => number;
   /** Nobody waits for the rest any more. */
   readonly signal?: AbortSignal;
   /** Nothing new is to be begun. */
@@ -75,12 +77,13 @@ async function runTrial(run: TrialRun, trial: Trial, decision: TrialDecision): P
   }
   let begun: Awaited<ReturnType<typeof beginJob>>;
   try {
-    begun = await beginJob(connection, decision, listener.say, async () => {
+    const submit = async () => {
       // What one trial has computed of the dense model holds for all (coordinator/core/reuse.ts).
       const job = await connection.submit(trial.manifest, { reuse: run.reuse, reusable: true });
       listener.say(`${trial.name}: job ${job.id} begins`);
       return job;
-    });
+    };
+    begun = await beginJob(connection, decision, listener.say, submit, run.toldBefore);
   } catch (thrown) {
     const error = toSecateurError(thrown);
     if (!isOwnFault(error)) throw error;

@@ -72,10 +72,16 @@ async function jobToItsEnd(
   const { listener, manifest, workers } = options;
   // All workers are this program's: where they do not fit, waiting for others would be in vain.
   if (decision.kind !== 'submit') coordinator.checkVersions(decision.job);
-  const { job, after } = await beginJob(connection, decision, listener.say, async () => {
-    const submitted = await connection.submit(manifest);
-    listener.say(`job ${submitted.id} begins with ${workers} ${workers === 1 ? 'worker' : 'workers'}`);
-    return submitted;
-  });
+  const { job, after } = await beginJob(
+    connection,
+    decision,
+    listener.say,
+    async () => {
+      const submitted = await connection.submit(manifest);
+      listener.say(`job ${submitted.id} begins with ${workers} ${workers === 1 ? 'worker' : 'workers'}`);
+      return submitted;
+    },
+    coordinator.toldBefore,
+  );
   return followJob(connection, { job: job.id, namespace: job.namespace }, listener, { after, signal });
 }

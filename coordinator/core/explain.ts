@@ -20,7 +20,7 @@ import {
   workerOf,
 } from './state.ts';
 import type { Transition } from './transition.ts';
-import { RECONNECT_GRACE_MS } from './workers.ts';
+import { RECONNECT_GRACE_MS, TASK_QUIET_MAX_MS } from './workers.ts';
 
 /** Named one by one; the others are counted: a message is for reading. */
 const NAMED_MAX = 6;
@@ -89,8 +89,18 @@ function ownWork(job: JobState, effects: readonly string[], nowMs: number, there
 
 function running(state: CoordinatorState, leases: readonly Lease[]): Explanation {
   const doing = leases
-    .map(({ task, worker }) => `${task} on ${worker}${isAway(state, worker) ? ' (away)' : ''}`)
+    .map((lease) => {
+      const away = isAway(state, lease.worker) ? ' (away)' : '';
+      return `${lease.task} on ${lease.worker}${away}${quiet(lease)}`;
+    })
     .sort();
+  // A worker that is away is explained when nobody else works.
+  const present = leases.filter(({ worker }) => !isAway(state, worker));
+  if (present.every(({ quietSinceMs }) => quietSinceMs !== undefined)) {
+    const minutes = TASK_QUIET_MAX_MS / 60_000;
+    const message = `needs progress of its tasks; there: ${listed(doing)}. What makes none for ${minutes} minutes is given to another; see the worker's log.`;
+    return { reason: 'NoProgress', message };
+  }
   return { reason: 'Running', message: listed(doing) };
 }
 
@@ -103,6 +113,10 @@ function silenceOf({ silence }: Lease): string {
   if (silence === undefined) return 'engine speaks';
   const { sinceMs, endsMs } = silence;
   return `engine has said nothing since ${showTime(sinceMs)} and is ended at ${showTime(endsMs)}`;
+}
+
+function quiet({ quietSinceMs }: Lease): string {
+  return quietSinceMs === undefined ? '' : ` (no progress since ${showTime(quietSinceMs)})`;
 }
 
 function workersAway(job: JobState, away: readonly WorkerState[], there: string): Explanation {
@@ -156,7 +170,7 @@ export function explainWorker(state: CoordinatorState, worker: WorkerState): str
   if (worker.draining)
     return lease === undefined ? 'drains: takes no new work' : `drains: hands over, runs ${lease.task}`;
   if (lease?.silence !== undefined) return `runs ${lease.task}; its ${silenceOf(lease)}`;
-  if (lease !== undefined) return `runs ${lease.task}`;
+  if (lease !== undefined) return `runs ${lease.task}${quiet(lease)}`;
   const job = activeJob(state);
   if (job === undefined) return 'idle: there is no job';
   if (!fitsVersions(job, worker.capabilities)) {

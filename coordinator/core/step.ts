@@ -30,6 +30,7 @@ import {
   engineSilence,
   expireWorkers,
   holdingsChanged,
+  taskQuiet,
   workerAttached,
   workerDetached,
   workerDraining,
@@ -78,6 +79,8 @@ function apply(t: Transition, event: CoreEvent): void {
       return taskSucceeded(t, event);
     case 'taskFailed':
       return taskFailed(t, event);
+    case 'taskQuiet':
+      return taskQuiet(t, event);
     case 'statisticsReduced':
       return statisticsReduced(t, event);
     case 'statisticsLost':

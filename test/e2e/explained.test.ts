@@ -73,6 +73,7 @@ describe('whoever watches', () => {
 
     const slow = worker('slow', { SECATEUR_SLOW_MS: '1000' });
     await watched.printed(/stage\.assigned/);
+    await slow.printed(/begins calibrate-00000/);
     await slow.kill();
     await watched.printed(
       /Pruning \(WorkerAway\) since \S+: needs its workers back, or others; there: slow away since/,

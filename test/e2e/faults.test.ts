@@ -1,5 +1,5 @@
 /** Parts that die: the job goes on, ends with the bytes of a quiet run, and computes no committed layer twice. */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { expectWholeStory, PlainCluster, quietDigests, waitForCommit, waitForJob } from '../support/plain-cluster.ts';
@@ -103,5 +103,21 @@ describe('a job goes on when parts die', () => {
     const second = await bench.run(['coordinator', '--state', cluster.state, '--listen', '127.0.0.1:0']);
     expect(second.code).toBe(4);
     expect(second.stderr).toContain(String(first.child.pid));
+  });
+
+  it.each([
+    ['its state folder is renamed', (state: string) => renameSync(state, `${state}-moved`)],
+    ['its state folder is removed', (state: string) => rmSync(state, { recursive: true })],
+    ['its lock is removed', (state: string) => rmSync(join(state, 'lock.sqlite'))],
+  ])('a coordinator ends when %s under it, and names the folder', async (_, disturb) => {
+    await using bench = new Bench();
+    const cluster = await PlainCluster.create(bench);
+    const coordinator = await cluster.coordinator();
+    disturb(cluster.state);
+    const beganMs = performance.now();
+    const ended = await coordinator.finished;
+    expect(performance.now() - beganMs).toBeLessThan(10_000);
+    expect(ended.code).not.toBe(0);
+    expect(ended.stderr).toContain(`the state folder ${cluster.state} was removed, renamed or replaced`);
   });
 });

@@ -95,7 +95,8 @@ export class Cluster {
   effectFails: (command: EffectCommand) => EffectFailure | null = () => null;
   private pending: Command[] = [];
   readonly layerCount: number;
-  readonly intake: JobIntake;
+  /** What the inputs are now; exchanged by tests that change them, never written to once a job has read them. */
+  intake: JobIntake;
   private readonly random: () => number;
 
   readonly samples: number;
