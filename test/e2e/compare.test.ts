@@ -124,6 +124,20 @@ describe('compare', () => {
     expect(existsSync(bench.path('out/wanda-60/secateur.json'))).toBe(true);
   });
 
+  it('killed at any point of recording a trial, goes on, and the next trial still takes its work over', async () => {
+    await using bench = new Bench();
+    const args = ['compare', begin(bench), '--methods', 'magnitude,wanda', '--sparsity', '0.5', '--workers', '1'];
+    for (const point of ['listed', 'moved', 'unclaimed', 'cleared']) {
+      const killed = await bench.run(args, { SECATEUR_FAILPOINT: `coordinator.publish-${point}` });
+      expect(killed.signal, killed.stderr).toBe('SIGKILL');
+    }
+    const finished = await bench.run(args);
+    expect(finished.code, finished.stderr).toBe(0);
+    expect(finished.stderr).toMatch(/job\.reused .* calibration=true layers=4/);
+    expect(finished.stdout).toMatch(/^magnitude +50 % +35\.329 /m);
+    expect(readdirSync(bench.path('out/magnitude-50'))).toEqual(['secateur.json']);
+  });
+
   it('runs on the workers of a cluster that see none of the files, also while its coordinator is away', async () => {
     await using bench = new Bench();
     const cluster = await PlainCluster.create(bench);
