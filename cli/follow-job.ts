@@ -8,17 +8,15 @@ import type { Job__Output } from '../shared/rpc/generated/secateur/v1/Job.ts';
 import type { JobStatus__Output } from '../shared/rpc/generated/secateur/v1/JobStatus.ts';
 import type { Progress__Output } from '../shared/rpc/generated/secateur/v1/Progress.ts';
 import type { Connection } from './connection.ts';
-import { Patience } from './patience.ts';
+import { type OutageListener, Patience } from './patience.ts';
 import { knownCode } from './report-error.ts';
 
-export interface JobListener {
+export interface JobListener extends OutageListener {
   /** `json` is the event as it came, byte for byte. */
   event(event: CloudEvent, json: string): void;
   progress(progress: Progress__Output): void;
   /** Where the job is and why, whenever that has changed. */
   status(status: JobStatus__Output): void;
-  /** Said once an outage. */
-  away(why: string): void;
 }
 
 export interface JobReference {
@@ -40,7 +38,7 @@ export async function followJob(
   options: FollowOptions,
 ): Promise<Job__Output> {
   const { signal } = options;
-  const patience = new Patience(listener.away, signal);
+  const patience = new Patience(listener, signal);
   let after = options.after;
   for (;;) {
     try {
@@ -54,8 +52,8 @@ export async function followJob(
         listener.event(event, response.eventJson);
       }
       const job = await connection.get(reference);
-      if (hasEnded(job)) return job;
       patience.heard();
+      if (hasEnded(job)) return job;
       await patience.pause();
     } catch (thrown) {
       await patience.bear(thrown);

@@ -6,14 +6,14 @@ import type { LogsRequest } from '../shared/rpc/generated/secateur/v1/LogsReques
 import type { LogsResponse__Output } from '../shared/rpc/generated/secateur/v1/LogsResponse.ts';
 import type { Connection } from './connection.ts';
 import { hasEnded } from './follow-job.ts';
-import { Patience } from './patience.ts';
+import { type OutageListener, Patience } from './patience.ts';
 
 export async function* followLogs(
   connection: Pick<Connection, 'logs' | 'get'>,
   request: Required<Pick<LogsRequest, 'job' | 'namespace' | 'worker'>>,
-  away: (why: string) => void,
+  outages: OutageListener,
 ): AsyncGenerator<LogsResponse__Output> {
-  const patience = new Patience(away);
+  const patience = new Patience(outages);
   const heard = new HeardLines();
   for (;;) {
     try {

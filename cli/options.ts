@@ -29,7 +29,7 @@ export function withCoordinator(command: Command): Command {
 }
 
 export function withNamespace(command: Command): Command {
-  return command.option('--namespace <name>', 'look only at jobs of this namespace', '');
+  return command.addOption(new Option('--namespace <name>', 'look only at jobs of this namespace').default('', 'all'));
 }
 
 export function withOutput(command: Command): Command {
@@ -38,8 +38,8 @@ export function withOutput(command: Command): Command {
   );
 }
 
-export function withSet(command: Command): Command {
-  return command.option('--set <path=value>', 'set a field of the manifest; may be given again', collect, []);
+export function withSet(command: Command, what = 'set a field of the manifest; may be given again'): Command {
+  return command.addOption(new Option('--set <path=value>', what).argParser(collect).default([], 'none'));
 }
 
 export function providerOption(): Option {

@@ -9,15 +9,22 @@ const AWAY_MS_MAX = 120_000;
 const PAUSE_FIRST_MS = 250;
 const PAUSE_MAX_MS = 5_000;
 
+/** Each is told once an outage. */
+export interface OutageListener {
+  away(why: string): void;
+  back(): void;
+}
+
 export class Patience {
-  private readonly away: (why: string) => void;
+  private readonly listener: OutageListener;
   private readonly signal: AbortSignal | undefined;
   private heardMs = Date.now();
   private attempts = 0;
+  private isAway = false;
 
-  /** @param away told once an outage. Whoever begins has just been answered. */
-  constructor(away: (why: string) => void, signal?: AbortSignal) {
-    this.away = away;
+  /** Whoever begins has just been answered. */
+  constructor(listener: OutageListener, signal?: AbortSignal) {
+    this.listener = listener;
     this.signal = signal;
   }
 
@@ -25,6 +32,8 @@ export class Patience {
   heard(): void {
     this.heardMs = Date.now();
     this.attempts = 0;
+    if (this.isAway) this.listener.back();
+    this.isAway = false;
   }
 
   /** Returns when it is time to try again. @throws what was thrown, where another attempt would not help */
@@ -37,7 +46,8 @@ export class Patience {
         { cause: thrown, details: thrown.details, retryable: true },
       );
     }
-    if (this.attempts === 0) this.away(thrown.message);
+    if (!this.isAway) this.listener.away(thrown.message);
+    this.isAway = true;
     await this.pause();
   }
 

@@ -46,7 +46,7 @@ export interface PlanView {
 }
 
 export function planView(preview: PlanPreview, figures: string): PlanView {
-  const { plan, intake, workers, alternatives, shardMap, freeBytes } = preview;
+  const { plan, intake, workers, alternatives, shardMap, destination } = preview;
   const { model, layers } = intake;
   const outputBytes = sum(plan.outputShards, (shard) => shard.sizeBytes);
   const stagedBytes = sum(layers, (layer) => sum(layer.tensors, (tensor) => tensor.sizeBytes));
@@ -80,7 +80,7 @@ export function planView(preview: PlanPreview, figures: string): PlanView {
     outputShards: plan.outputShards,
     outputBytes,
     diskNeededBytes,
-    diskFreeBytes: freeBytes,
+    diskFreeBytes: destination.freeBytes,
     warnings: [...intake.warnings, ...planWarnings(preview, diskNeededBytes)],
   };
 }

@@ -3,12 +3,14 @@ import type { PlanPreview } from '../coordinator/effects/preview-plan.ts';
 import { showBytes } from './render/units.ts';
 
 export function planWarnings(preview: PlanPreview, diskNeededBytes: number): string[] {
-  return [diskWarning(preview, diskNeededBytes), memoryWarning(preview), ...workerWarnings(preview)].filter(
+  const { problem } = preview.destination;
+  return [problem, diskWarning(preview, diskNeededBytes), memoryWarning(preview), ...workerWarnings(preview)].filter(
     (warning) => warning !== null,
   );
 }
 
-function diskWarning({ freeBytes }: PlanPreview, neededBytes: number): string | null {
+function diskWarning({ destination }: PlanPreview, neededBytes: number): string | null {
+  const { freeBytes } = destination;
   if (freeBytes >= neededBytes) return null;
   return `the destination has ${showBytes(freeBytes)} free, and at most ${showBytes(neededBytes)} are needed`;
 }

@@ -1,6 +1,7 @@
 /** The verbs, and the one place where an error becomes a message and an exit code. */
 import { Command, CommanderError } from 'commander';
 import { EXIT } from '../shared/errors/secateur-error.ts';
+import { nearestName } from '../shared/manifest/nearest-name.ts';
 import { VERSION } from '../shared/version.ts';
 import type { EndVerb } from './options.ts';
 import { reportError } from './report-error.ts';
@@ -63,12 +64,31 @@ export function createProgram(end: EndVerb): Command {
     .description('Prunes large language models on a cluster: Wanda and other methods, layer by layer.')
     .version(VERSION, '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
-    .helpCommand('help [verb]', 'print the help of a verb')
+    .helpCommand(false)
     .addHelpText('after', EXIT_CODE_HELP)
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(withCode(text)) });
   for (const add of VERBS) add(program, end);
+  addHelp(program);
   return program;
+}
+
+/** Commander's own answers a verb that it does not know with the help of the program, and no word about the verb. */
+function addHelp(program: Command): void {
+  program
+    .command('help')
+    .summary('print the help of a verb')
+    .description('Prints the help of a verb, or of all.')
+    .argument('[verb]')
+    .action((verb: string | undefined) => {
+      const verbs = new Map(program.commands.map((command) => [command.name(), command]));
+      if (verb === undefined) return program.help();
+      const command = verbs.get(verb);
+      if (command !== undefined) return command.help();
+      const nearest = nearestName(verb, verbs.keys());
+      const hint = nearest === undefined ? '' : `\n(Did you mean ${nearest}?)`;
+      return program.error(`error: unknown command '${verb}'${hint}`);
+    });
 }
 
 /** Commander's messages in the form of all others: the code in brackets on the first line, its suggestion below. */

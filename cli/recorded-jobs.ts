@@ -5,6 +5,7 @@
 import { describeJob, findJob, inOrderOfSubmission } from '../coordinator/api/describe-job.ts';
 import { ProgressTracker } from '../coordinator/api/progress.ts';
 import { hasEnded, type JobState } from '../coordinator/core/state.ts';
+import { StateLock } from '../coordinator/journal/state-lock.ts';
 import { type JobLogLine, mergeJobLog, openJobLog } from '../coordinator/logs/read-job-log.ts';
 import { type RecordedState, readState } from '../coordinator/read-state.ts';
 import { logsFolder } from '../coordinator/state-folder.ts';
@@ -20,25 +21,28 @@ const EVENTS_READ_MAX = 256;
 export class RecordedJobs {
   private readonly directory: string;
   private readonly recorded: RecordedState;
+  /** Who is at work there; null where nobody is. */
+  private readonly coordinator: string | null;
   private readonly progress = new ProgressTracker();
 
-  private constructor(directory: string, recorded: RecordedState) {
+  private constructor(directory: string, recorded: RecordedState, coordinator: string | null) {
     this.directory = directory;
     this.recorded = recorded;
+    this.coordinator = coordinator;
   }
 
   /** @throws SourceMissing where the folder is no state folder; JournalCorrupt */
   static async open(directory: string): Promise<RecordedJobs> {
-    return new RecordedJobs(directory, await readState(directory));
+    return new RecordedJobs(directory, await readState(directory), StateLock.holder(directory));
   }
 
   get(name: string | undefined, namespace: string): Job__Output {
     const job = this.find(name, namespace);
     if (!hasEnded(job)) {
       const ago = showDuration(Date.now() - this.recorded.atMs);
-      note(
-        `as ${this.directory} recorded it last, ${ago} ago; whether a coordinator is at work there is not looked at`,
-      );
+      const there =
+        this.coordinator === null ? 'no coordinator runs there' : `a coordinator${this.coordinator} is at work there`;
+      note(`as ${this.directory} recorded it last, ${ago} ago; ${there}`);
     }
     return this.describe(job);
   }
@@ -74,6 +78,18 @@ export class RecordedJobs {
 
   private describe(job: JobState): Job__Output {
     const { responseSerialize, responseDeserialize } = SERVICES.Jobs.service.Get;
-    return responseDeserialize(responseSerialize(describeJob(job, this.progress.of(job, this.recorded.atMs))));
+    const described = describeJob(job, this.progress.of(job, this.recorded.atMs));
+    return responseDeserialize(responseSerialize({ ...described, ...this.standstill(job) }));
+  }
+
+  /** What a job waited for when its coordinator ended, it waits for no longer: it needs a coordinator. */
+  private standstill(job: JobState): Partial<Pick<Job__Output, 'reason' | 'message' | 'sinceMs'>> {
+    if (this.coordinator !== null || hasEnded(job)) return {};
+    const { directory } = this;
+    return {
+      reason: 'NoCoordinator',
+      sinceMs: this.recorded.atMs,
+      message: `needs a coordinator, and none runs on ${directory}: "secateur coordinator --state ${directory}", or the same "secateur run", goes on with it. When the last one ended: ${job.message} (${job.reason})`,
+    };
   }
 }

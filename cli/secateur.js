@@ -21,9 +21,17 @@ function findBundledNode() {
   }
 }
 
-/** Runs this file again on another Node; ends as that one ends. */
+/**
+ * Runs this file again on another Node; ends as that one ends. That one holds the other end of a pipe (cli/main.ts): where
+ * this process is killed, it ends too, as if the two were one.
+ */
 function runOn(binary) {
-  const child = spawn(binary, process.argv.slice(1), { stdio: 'inherit' });
+  const child = spawn(binary, process.argv.slice(1), {
+    stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
+    env: { ...process.env, SECATEUR_LAUNCHER_FD: '3' },
+  });
+  // Nothing is sent: a command that ends closes its end first.
+  child.stdio[3].on('error', () => undefined);
   // The terminal sends these to the whole group of processes: the child has them already, and decides.
   for (const signal of ['SIGINT', 'SIGHUP', 'SIGQUIT']) process.on(signal, () => undefined);
   process.on('SIGTERM', () => child.kill('SIGTERM'));

@@ -1,10 +1,8 @@
 /** Starts a coordinator: lock, journal, loop, API, outbox, in this order; and ends it in the reverse one. */
-import { mkdirSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { SecateurError, toSecateurError } from '../shared/errors/secateur-error.ts';
 import { compactAtBytes } from '../shared/failpoint.ts';
 import type { Log } from '../shared/log.ts';
-import { fsyncDirectory } from '../shared/storage/atomic-file.ts';
 import { SYSTEM_TIMERS } from '../shared/timers.ts';
 import { checkStaged } from './api/check-staged.ts';
 import { JobsService } from './api/jobs-service.ts';
@@ -17,12 +15,13 @@ import { fileStatistics } from './effects/statistics-store.ts';
 import { SYSTEM_DISK } from './journal/disk.ts';
 import { Journal } from './journal/journal.ts';
 import { StateLock } from './journal/state-lock.ts';
+import { consoleLines } from './logs/job-console.ts';
 import { JobLogs } from './logs/job-logs.ts';
 import { JobNarrator } from './logs/job-narrator.ts';
 import { CoordinatorLoop } from './loop.ts';
 import { EventLog } from './outbox/event-log.ts';
 import { NatsOutbox } from './outbox/nats-outbox.ts';
-import { jobFolder, logsFolder } from './state-folder.ts';
+import { jobFolder, logsFolder, makeStateFolder } from './state-folder.ts';
 
 export interface CoordinatorOptions {
   readonly stateDirectory: string;
@@ -46,10 +45,10 @@ export interface RunningCoordinator {
   readonly failed: Promise<never>;
 }
 
-/** @throws StateLocked, JournalCorrupt, Unavailable (the address is taken) */
+/** @throws StateLocked, StorageFailed (no folder can be had there), JournalCorrupt, Unavailable (the address is taken) */
 export async function startCoordinator(options: CoordinatorOptions): Promise<RunningCoordinator> {
   const { stateDirectory, log } = options;
-  await makeStateDirectory(stateDirectory);
+  await makeStateFolder(stateDirectory);
   const lock =
     options.wait === true
       ? await StateLock.acquireWhenFree(stateDirectory, (what) => log('info', what))
@@ -94,7 +93,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
     undo.push(() => loop.stop());
     const toldBefore = new Map(Object.entries(loop.state.jobs).map(([id, job]) => [id, job.eventSequence]));
     // Only now: what the replay tells again stands in the log already.
-    events.subscribe((event) => narrator.tell(event));
+    events.subscribe((event) => {
+      narrator.tell(event);
+      for (const { level, message } of consoleLines(event)) log(level, message);
+    });
     const jobs = new JobsService({ loop, events, logs, progress, workers, timers: SYSTEM_TIMERS });
     const api = await createApi({ listen: options.listen, loop, jobs, workers, pathsOf: (job) => work.pathsOf(job) });
     undo.push(() => api.close());
@@ -113,17 +115,6 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
   } catch (thrown) {
     await stop();
     throw toSecateurError(thrown);
-  }
-}
-
-/** A folder that is gone after a power cut would take the journal with it: the names on the way are made durable. */
-async function makeStateDirectory(stateDirectory: string): Promise<void> {
-  const firstMade = mkdirSync(stateDirectory, { recursive: true });
-  if (firstMade === undefined) return;
-  const above = dirname(resolve(firstMade));
-  for (let folder = dirname(resolve(stateDirectory)); ; folder = dirname(folder)) {
-    await fsyncDirectory(folder);
-    if (folder === above || folder === dirname(folder)) return;
   }
 }
 

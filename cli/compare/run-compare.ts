@@ -6,6 +6,7 @@ import { ownerOf } from '../../coordinator/effects/claim-output.ts';
 import { outputPaths } from '../../coordinator/effects/job-paths.ts';
 import { readIntake } from '../../coordinator/effects/read-intake.ts';
 import { startCoordinator } from '../../coordinator/main.ts';
+import { makeStateFolder } from '../../coordinator/state-folder.ts';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
@@ -38,7 +39,7 @@ export async function compareHere(options: CompareOptions, local: LocalWorkersOp
   const owners = await Promise.all(
     trials.map((trial) => ownerOf(outputPaths(locationToPath(trial.manifest.spec.output.destination)))),
   );
-  await mkdir(local.stateDirectory, { recursive: true });
+  await makeStateFolder(local.stateDirectory);
   const coordinator = await startCoordinator({
     stateDirectory: local.stateDirectory,
     listen: '127.0.0.1:0',

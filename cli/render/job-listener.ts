@@ -8,7 +8,8 @@ import type { Progress__Output } from '../../shared/rpc/generated/secateur/v1/Pr
 import type { JobListener } from '../follow-job.ts';
 import { describeEvent, eventName } from './event-line.ts';
 import { drawProgress } from './progress-line.ts';
-import { describeAway, describeStatus } from './status-line.ts';
+import { BACK, describeAway, describeStatus } from './status-line.ts';
+import { clean } from './table.ts';
 
 const TERMINAL_WIDTH_DEFAULT = 80;
 const CLEAR_LINE = '\r\u001B[2K';
@@ -45,6 +46,7 @@ function plainListener(stream: NodeJS.WritableStream): ClosableListener {
     progress: () => undefined,
     status: (status) => say(describeStatus(status)),
     away: (why) => say(describeAway(why)),
+    back: () => say(BACK),
     close: () => undefined,
   };
 }
@@ -64,6 +66,9 @@ function terminalListener(stream: NodeJS.WriteStream): ClosableListener {
     say,
     event: (event: CloudEvent) => {
       if (NEWSWORTHY.has(eventName(event))) say(describeEvent(event));
+      // Of a job that is planned: what a person should know before it has run for hours.
+      const { warnings } = event.data;
+      if (Array.isArray(warnings)) for (const warning of warnings) say(`warning: ${clean(String(warning))}`);
     },
     // While it works, the progress line says so; what it waits for stays above it, and that the wait is over.
     status: (status) => {
@@ -76,6 +81,7 @@ function terminalListener(stream: NodeJS.WriteStream): ClosableListener {
       draw();
     },
     away: (why) => say(describeAway(why)),
+    back: () => say(BACK),
     close: () => {
       last = null;
       stream.write(CLEAR_LINE);

@@ -6,11 +6,13 @@ import { type Spending, spendingFields } from './spending.ts';
 import { type Column, renderFields, renderTable } from './table.ts';
 import { showCount, showDuration } from './units.ts';
 
-/** The job for JSON and YAML. */
+/** The job for JSON and YAML: null where there is nothing to say yet, which the wire has as 0 or -1. */
 export function jobView(job: Job__Output): object {
-  const { manifestJson, planJson, measurementJson, failure, ...rest } = job;
+  const { manifestJson, planJson, measurementJson, failure, endedMs, progress, ...rest } = job;
   return {
     ...rest,
+    endedMs: endedMs > 0 ? endedMs : null,
+    progress: progress && { ...progress, remainingMs: progress.remainingMs >= 0 ? progress.remainingMs : null },
     manifest: unfold(manifestJson),
     plan: unfold(planJson),
     measurement: unfold(measurementJson),
@@ -48,7 +50,10 @@ export function renderJob(job: Job__Output, nowMs: number): string {
     ...(progress !== null && progress.remainingMs > 0 && job.endedMs === 0
       ? [['remaining', showDuration(progress.remainingMs)] as [string, string]]
       : []),
-    ...(job.failure === null ? [] : [['failure', `${job.failure.code}: ${job.failure.message}`] as [string, string]]),
+    // A job that has failed says so in its reason and its message.
+    ...(job.failure === null || job.failure.message === job.message
+      ? []
+      : [['failure', `${job.failure.code}: ${job.failure.message}`] as [string, string]]),
     ['events', String(job.lastSequence)],
   ];
   const stages = renderTable(

@@ -10,3 +10,5 @@ export function describeStatus({ phase, reason, message, sinceMs }: JobStatus__O
 export function describeAway(why: string): string {
   return `the coordinator is away, trying again: ${why}`;
 }
+
+export const BACK = 'the coordinator is back';

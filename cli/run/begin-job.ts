@@ -11,11 +11,11 @@ export interface BegunJob {
   readonly after: number;
 }
 
-/** Jobs that write to one of these destinations, in the order of their submission. */
-export async function knownJobs(connection: Connection, destinations: ReadonlySet<string>): Promise<KnownJob[]> {
+/** Jobs, of those that write to one of these destinations where some are given, in the order of their submission. */
+export async function knownJobs(connection: Connection, destinations?: ReadonlySet<string>): Promise<KnownJob[]> {
   const known: KnownJob[] = [];
   for (const { id, phase: shown, progress, destination } of (await connection.list('')).jobs) {
-    if (!destinations.has(destination)) continue;
+    if (destinations?.has(destination) === false) continue;
     const { manifestJson, planJson } = await connection.get({ job: id, namespace: '' });
     const manifest = JSON.parse(manifestJson) as Manifest;
     // One that was planned reads its inputs again: it has claimed its destination long ago.

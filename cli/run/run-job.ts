@@ -4,13 +4,14 @@
  * Order of what happens: lock and journal (the coordinator), the decision about a job that is known already, checks of
  * the inputs, workers, the job. Whatever ends it, the workers end first and the coordinator last.
  */
-import { mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { planJob } from '../../coordinator/core/plan.ts';
-import { checkOutputIsFree, ownerOf } from '../../coordinator/effects/claim-output.ts';
+import { checkDestination, ownerOf } from '../../coordinator/effects/claim-output.ts';
 import { outputPaths } from '../../coordinator/effects/job-paths.ts';
 import { readIntake } from '../../coordinator/effects/read-intake.ts';
 import { type RunningCoordinator, startCoordinator } from '../../coordinator/main.ts';
+import { makeStateFolder } from '../../coordinator/state-folder.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import type { Job__Output } from '../../shared/rpc/generated/secateur/v1/Job.ts';
@@ -35,7 +36,7 @@ export async function runJob(options: RunOptions): Promise<RunOutcome> {
   const paths = outputPaths(locationToPath(manifest.spec.output.destination));
   // Before the coordinator starts: it goes on with what it knows at once.
   const claimedBy = await ownerOf(paths);
-  mkdirSync(stateDirectory, { recursive: true });
+  await makeStateFolder(stateDirectory);
   const coordinator = await startCoordinator({
     stateDirectory,
     listen,
@@ -44,13 +45,13 @@ export async function runJob(options: RunOptions): Promise<RunOutcome> {
   });
   const connection = new Connection(coordinator.address);
   try {
-    const known = await knownJobs(connection, new Set([manifest.spec.output.destination]));
+    const known = await knownJobs(connection);
     const decision = decideRun(manifest, known, claimedBy);
     if (decision.kind === 'submit') {
       if (decision.discardClaim === true) rmSync(paths.staging, { recursive: true, force: true });
       // For their errors: what cannot be begun is told before any worker starts.
       planJob(manifest, await readIntake(manifest), []);
-      await checkOutputIsFree(paths, null);
+      await checkDestination(paths, (job) => known.find(({ id }) => id === job)?.phase);
     }
     const job = await withWorkers(options, coordinator, connection, ({ signal }) =>
       jobToItsEnd(options, coordinator, connection, decision, signal),

@@ -46,6 +46,9 @@ export function addPlan(program: Command, end: EndVerb): void {
   });
 }
 
+/** Planned here, nobody is asked about jobs. */
+const NO_JOBS = (): undefined => undefined;
+
 async function planThere(manifest: Manifest, options: CoordinatorOptions): Promise<PlanPreview> {
   using connection = new Connection(options.coordinator ?? DEFAULT_COORDINATOR);
   return JSON.parse(await connection.plan(manifest)) as PlanPreview;
@@ -56,6 +59,6 @@ async function planHere(manifest: Manifest, workerCount: number): Promise<PlanPr
   const { previewPlan } = await import('../../coordinator/effects/preview-plan.ts');
   const { measureHere } = await import('../measure-here.ts');
   // For their errors: what cannot be planned is told before anything is measured.
-  await previewPlan(manifest, []);
-  return previewPlan(manifest, await measureHere(workerCount));
+  await previewPlan(manifest, [], NO_JOBS);
+  return previewPlan(manifest, await measureHere(workerCount), NO_JOBS);
 }

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { jobsFolder } from '../../coordinator/state-folder.ts';
-import { EXIT } from '../../shared/errors/secateur-error.ts';
+import { EXIT, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { throwUnlessSucceeded } from '../follow-job.ts';
@@ -20,10 +20,14 @@ import {
 } from '../options.ts';
 import { listenerFor } from '../render/job-listener.ts';
 import { note, printData } from '../render/output.ts';
+import { exitCodeOf } from '../report-error.ts';
 import { formatLogsCommand } from '../run/shell-commands.ts';
 import { defaultStateDirectory } from '../run/state-directory.ts';
 import { renderSummary, summarizeRun } from '../run/summary.ts';
 import { readProvenance } from '../verify/provenance-file.ts';
+
+/** What ends a run with these before its job has begun stands in no log. */
+const REFUSED: ReadonlySet<number> = new Set([EXIT.usage, EXIT.input, EXIT.conflict]);
 
 interface RunVerbOptions extends OutputOptions {
   readonly set: readonly string[];
@@ -71,7 +75,7 @@ async function runManifest(manifest: Manifest, options: RunVerbOptions): Promise
     provider: options.provider,
     listener: listenerFor(process.stderr),
   }).catch((thrown: unknown) => {
-    noteLogs(stateDirectory);
+    if (!REFUSED.has(exitCodeOf(toSecateurError(thrown).code))) noteLogs(stateDirectory);
     throw thrown;
   });
   if (outcome.kind === 'interrupted' || outcome.job.phase !== 'Succeeded') noteLogs(stateDirectory);

@@ -18,7 +18,7 @@ import {
 } from '../options.ts';
 import { describeEvent } from '../render/event-line.ts';
 import { note, type OutputFormat } from '../render/output.ts';
-import { describeAway, describeStatus } from '../render/status-line.ts';
+import { BACK, describeAway, describeStatus } from '../render/status-line.ts';
 import { needsJob, type StateOptions, stateDirectoryOf, withState } from '../state-options.ts';
 
 interface WatchOptions extends CoordinatorOptions, NamespaceOptions, OutputOptions, StateOptions {
@@ -75,5 +75,6 @@ function printingListener(format: OutputFormat): JobListener {
     // Events are the data; this is what is said about them.
     status: (status) => note(describeStatus(status)),
     away: (why) => note(describeAway(why)),
+    back: () => note(BACK),
   };
 }

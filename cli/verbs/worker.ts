@@ -4,6 +4,7 @@ import { availableParallelism, hostname, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { EXIT } from '../../shared/errors/secateur-error.ts';
+import { makeDirectory } from '../../shared/storage/make-directory.ts';
 import { type EndVerb, parseAddress, providerOption, wholeNumber } from '../options.ts';
 import { type LogFormat, logFormatOption, processLog } from '../process-log.ts';
 
@@ -79,7 +80,9 @@ async function serve(options: WorkerVerbOptions): Promise<number> {
 }
 
 /** The worker removes this folder when it leaves: so it is never the one that the user named, but one inside. */
-function cacheFolder(worker: string, parent: string | undefined): string | Promise<string> {
+async function cacheFolder(worker: string, parent: string | undefined): Promise<string> {
   if (parent === undefined) return mkdtemp(join(tmpdir(), 'secateur-cache-'));
+  // A folder that cannot be had is told now, not when the first file is to be kept there.
+  await makeDirectory(resolve(parent), 'the cache folder (--cache)');
   return join(resolve(parent), `secateur-worker-${encodeURIComponent(worker)}`);
 }

@@ -21,7 +21,7 @@ export async function checkIsPublished(directory: string): Promise<void> {
   if (!entries.includes(STAGING_FOLDER)) return;
   throw new SecateurError(
     'VerificationFailed',
-    `${directory}: it is not finished: ${STAGING_FOLDER} is there, ${await claimText(directory)}. Verify it when its job has ended; to go on with the job, repeat the command that began it.`,
+    `${directory}: it is not finished: ${STAGING_FOLDER} is there, ${await claimText(directory)}. Verify it when its job has succeeded. A job that failed, was cancelled or was interrupted goes on with "secateur resume JOB" (begun with submit), or with the same "secateur run".`,
     { details: { directory } },
   );
 }

@@ -217,7 +217,7 @@ function checkCurrent(context: ArtifactsContext, identity: TaskIdentity__Output)
   const { task, attempt, epoch } = identity;
   throw new SecateurError(
     'StaleEpoch',
-    `task ${task}, attempt ${attempt}, epoch ${epoch}: does not hold its lease (any more); what it made is not taken`,
+    `task ${task}, lease ${attempt}, epoch ${epoch}: does not hold its lease (any more); what it made is not taken`,
     { details: { task, attempt, epoch } },
   );
 }

@@ -18,12 +18,19 @@ export function findJob(state: CoordinatorState, name: string, namespace: string
   const found = known.find((job) => job.id === name) ?? known.findLast((job) => job.name === name);
   if (found !== undefined) return found;
   const latest = known.slice(-5).map((job) => job.id);
-  const there = latest.length === 0 ? 'there are no jobs' : `the latest jobs are ${latest.join(', ')}`;
+  const there = latest.length === 0 ? noJobs(state, namespace) : `the latest jobs are ${latest.join(', ')}`;
   throw new SecateurError(
     'JobNotFound',
     `job "${name}"${namespace === '' ? '' : ` in namespace ${namespace}`}: not known; ${there}`,
     { details: { job: name } },
   );
+}
+
+/** `there are no jobs in namespace nope; there are in default` */
+function noJobs(state: CoordinatorState, namespace: string): string {
+  const namespaces = new Set(Object.values(state.jobs).map((job) => job.namespace));
+  if (namespace === '' || namespaces.size === 0) return 'there are no jobs';
+  return `there are no jobs in that namespace; there are in ${[...namespaces].sort().slice(0, 5).join(', ')}`;
 }
 
 export function describeJob(job: JobState, progress: Progress): Job {

@@ -82,7 +82,7 @@ export class JobsService {
     this.refuseTwin(findTwin(loop.state, { namespace, name, manifest }), name);
     this.refuseTooMany();
     await this.inspecting(() => refuseMistakes(manifest));
-    await checkOutputIsFree(outputPaths(locationToPath(manifest.spec.output.destination)), null);
+    await checkOutputIsFree(outputPaths(locationToPath(manifest.spec.output.destination)), null, this.phaseOf);
     // A job's id is unique for ever: events of an earlier job of the same name stay told apart.
     const job = `${name}-${randomBytes(3).toString('hex')}`;
     await loop.submit({ type: 'jobSubmitted', job, namespace, name, manifest, ...asked });
@@ -91,6 +91,8 @@ export class JobsService {
     if (taken === undefined) this.refuseTwin(findTwin(loop.state, { namespace, name, manifest }), name);
     return this.describe(taken as JobState);
   }
+
+  private readonly phaseOf = (job: string): string | undefined => jobOf(this.context.loop.state, job)?.phase;
 
   private async inspecting<T>(inspect: () => Promise<T>): Promise<T> {
     const leave = this.inspections.enter();
@@ -127,7 +129,7 @@ export class JobsService {
     const workers = Object.values(this.context.loop.state.workers)
       .filter((worker) => worker.attached && !worker.draining)
       .map(({ id, capabilities }) => ({ name: id, capabilities }));
-    return { planJson: JSON.stringify(await this.inspecting(() => previewPlan(manifest, workers))) };
+    return { planJson: JSON.stringify(await this.inspecting(() => previewPlan(manifest, workers, this.phaseOf))) };
   }
 
   get(request: JobRequest__Output): Job {
@@ -228,7 +230,8 @@ export class JobsService {
         isLast = hasEnded(jobOf(loop.state, id) as JobState);
         const isStopping = goesOn.aborted;
         await this.pause(PROGRESS_INTERVAL_MS, goesOn);
-        for (const line of following.follower.take()) yield line;
+        // As they came, a line of one worker stands behind a later one of another.
+        yield* following.follower.take().toSorted((a, b) => a.atMs - b.atMs);
         if (isStopping && !isLast && !signal.aborted) throw stops();
       }
     } finally {

@@ -52,6 +52,10 @@ const UNREAD_MAX = 64;
 /** Twice the largest cluster that has been measured; each costs a socket and about 100 KB. */
 const STREAMS_MAX = 2_048;
 
+const REFUSAL_TOLD_MS = 60_000;
+/** Different ones in that time: whoever sends more is no worker with a typing error, and fills no log. */
+const REFUSALS_MAX = 100;
+
 export interface WorkersContext {
   readonly loop: CoordinatorLoop;
   readonly logs: Pick<JobLogs, 'append' | 'lastSequence'>;
@@ -100,6 +104,8 @@ interface Session {
 export class WorkersService {
   private readonly context: WorkersContext;
   private readonly sessions = new Map<string, Session>();
+  /** What refused workers were told in the last minute, and when. */
+  private readonly refusals = new Map<string, number>();
   private readonly streams = new CallLimit('worker streams', STREAMS_MAX);
   private readonly tasks = new TaskWatch();
   private readonly watchdog: Timer;
@@ -214,9 +220,11 @@ export class WorkersService {
     const { worker, incarnation } = register;
     const before = this.sessions.get(worker);
     if (before !== undefined && before.incarnation !== incarnation) {
+      const holder = workerOf(this.context.loop.state, worker)?.capabilities;
+      const who = holder === undefined ? 'another process' : `process ${holder.processId} on ${holder.host}`;
       throw new SecateurError(
         'WorkerNameTaken',
-        `worker "${worker}": another process is attached under this name. Give each worker its own --name.`,
+        `worker "${worker}": process ${register.processId} on ${register.host} asks for this name, and ${who} is attached under it. Give each worker its own --name.`,
         { details: { worker } },
       );
     }
@@ -509,14 +517,26 @@ export class WorkersService {
     });
   }
 
-  /** A message that cannot be taken ends the stream with the reason; the worker comes back with all that it has. */
+  /** Ends a stream with the reason; the worker comes back with all that it has. */
   private refuse(stream: WorkerStream, session: Session | null, thrown: unknown): void {
     const error = toSecateurError(thrown);
-    this.context.log('warn', `a worker's message was refused: ${error.message}`, {
-      worker: session?.worker,
-      code: error.code,
-    });
+    const { message, code } = error;
+    if (session !== null) {
+      const { worker } = session;
+      this.context.log('warn', `the stream of worker ${worker} is ended: ${message}`, { worker, code });
+    } else if (this.isNews(message)) {
+      this.context.log('warn', `a worker is refused: ${message}`, { code });
+    }
     stream.fail(error);
+  }
+
+  /** One that is refused tries again at once, and for ever: that it was is said once a minute. */
+  private isNews(refusal: string): boolean {
+    const nowMs = this.context.timers.monotonicMs();
+    for (const [told, atMs] of this.refusals) if (nowMs - atMs >= REFUSAL_TOLD_MS) this.refusals.delete(told);
+    if (this.refusals.has(refusal) || this.refusals.size >= REFUSALS_MAX) return false;
+    this.refusals.set(refusal, nowMs);
+    return true;
   }
 
   private async detach(session: Session): Promise<void> {

@@ -9,7 +9,7 @@ import { placeJob } from '../core/plan.ts';
 import { mapShards, type ShardMap } from '../core/shard-map.ts';
 import type { JobIntake, Plan } from '../core/state.ts';
 import type { PlannedWorker } from '../core/worker-rates.ts';
-import { checkOutputIsFree } from './claim-output.ts';
+import { destinationProblem, type PhaseOf } from './claim-output.ts';
 import { outputPaths } from './job-paths.ts';
 import { readIntake } from './read-intake.ts';
 
@@ -55,15 +55,30 @@ export interface PlanPreview {
   /** The chosen one first; none while nobody knows how much calibration data there is. */
   readonly alternatives: readonly PreviewedPlacement[];
   readonly shardMap: ShardMap | null;
-  /** On the file system of the destination. */
-  readonly freeBytes: number;
+  readonly destination: Destination;
 }
 
-/** @throws what `readIntake`, the plan and the claim of the output would */
-export async function previewPlan(manifest: Manifest, workers: readonly PlannedWorker[]): Promise<PlanPreview> {
+export interface Destination {
+  /** On its file system. */
+  readonly freeBytes: number;
+  /** What a job that began now would be refused for there, or fail over. */
+  readonly problem: string | null;
+}
+
+/**
+ * A destination that cannot be taken is no error: a plan writes nothing, and is of use all the same.
+ *
+ * @throws what `readIntake` and the plan would
+ */
+export async function previewPlan(
+  manifest: Manifest,
+  workers: readonly PlannedWorker[],
+  phaseOf: PhaseOf,
+): Promise<PlanPreview> {
   const intake = await readIntake(manifest);
-  await checkOutputIsFree(outputPaths(intake.outputDirectory), null);
-  return toPreview(manifest, intake, workers, await freeBytesAt(intake.outputDirectory));
+  const { outputDirectory } = intake;
+  const problem = await destinationProblem(outputPaths(outputDirectory), phaseOf);
+  return toPreview(manifest, intake, workers, { freeBytes: await freeBytesAt(outputDirectory), problem });
 }
 
 /** Pure: what is left once the inputs are read. */
@@ -71,7 +86,7 @@ export function toPreview(
   manifest: Manifest,
   intake: JobIntake,
   workers: readonly PlannedWorker[],
-  freeBytes: number,
+  destination: Destination,
 ): PlanPreview {
   const { plan, choice } = placeJob(manifest, intake, workers);
   const names = workers.map((worker) => worker.name);
@@ -83,7 +98,7 @@ export function toPreview(
     workers: workers.map((worker, index) => ({ ...worker, ...askedOf(choice?.chosen, index) })),
     alternatives: (choice?.alternatives ?? []).slice(0, ALTERNATIVES_TOLD_MAX).map(inNumbers),
     shardMap: choice && mapShards(choice.chosen, intake, plan.outputShards, microbatches, names),
-    freeBytes,
+    destination,
   };
 }
 

@@ -62,6 +62,7 @@ export async function readIntake(manifest: Manifest): Promise<JobIntake> {
     };
   });
   const inLayers = new Set(layers.flatMap((layer) => layer.tensors.map((tensor) => tensor.name)));
+  const given = await givenTokens(manifest);
   const outside = [...checkpoint.tensors.keys()].filter((name) => !inLayers.has(name)).map(slot);
   return {
     sourceDirectory,
@@ -77,7 +78,7 @@ export async function readIntake(manifest: Manifest): Promise<JobIntake> {
     ),
     calibrationFiles: calibration.value,
     evaluationFiles: evaluation.value,
-    givenTokens: await givenTokens(manifest),
+    givenTokens: given,
     layers,
     outside,
     embedding: slot('model.embed_tokens.weight'),
@@ -88,8 +89,23 @@ export async function readIntake(manifest: Manifest): Promise<JobIntake> {
             `carried over as they are, of no known use: ${extra.slice(0, 5).join(', ')}${extra.length > 5 ? ` and ${extra.length - 5} more` : ''}`,
           ]
         : []),
+      ...sequenceWarnings(description, manifest.spec.calibration, given),
     ],
   };
+}
+
+/** It computes all the same: rotary positions go on for ever. What the model makes of them it was never taught. */
+function sequenceWarnings(
+  { maxPositionEmbeddings }: ModelDescription,
+  calibration: Manifest['spec']['calibration'],
+  given: JobIntake['givenTokens'],
+): string[] {
+  const sequenceLength = 'text' in calibration ? calibration.sequenceLength : (given?.sequenceLength ?? 0);
+  if (sequenceLength <= maxPositionEmbeddings) return [];
+  const where = 'text' in calibration ? 'spec.calibration.sequenceLength' : 'spec.calibration.tokens';
+  return [
+    `${where}: sequences of ${sequenceLength} tokens are longer than the ${maxPositionEmbeddings} positions that the model was trained for (max_position_embeddings): the statistics of what lies behind are of little worth`,
+  ];
 }
 
 function moduleName(tensor: string): string {

@@ -2,7 +2,7 @@
  * One coordinator a state folder. The lock is SQLite's exclusive lock on a file of its own: the kernel gives it back
  * the moment the process ends, however it ends, so a killed coordinator leaves no stale lock behind.
  */
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
@@ -11,6 +11,8 @@ import { placeLost } from './journal.ts';
 const SQLITE_BUSY = 5;
 const LOCK_FILE = 'lock.sqlite';
 const OWNER_FILE = 'owner.json';
+/** Whoever looks whether anybody is here (`holder`) has the lock, shared, for a moment: that is no other coordinator. */
+const LOOK_MS_MAX = 100;
 /** How long a standby may be late: trying costs one system call or two. */
 const WAIT_POLL_MS = 250;
 /** A standby says that often whom it waits for. */
@@ -27,16 +29,21 @@ export class StateLock {
     this.inode = inodeOf(join(stateDirectory, LOCK_FILE));
   }
 
-  /** @throws StateLocked when another process has it, with that process's id. */
+  /**
+   * @param stateDirectory a folder that is there
+   * @throws StateLocked when another process has it, with that process's id; StorageFailed, StorageFull where the folder
+   * cannot be written
+   */
   static acquire(stateDirectory: string): StateLock {
-    mkdirSync(stateDirectory, { recursive: true });
     const ownerFile = join(stateDirectory, OWNER_FILE);
-    const database = new DatabaseSync(join(stateDirectory, LOCK_FILE), { timeout: 0 });
+    let database: DatabaseSync | null = null;
     try {
+      database = new DatabaseSync(join(stateDirectory, LOCK_FILE), { timeout: LOOK_MS_MAX });
       database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+      writeFileSync(ownerFile, `${JSON.stringify({ processId: process.pid, since: new Date().toISOString() })}\n`);
     } catch (cause) {
-      database.close();
-      if ((cause as { errcode?: number }).errcode !== SQLITE_BUSY) throw toSecateurError(cause);
+      database?.close();
+      if ((cause as { errcode?: number }).errcode !== SQLITE_BUSY) throw cannotLock(stateDirectory, cause);
       const owner = readOwner(ownerFile);
       throw new SecateurError(
         'StateLocked',
@@ -44,7 +51,6 @@ export class StateLock {
         { cause, details: { stateDirectory } },
       );
     }
-    writeFileSync(ownerFile, `${JSON.stringify({ processId: process.pid, since: new Date().toISOString() })}\n`);
     return new StateLock(stateDirectory, database);
   }
 
@@ -76,6 +82,27 @@ export class StateLock {
     if (inodeOf(join(this.stateDirectory, LOCK_FILE)) !== this.inode) throw placeLost(this.stateDirectory, LOCK_FILE);
   }
 
+  /**
+   * Who has a state folder, for a process that is not its coordinator: ` (process 12, since …)`, as far as that is known.
+   * Nothing is written.
+   *
+   * @returns null where nobody has it
+   */
+  static holder(stateDirectory: string): string | null {
+    const file = join(stateDirectory, LOCK_FILE);
+    if (!existsSync(file)) return null;
+    const database = new DatabaseSync(file, { readOnly: true, timeout: 0 });
+    try {
+      database.exec('SELECT 1 FROM sqlite_master');
+      return null;
+    } catch (thrown) {
+      if ((thrown as { errcode?: number }).errcode !== SQLITE_BUSY) throw toSecateurError(thrown);
+      return readOwner(join(stateDirectory, OWNER_FILE));
+    } finally {
+      database.close();
+    }
+  }
+
   release(): void {
     this.database.close();
   }
@@ -84,6 +111,16 @@ export class StateLock {
 /** Null where there is no such file. */
 function inodeOf(file: string): bigint | null {
   return statSync(file, { bigint: true, throwIfNoEntry: false })?.ino ?? null;
+}
+
+/** SQLite has words of its own for a folder that is not writable, and no errno. */
+function cannotLock(stateDirectory: string, thrown: unknown): SecateurError {
+  const { code, message } = toSecateurError(thrown);
+  return new SecateurError(
+    code === 'StorageFull' ? code : 'StorageFailed',
+    `the state folder ${stateDirectory} cannot be written: ${message}${code === 'Internal' ? '. Give this user the right, or give --state another folder.' : ''}`,
+    { cause: thrown, details: { stateDirectory } },
+  );
 }
 
 function readOwner(file: string): string {

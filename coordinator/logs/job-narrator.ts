@@ -2,13 +2,12 @@
  * What the coordinator itself does for a job, as lines of the job's log: tasks given and taken back, and every event.
  * Who reads the log of a job that failed finds the story between the lines of its workers.
  */
+import { eventFacts, roundForReading } from '../../shared/events/event-facts.ts';
 import type { JobEvent } from '../../shared/events/job-event.ts';
 import type { Command } from '../core/events.ts';
 import type { CommandRunner } from '../loop.ts';
 import type { JobLogs } from './job-logs.ts';
 
-/** Said with every event, of use to machines only. */
-const KEYS_LEFT_OUT: ReadonlySet<string> = new Set(['epoch', 'task']);
 const VALUE_CHARACTERS_MAX = 2_000;
 
 export class JobNarrator implements CommandRunner {
@@ -26,16 +25,17 @@ export class JobNarrator implements CommandRunner {
     if (command.kind === 'assign' || command.kind === 'abort') {
       const { job, task, attempt, epoch } = command.identity;
       const verb = command.kind === 'assign' ? 'given to' : 'taken back from';
-      this.say(job, Date.now(), 'info', task, `${verb} ${command.worker}, attempt ${attempt}, epoch ${epoch}`);
+      this.say(job, Date.now(), 'info', task, `${verb} ${command.worker}, lease ${attempt}, epoch ${epoch}`);
     }
     this.runner.run(command);
   }
 
   tell(event: JobEvent): void {
     const { entity, verb, data } = event;
-    const facts = Object.entries(data)
-      .filter(([key]) => !KEYS_LEFT_OUT.has(key))
-      .map(([key, value]) => ` ${key}=${show(value)}`);
+    const facts = eventFacts(data)
+      // The line has it in a field of its own.
+      .filter(([name]) => name !== 'task')
+      .map(([name, value]) => ` ${name}=${show(value)}`);
     const task = typeof data.task === 'string' ? data.task : '';
     this.say(event.job, event.atMs, levelOf(event), task, `${entity} ${verb}${facts.join('')}`);
   }
@@ -54,6 +54,10 @@ function levelOf({ entity, verb }: JobEvent): string {
 }
 
 function show(value: unknown): string {
-  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  const text = typeof value === 'string' ? value : JSON.stringify(value, rounded);
   return text.length <= VALUE_CHARACTERS_MAX ? text : `${text.slice(0, VALUE_CHARACTERS_MAX)}…`;
+}
+
+function rounded(_: string, value: unknown): unknown {
+  return typeof value === 'number' ? roundForReading(value) : value;
 }

@@ -103,7 +103,15 @@ const STORAGE_HINTS = {
   EPERM: 'Give this user the right, or choose another place.',
   EROFS: 'Choose a place that can be written.',
   EMFILE: 'Raise the limit of open files (ulimit -n).',
+  EISDIR: 'Check the path: expected a file, and it is a directory.',
+  ELOOP: 'Check the path: its links lead in a circle.',
+  ENAMETOOLONG: 'Choose a shorter path.',
 } as const;
+
+type StorageErrno = keyof typeof STORAGE_HINTS;
+
+/** A path that leads through a file leads nowhere, as one that leads through nothing. */
+const MISSING_ERRNOS: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR']);
 
 /** Any thrown value as a SecateurError: system errors by their errno, everything else as `Internal`. */
 export function toSecateurError(thrown: unknown): SecateurError {
@@ -118,9 +126,9 @@ export function toSecateurError(thrown: unknown): SecateurError {
         options,
       );
     }
-    if (errno === 'ENOENT') return new SecateurError('SourceMissing', thrown.message, options);
-    if (errno === 'EIO' || errno === 'EACCES' || errno === 'EPERM' || errno === 'EROFS' || errno === 'EMFILE') {
-      return new SecateurError('StorageFailed', `${thrown.message}. ${STORAGE_HINTS[errno]}`, {
+    if (MISSING_ERRNOS.has(errno)) return new SecateurError('SourceMissing', thrown.message, options);
+    if (errno !== undefined && Object.hasOwn(STORAGE_HINTS, errno)) {
+      return new SecateurError('StorageFailed', `${thrown.message}. ${STORAGE_HINTS[errno as StorageErrno]}`, {
         ...options,
         retryable: errno === 'EIO' || errno === 'EMFILE',
       });

@@ -9,10 +9,13 @@ import {
   type ChannelOptions,
   type Client,
   credentials as clientCredentials,
+  logVerbosity,
   Server,
   ServerCredentials,
+  setLogVerbosity,
 } from '@grpc/grpc-js';
 import { SecateurError } from '../errors/secateur-error.ts';
+import { addressReason } from './address-reason.ts';
 import { SERVICES, type ServiceName, type Services } from './load-protos.ts';
 
 /** Of any message, either way; a bigger one is refused by the receiver before it is kept. */
@@ -78,6 +81,8 @@ export function createClient<Name extends ServiceName>(
 }
 
 export function createServer(channelOptions: ChannelOptions = {}): Server {
+  // What it says on standard error it also throws. Who looks into gRPC itself asks by its own variables.
+  if (!process.env.GRPC_VERBOSITY && !process.env.GRPC_NODE_VERBOSITY) setLogVerbosity(logVerbosity.NONE);
   return new Server({ ...SERVER_OPTIONS, ...channelOptions });
 }
 
@@ -100,7 +105,7 @@ export async function bindServer(
   } catch (cause) {
     throw new SecateurError(
       'Unavailable',
-      `cannot listen on ${address}: ${(cause as Error).message}. Choose another address, or end what listens there.`,
+      `cannot listen on ${address}: ${addressReason((cause as Error).message)}. Choose another address, or end what listens there.`,
       { cause, details: { address } },
     );
   }

@@ -11,6 +11,7 @@ import {
   SecateurError,
   toSecateurError,
 } from '../errors/secateur-error.ts';
+import { addressReason } from './address-reason.ts';
 
 /** `-bin`: bytes, which the transport carries as base64. */
 const METADATA_KEY = 'secateur-error-bin';
@@ -56,7 +57,7 @@ function fromTransport(error: ServiceError, address: string): SecateurError {
     case Status.UNAVAILABLE:
       return new SecateurError(
         'Unavailable',
-        `cannot reach ${address}: ${what}. Check that the coordinator runs and that this is its address.`,
+        `cannot reach ${address}: ${addressReason(what)}. Check that the coordinator runs and that this is its address.`,
         { ...options, retryable: true },
       );
     case Status.DEADLINE_EXCEEDED:

@@ -119,7 +119,7 @@ describe('a worker’s log lines', () => {
     await expect.poll(isAttached).toBe(true);
     const identity = { job: JOB, task: 't', attempt: 1, epoch: served.loop.state.epoch };
     served.workers.assign('w1', { identity });
-    await expect.poll(written).toEqual(['begins t, attempt 1']);
+    await expect.poll(written).toEqual(['begins t, lease 1']);
   });
   afterEach(async () => {
     agent.stop();
@@ -138,7 +138,7 @@ describe('a worker’s log lines', () => {
     wire.break();
     await expect.poll(written, { timeout: 10_000 }).toContain('is lost on the way');
     say('after');
-    await expect.poll(written).toEqual(['begins t, attempt 1', 'arrives', 'is lost on the way', 'after']);
+    await expect.poll(written).toEqual(['begins t, lease 1', 'arrives', 'is lost on the way', 'after']);
   });
 
   it('that were written and not acknowledged come again, also to another coordinator, and are not written again', async () => {
@@ -151,7 +151,7 @@ describe('a worker’s log lines', () => {
     wire.break();
     await expect.poll(isAttached, { timeout: 10_000 }).toBe(true);
     say('after');
-    await expect.poll(written).toEqual(['begins t, attempt 1', 'written', 'after']);
+    await expect.poll(written).toEqual(['begins t, lease 1', 'written', 'after']);
   });
 
   it('are acknowledged when they are written: what breaks later sends none of them again', async () => {

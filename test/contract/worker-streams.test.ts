@@ -8,6 +8,7 @@ import { fromGrpc } from '../../coordinator/api/worker-stream.ts';
 import type { SecateurError } from '../../shared/errors/secateur-error.ts';
 import type { WorkerMessage } from '../../shared/rpc/generated/secateur/v1/WorkerMessage.ts';
 import { fromServiceError } from '../../shared/rpc/status.ts';
+import { SYSTEM_TIMERS } from '../../shared/timers.ts';
 import type { AttachCall } from '../../worker/agent/attach-stream.ts';
 import { type ServedWorkers, serveWorkers } from './workers-fixture.ts';
 
@@ -89,6 +90,41 @@ describe('a worker stream', () => {
     await expect.poll(() => loop.state.workers.w1?.attached).toBe(true);
     stream.cancel();
     await expect.poll(() => loop.state.workers.w1?.attached).toBe(false);
+  });
+
+  it('under a name that is taken is refused with both processes and their hosts, and told of once', async () => {
+    const { client, loop, said } = served;
+    const first = client.attach();
+    first.on('error', () => undefined).resume();
+    first.write({ register: { ...register, processId: 12, host: 'host-a' } });
+    await expect.poll(() => loop.state.workers.w1?.attached).toBe(true);
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const refused = Promise.withResolvers<Error>();
+      const second = client.attach();
+      second.on('error', refused.resolve).resume();
+      second.write({ register: { ...register, incarnation: '2', processId: 34, host: 'host-b' } });
+      expect((await refused.promise).message).toContain('process 12 on host-a is attached under it');
+    }
+    const told = 'process 34 on host-b asks for this name, and process 12 on host-a is attached under it';
+    expect(said.filter((line) => line.includes(told))).toHaveLength(1);
+    first.cancel();
+    await expect.poll(() => loop.state.workers.w1?.attached).toBe(false);
+  });
+
+  it('that falls silent is ended as a stream: there was no message to refuse', async () => {
+    const { client, loop, said } = served;
+    vi.spyOn(SYSTEM_TIMERS, 'monotonicMs').mockImplementation(
+      () => performance.now() + (loop.state.workers.w1 ? 9_000 : 0),
+    );
+    const stream = client.attach();
+    stream.on('error', () => undefined).resume();
+    stream.write({ register });
+    await expect
+      .poll(() => said.join('\n'), { timeout: 5_000 })
+      .toContain('the stream of worker w1 is ended: worker w1: not heard of for 8 s');
+    await expect.poll(() => loop.state.workers.w1?.attached).toBe(false);
+    vi.restoreAllMocks();
+    stream.cancel();
   });
 
   it('that never registers is ended after its time', async () => {

@@ -43,17 +43,21 @@ describe('when every process is gone', () => {
 
     const hinted = await bench.run(command.split(' '));
     expect(hinted.code, hinted.stderr).toBe(0);
-    expect(hinted.stdout).toMatch(/worker-\d agent calibrate-00000-m\S+: begins calibrate-00000-m\S+, attempt \d+/);
+    expect(hinted.stdout).toMatch(/worker-\d agent calibrate-00000-m\S+: begins calibrate-00000-m\S+, lease \d+/);
     expect(hinted.stdout).toMatch(/worker-\d engine calibrate-00000-m\S+: job \S+: files direct/);
-    expect(hinted.stdout).toMatch(/coordinator prepare-calibration: given to worker-\d, attempt 1, epoch 1/);
+    expect(hinted.stdout).toMatch(/coordinator prepare-calibration: given to worker-\d, lease 1, epoch 1/);
     expect(hinted.stdout).toMatch(/coordinator: layer committed layer=0/);
     const byManifest = await bench.run(['logs', '--manifest', manifest, '-o', 'json']);
     expect(byManifest.stdout.trim().split('\n')).toHaveLength(hinted.stdout.trim().split('\n').length);
 
+    const ofNobody = await bench.run(['logs', '--state', state, '--worker', 'nope']);
+    expect(ofNobody.code).toBe(3);
+    expect(ofNobody.stderr).toContain('no line of worker "nope"; there are lines of worker-1, worker-2');
+
     const shown = await bench.run(['get', 'job', '--state', state]);
     expect(shown.code, shown.stderr).toBe(0);
-    expect(shown.stdout).toMatch(/phase +Pruning/);
-    expect(shown.stderr).toMatch(/recorded it last, .* ago/);
+    expect(shown.stdout).toMatch(/phase +Pruning \(NoCoordinator\)/);
+    expect(shown.stderr).toMatch(/recorded it last, .* ago; no coordinator runs there/);
     const watched = await bench.run(['watch', '--state', state, '-o', 'json']);
     const sequences = watched.stdout
       .trim()

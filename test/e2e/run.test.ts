@@ -57,6 +57,21 @@ describe('secateur run', () => {
     expect(digestTree(other.output)).toEqual(digestTree(base.output));
   });
 
+  it('names the job that has done it when it is asked again, and `plan` still plans', async () => {
+    await using bench = new Bench();
+    const { manifest, finished } = await runMicro(bench, 'done', {}, ['--workers', '1']);
+    const job = /^job +(\S+)$/m.exec(finished.stdout)?.[1];
+    const again = await bench.run(['run', manifest]);
+    expect(again.code).toBe(4);
+    expect(again.stderr).toMatch(
+      new RegExp(`^error: .*already done by job ${job}.*To prune anew.*\\[OutputExists\\]\n$`),
+    );
+    const planned = await bench.run(['plan', manifest]);
+    expect(planned.code, planned.stderr).toBe(0);
+    expect(planned.stdout).toContain(`already done by job ${job}`);
+    expect(planned.stdout).toMatch(/^placement /m);
+  });
+
   it('carries over what is not pruned bit for bit, and shards as asked', async () => {
     await using bench = new Bench();
     const { output, finished } = await runMicro(bench, 'sharded', {

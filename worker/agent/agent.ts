@@ -90,7 +90,13 @@ export class Agent {
 
   /** Resolves when the worker has drained; rejects when it cannot serve at all (no engine, name taken). */
   async serve(): Promise<void> {
-    this.device = await this.startEngine().ready;
+    try {
+      this.device = await this.startEngine().ready;
+    } catch (thrown) {
+      // A worker that was asked to leave while its engine started has ended it, or Ctrl-C has, which reaches both.
+      if (!this.hasLeft) throw thrown;
+    }
+    if (this.device === null || this.hasLeft) return this.ended.promise;
     this.options.log('info', `engine ready on ${this.device.provider}, onnxruntime ${this.device.engineVersion}`);
     this.stream.open();
     await this.ended.promise;
@@ -100,39 +106,44 @@ export class Agent {
   drain(): void {
     if (this.draining) return;
     this.draining = true;
-    this.options.log('info', `draining: hands over what it holds and leaves, within ${DRAIN_MAX_MS / 1000} s`);
     this.engine?.yield();
-    this.drainTimer = this.options.timers.setTimeout(() => {
+    const drainSeconds = DRAIN_MAX_MS / 1000;
+    this.drainTimer = this.options.timers.setTimeout(
+      () => this.leave(`after ${drainSeconds} s; what it still holds is computed again`, 'warn'),
+      DRAIN_MAX_MS,
+    );
+    if (this.stream.send({ draining: { leaving: false } })) {
+      this.options.log('info', `draining: hands over what it holds and leaves, within ${drainSeconds} s`);
+    } else if (this.slots().length === 0) {
+      this.leave('there is no stream to the coordinator, and no result that waits for one');
+    } else {
       this.options.log(
-        'warn',
-        `draining: leaves after ${DRAIN_MAX_MS / 1000} s; what it still holds is computed again`,
+        'info',
+        `draining: what it computes needs a stream to the coordinator, and there is none: waits for it for ${drainSeconds} s (a second signal ends it at once)`,
       );
-      this.leave();
-    }, DRAIN_MAX_MS);
-    // Without a stream there is nobody to hand over to.
-    if (!this.stream.send({ draining: { leaving: false } })) this.leaveWhenIdle();
+    }
   }
 
   /** Leaves at once; whatever runs is lost. */
   stop(): void {
     this.draining = true;
     this.waiting.length = 0;
-    this.leave();
+    this.leave('at once; what it ran or held is computed again');
   }
 
-  private leaveWhenIdle(): void {
-    if (this.running === null && this.waiting.length === 0 && this.finished.length === 0) this.leave();
-  }
-
-  private leave(): void {
+  private leave(how: string, level: LogLevel = 'info'): void {
     if (this.hasLeft) return;
     this.hasLeft = true;
+    this.options.log(level, `leaves: ${how}`);
     this.drainTimer?.clear();
     this.heartbeat?.clear();
     this.logs.sendTo(this.stream);
     this.stream.close({ draining: { leaving: true } });
     this.endEngine();
-    this.options.removeCache().then(this.ended.resolve, this.ended.reject);
+    this.options.removeCache().then(() => {
+      this.options.log('info', 'left');
+      this.ended.resolve();
+    }, this.ended.reject);
   }
 
   private startEngine(): Engine {
@@ -222,7 +233,7 @@ export class Agent {
     else if (message.acknowledge) this.acknowledge(message.acknowledge);
     else if (message.logsWritten) this.logs.acknowledge(message.logsWritten.sequence);
     else if (message.release) this.release(message.release.job);
-    else if (message.dismiss && this.draining) this.leave();
+    else if (message.dismiss && this.draining) this.leave('everything is handed over');
   }
 
   private assign(task: Task__Output, identity: TaskIdentity__Output): void {
@@ -242,7 +253,7 @@ export class Agent {
       this.endEngine();
       this.holdings.clear();
     }
-    this.log('info', `begins ${slot.identity.task}, attempt ${slot.identity.attempt}`, slot);
+    this.log('info', `begins ${slot.identity.task}, lease ${slot.identity.attempt}`, slot);
     const engine = this.engine ?? this.startEngine();
     this.heardMs = this.options.timers.monotonicMs();
     engine.run(slot.task);
@@ -359,14 +370,16 @@ export class Agent {
     reach('agent.result-made');
     this.stream.send({ result: slot.result });
     reach('agent.result-sent');
-    this.log('info', `ended ${slot.identity.task}`, slot);
+    const { error } = result;
+    if (error) this.log('warn', `failed ${slot.identity.task} (${error.code})`, slot);
+    else this.log('info', `ended ${slot.identity.task}`, slot);
     this.runNext();
   }
 
   /** To this process's own log, and with the job to the coordinator. */
   private log(level: LogLevel, message: string, slot: TaskSlot | null, source = 'agent'): void {
     const { job = '', task = '', attempt } = slot?.identity ?? {};
-    this.options.log(level, message, { source, ...(job === '' ? {} : { job, task, attempt }) });
+    this.options.log(level, message, { source, ...(job === '' ? {} : { job, task, lease: attempt }) });
     // Lines of no job stand in this process's own log only.
     if (job !== '') this.logs.add({ job, task, source, level, atMs: this.options.timers.now(), message });
     this.logs.sendTo(this.stream);

@@ -174,7 +174,7 @@ export class AttachStream {
     if (this.failures === 1 || this.failures % 10 === 0) {
       this.listener.log(
         'warn',
-        `no stream to the coordinator (tried ${this.failures} times, goes on trying): ${error.message}`,
+        `no stream to the coordinator (tried ${this.failures === 1 ? 'once' : `${this.failures} times`}, goes on trying): ${error.message}`,
       );
     }
     const ceiling = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(10, this.failures - 1));

@@ -9,6 +9,7 @@ import { errorLine, exitCodeOf, knownCode } from '../../../cli/report-error.ts';
 import { ERROR_TABLE, type ErrorCode, EXIT, SecateurError } from '../../../shared/errors/secateur-error.ts';
 import type { Job__Output } from '../../../shared/rpc/generated/secateur/v1/Job.ts';
 import { VERSION } from '../../../shared/version.ts';
+import { microManifest } from '../../support/secateur-process.ts';
 
 /** Nobody listens there: port 1 is reserved. */
 const NOBODY = '127.0.0.1:1';
@@ -88,6 +89,41 @@ describe('errors', () => {
     expect(stderr).toMatch(/^error: manifest .*none\.yaml: expected a YAML file; ENOENT.*\[SourceMissing\]\n$/);
   });
 
+  it('a verb that is not known ends with 2 and is named, by help as well', async () => {
+    for (const args of [['wokers'], ['help', 'wokers']]) {
+      stderr = '';
+      expect(await runCommandLine(args)).toBe(2);
+      expect(stderr).toBe("error: unknown command 'wokers' [ArgumentInvalid]\n(Did you mean workers?)\n");
+    }
+  });
+
+  it('help of a verb ends with 0, and shows no default in the words of the program', async () => {
+    for (const verb of createProgram(() => undefined).commands) {
+      stdout = '';
+      expect(await runCommandLine(['help', verb.name()])).toBe(0);
+      expect(stdout).toContain(`Usage: secateur ${verb.name()}`);
+      expect(stdout).not.toMatch(/default: (""|\[\])/);
+    }
+  });
+
+  it('a manifest of which no run has kept anything is told by its destination; --set finds another', async () => {
+    vi.stubEnv('XDG_STATE_HOME', join(folder, 'state-home'));
+    try {
+      const manifest = join(folder, 'm.yaml');
+      writeFileSync(manifest, microManifest({ output: '/nowhere/first', name: 'job' }));
+      expect(await runCommandLine(['logs', '--manifest', manifest])).toBe(3);
+      expect(stderr).toContain('no "secateur run" of it to /nowhere/first has kept anything');
+      expect(
+        await runCommandLine(['logs', '--manifest', manifest, '--set', 'spec.output.destination=/nowhere/other']),
+      ).toBe(3);
+      expect(stderr).toContain('no "secateur run" of it to /nowhere/other has kept anything');
+      expect(await runCommandLine(['logs', '--set', 'spec.output.destination=/nowhere/other'])).toBe(2);
+      expect(stderr).toContain('--set belongs to --manifest');
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
+
   it('a wrong manifest ends with 2 and names file, line and column', async () => {
     writeFileSync(join(folder, 'm.yaml'), 'apiVersion: secateur/v1\nkind: PrunJob\n');
     expect(await runCommandLine(['submit', join(folder, 'm.yaml'), '--coordinator', NOBODY])).toBe(2);
@@ -97,9 +133,22 @@ describe('errors', () => {
 
   it('a coordinator that nobody runs ends with 5 and names its address', async () => {
     expect(await runCommandLine(['get', '--coordinator', NOBODY])).toBe(5);
-    expect(stderr).toContain(NOBODY);
+    expect(stderr).toContain(`cannot reach ${NOBODY}: nothing listens there (ECONNREFUSED).`);
     expect(stderr).toContain('[Unavailable]');
     expect(stdout).toBe('');
+  });
+
+  it('a folder that cannot be had ends with 1, and names the option, the path and what to do', async () => {
+    for (const [args, what] of [
+      [['coordinator', '--state', '/dev/null'], 'the state folder (--state)'],
+      [['worker', '--coordinator', NOBODY, '--cache', '/dev/null'], 'the cache folder (--cache)'],
+    ] as const) {
+      stderr = '';
+      expect(await runCommandLine(args)).toBe(1);
+      expect(stderr).toBe(
+        `error: ${what}: the directory /dev/null cannot be made: it is no directory. Choose another directory. [StorageFailed]\n`,
+      );
+    }
   });
 
   it('verify of nothing ends with 3, of a directory without a record with 6', async () => {

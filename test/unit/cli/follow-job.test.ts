@@ -61,6 +61,7 @@ function recordingListener() {
     progress: () => undefined,
     status: () => undefined,
     away: (why) => outages.push(why),
+    back: () => outages.push('back'),
   };
   return { heard, outages, listener };
 }
@@ -68,7 +69,7 @@ function recordingListener() {
 const away = new SecateurError('Unavailable', 'nobody listens', { retryable: true });
 
 describe('followJob', () => {
-  it('hears every event once and in order, over two outages, and says each outage once', async () => {
+  it('hears every event once and in order, over two outages, and says once when each begins and ends', async () => {
     const connection = paperConnection([
       { events: 2, error: away },
       { events: 0, error: away },
@@ -81,7 +82,7 @@ describe('followJob', () => {
     expect((await ended).phase).toBe('Succeeded');
     expect(heard).toEqual([1, 2, 3, 4, 5]);
     expect(connection.asked).toEqual([0, 2, 2, 3]);
-    expect(outages).toEqual(['nobody listens', 'the stream was cut']);
+    expect(outages).toEqual(['nobody listens', 'back', 'the stream was cut', 'back']);
   });
 
   it('goes on when a stream ends and the job has not', async () => {
@@ -105,7 +106,7 @@ describe('followJob', () => {
     const ended = followJob(connection, REFERENCE, listener, { after: 0 });
     await vi.advanceTimersByTimeAsync(1_000);
     expect((await ended).phase).toBe('Succeeded');
-    expect(outages).toEqual(['nobody listens']);
+    expect(outages).toEqual(['nobody listens', 'back']);
   });
 
   it('fails at once for another reason than an outage', async () => {

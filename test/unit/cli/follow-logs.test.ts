@@ -41,9 +41,9 @@ async function follow(streams: Parameters<typeof paperConnection>[0]): Promise<{
   const said: string[] = [];
   const outages: string[] = [];
   const request = { job: 'job-1', namespace: '', worker: '' };
+  const listener = { away: (why: string) => outages.push(why), back: () => outages.push('back') };
   const all = (async () => {
-    for await (const each of followLogs(paperConnection(streams), request, (why) => outages.push(why)))
-      said.push(each.message);
+    for await (const each of followLogs(paperConnection(streams), request, listener)) said.push(each.message);
   })();
   all.catch(() => undefined);
   await vi.advanceTimersByTimeAsync(60_000);
@@ -57,7 +57,7 @@ describe('followLogs', () => {
     const later = [line('w1', 20, 'b2'), line('w2', 15, 'written while the coordinator was away'), line('w1', 30, 'd')];
     const { said, outages } = await follow([first, away, [...first, ...later]]);
     expect(said).toEqual(['a', 'b', 'c', 'b2', 'written while the coordinator was away', 'd']);
-    expect(outages).toEqual(['nobody listens']);
+    expect(outages).toEqual(['nobody listens', 'back']);
   });
 
   it('ends with a reason that no patience helps against', async () => {

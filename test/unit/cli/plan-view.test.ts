@@ -15,7 +15,12 @@ interface Asked {
   readonly samples?: number;
 }
 
-function preview(asked: Asked, workers: readonly PlannedWorker[], freeBytes = 1e12): PlanPreview {
+function preview(
+  asked: Asked,
+  workers: readonly PlannedWorker[],
+  freeBytes = 1e12,
+  problem: string | null = null,
+): PlanPreview {
   const { stages = 'auto', replicas = 'auto', propagate = 'pruned', samples = 4096 } = asked;
   const { spec, ...rest } = fakeManifest({ propagate, stages });
   const manifest: Manifest = {
@@ -27,7 +32,7 @@ function preview(asked: Asked, workers: readonly PlannedWorker[], freeBytes = 1e
     },
   };
   const intake = fakeIntake(6);
-  return toPreview(manifest, intake, workers, freeBytes);
+  return toPreview(manifest, intake, workers, { freeBytes, problem });
 }
 
 const text = (asked: Asked, workers = plannedWorkers(4)): string =>
@@ -96,6 +101,12 @@ describe('a warning', () => {
     planView(preview(asked, workers, freeBytes), '').warnings.join('\n');
 
   it('is not given without need', () => expect(warnings({})).toBe(''));
+
+  it('tells what is in the way at the destination, and the plan is shown all the same', () => {
+    const view = planView(preview({}, plannedWorkers(4), 1e12, 'the destination is taken'), '');
+    expect(renderPlan(view)).toMatch(/^warning +the destination is taken$/m);
+    expect(renderPlan(view)).toMatch(/^placement /m);
+  });
 
   it('tells of replicas without a microbatch', () => {
     expect(warnings({ replicas: 9, samples: 4 }, plannedWorkers(9))).toContain(

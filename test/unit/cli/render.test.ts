@@ -1,11 +1,14 @@
 /** Tables, units, the progress line, an event's line: all pure functions to text. */
 import { describe, expect, it } from 'vitest';
 import { describeEvent } from '../../../cli/render/event-line.ts';
+import { jobView, renderJob } from '../../../cli/render/job-view.ts';
 import { drawProgress } from '../../../cli/render/progress-line.ts';
 import { renderFields, renderTable } from '../../../cli/render/table.ts';
 import { showBytes, showCount, showDuration, showShare, showShort } from '../../../cli/render/units.ts';
 import { formatVerifyCommand } from '../../../cli/run/shell-commands.ts';
 import { logLine } from '../../../cli/text-log.ts';
+import type { JsonObject } from '../../../shared/events/job-event.ts';
+import type { Job__Output } from '../../../shared/rpc/generated/secateur/v1/Job.ts';
 
 describe('units', () => {
   it.each([
@@ -89,6 +92,40 @@ describe('the progress line', () => {
 });
 
 describe('an event as a line', () => {
+  const line = (data: JsonObject): string =>
+    describeEvent({
+      specversion: '1.0',
+      id: 'job-1:42',
+      source: '/secateur/default/job-1',
+      type: 'secateur.layer.calibrated.v1',
+      subject: 'layer',
+      time: '2026-01-31T23:59:59.007Z',
+      datacontenttype: 'application/json',
+      sequence: '0000000042',
+      data,
+    });
+
+  it('shows the speed of each worker, and no number longer than anybody reads', () => {
+    const worker = (name: string) => ({ worker: name, tokens: 51_200, computeMs: 593.278, tokensPerSecond: 86_303.2 });
+    const shown = '{worker=w1 tokens=51200 computeMs=593ms tokensPerSecond=86.3k}';
+    expect(line({ share: 0.12345678, workers: [worker('w1')] })).toMatch(
+      new RegExp(`share=0.123 workers=\\[${shown}\\]$`),
+    );
+    expect(line({ workers: Array.from({ length: 40 }, () => worker('w1')) })).toMatch(/\}, 32 more\]$/);
+  });
+
+  it('numbers a lease as a lease: as an attempt it would be the eleventh of its task', () => {
+    expect(line({ task: 'prune-00012', attempt: 11 })).toMatch(/task=prune-00012 lease=11$/);
+  });
+
+  it('keeps details and warnings whole, and cuts other long texts', () => {
+    const long = 'x'.repeat(100);
+    expect(line({ details: { file: long }, warnings: [long] })).toMatch(
+      new RegExp(`details={file=${long}} warnings=\\[${long}\\]$`),
+    );
+    expect(line({ destination: long })).toMatch(/x…$/);
+  });
+
   it('has time, number, name and data, with units, and keeps messages whole', () => {
     const line = describeEvent({
       specversion: '1.0',
@@ -104,6 +141,34 @@ describe('an event as a line', () => {
     expect(line).toBe(
       `23:59:59  #42  task.failed  task=prune-00012 sizeBytes=1.50KiB elapsedMs=830ms message=${'m'.repeat(80)}`,
     );
+  });
+});
+
+describe('a job', () => {
+  const job = {
+    id: 'job-1',
+    namespace: 'default',
+    destination: 'file:///out',
+    phase: 'Failed',
+    reason: 'SourceChanged',
+    message: 'the model has changed',
+    failure: { code: 'SourceChanged', message: 'the model has changed', detailsJson: '{}' },
+    endedMs: 0,
+    progress: { layersCommitted: 0, layerCount: 4, remainingMs: -1 },
+    manifestJson: '',
+    planJson: '',
+    stages: [],
+    submittedMs: 0,
+    sinceMs: 0,
+  } as unknown as Job__Output;
+
+  it('that has failed says why once', () => {
+    expect(renderJob(job, 0).match(/the model has changed/g)).toHaveLength(1);
+  });
+
+  it('has null, as data, where there is nothing to say yet', () => {
+    expect(jobView(job)).toMatchObject({ endedMs: null, progress: { remainingMs: null, layerCount: 4 } });
+    expect(jobView({ ...job, endedMs: 5 })).toMatchObject({ endedMs: 5 });
   });
 });
 

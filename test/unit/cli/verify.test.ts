@@ -146,7 +146,7 @@ describe('verify refuses', () => {
     writeFileSync(join(made.output, '.secateur', 'job.json'), '{"job":"job-7"}');
     await expect(verifyCheckpoint(made.output, null)).rejects.toMatchObject({
       code: 'VerificationFailed',
-      message: expect.stringContaining('of job job-7'),
+      message: expect.stringMatching(/of job job-7.*"secateur resume JOB" \(begun with submit\)/),
     });
   });
 

@@ -5,9 +5,15 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CoreEvent } from '../../../coordinator/core/events.ts';
 import { INITIAL_STATE } from '../../../coordinator/core/state.ts';
 import { step } from '../../../coordinator/core/step.ts';
-import { claimOutput } from '../../../coordinator/effects/claim-output.ts';
-import { jobPaths } from '../../../coordinator/effects/job-paths.ts';
+import {
+  checkOutputIsFree,
+  claimOutput,
+  destinationProblem,
+  ownerOf,
+} from '../../../coordinator/effects/claim-output.ts';
+import { jobPaths, outputPaths } from '../../../coordinator/effects/job-paths.ts';
 import { StateLock } from '../../../coordinator/journal/state-lock.ts';
+import { makeStateFolder } from '../../../coordinator/state-folder.ts';
 import { fakeManifest } from '../../simulation/cluster.ts';
 
 describe('claiming an output directory', () => {
@@ -95,7 +101,64 @@ describe('claiming an output directory', () => {
     writeFileSync(join(folder, 'file'), '');
     symlinkSync('/nowhere/at/all', join(folder, 'link'));
     await expect(claimOutput(paths('file'), 'job')).rejects.toMatchObject({ code: 'OutputExists' });
-    await expect(claimOutput(paths('link'), 'job')).rejects.toThrow();
+    await expect(claimOutput(paths('link'), 'job')).rejects.toMatchObject({ code: 'StorageFailed' });
+  });
+
+  it('refuses a path that leads through a file, and a file where its own folder would be, naming the path', async () => {
+    writeFileSync(join(folder, 'file'), '');
+    mkdirSync(join(folder, 'odd'));
+    writeFileSync(join(folder, 'odd', '.secateur'), '');
+    expect(await ownerOf(paths('file/below'))).toBe(null);
+    await expect(claimOutput(paths('file/below'), 'job')).rejects.toMatchObject({
+      code: 'OutputExists',
+      message: expect.stringContaining(`${join(folder, 'file')} is no directory`),
+    });
+    await expect(claimOutput(paths('odd'), 'job')).rejects.toMatchObject({ code: 'OutputExists' });
+  });
+});
+
+describe('who is in the way is told with what can be done', () => {
+  let folder: string;
+  const paths = () => outputPaths(join(folder, 'out'));
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'secateur-claim-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  async function told(phase: string | undefined): Promise<string> {
+    await claimOutput(jobPaths(join(folder, 'state'), 'job-1', join(folder, 'out')), 'job-1');
+    return (await destinationProblem(paths(), (job) => (job === 'job-1' ? phase : undefined))) ?? '';
+  }
+
+  it('a job that runs: wait or cancel, never remove', async () => {
+    const text = await told('Pruning');
+    expect(text).toContain('job job-1 (Pruning) writes there');
+    expect(text).toContain('"secateur cancel job-1"');
+    expect(text).not.toContain('remove');
+  });
+
+  it.each(['Failed', 'Cancelled'])('a job that is %s: resume it', async (phase) => {
+    const text = await told(phase);
+    expect(text).toContain(`job job-1 (${phase})`);
+    expect(text).toContain('"secateur resume job-1"');
+    expect(text).not.toContain('being written');
+  });
+
+  it('a job that nobody here knows: it may be running elsewhere', async () => {
+    expect(await told(undefined)).toContain('It may be running');
+  });
+
+  it('a finished checkpoint: by which job, and how to prune anew', async () => {
+    mkdirSync(join(folder, 'out'));
+    writeFileSync(join(folder, 'out', 'secateur.json'), JSON.stringify({ job: { id: 'job-0' } }));
+    await expect(checkOutputIsFree(paths(), null)).rejects.toMatchObject({
+      code: 'OutputExists',
+      message: expect.stringMatching(/already done by job job-0.*To prune anew/),
+    });
+  });
+
+  it('nobody: nothing, also where the directory is not there yet', async () => {
+    expect(await destinationProblem(paths(), () => undefined)).toBe(null);
   });
 });
 
@@ -120,10 +183,41 @@ describe('a submission', () => {
 describe('the lock of a state folder', () => {
   it('is had by one at a time, and names who has it', () => {
     const folder = mkdtempSync(join(tmpdir(), 'secateur-lock-'));
+    expect(StateLock.holder(folder)).toBe(null);
     const lock = StateLock.acquire(folder);
+    expect(StateLock.holder(folder)).toContain(`process ${process.pid}`);
     expect(() => StateLock.acquire(folder)).toThrow(new RegExp(`process ${process.pid}`));
     lock.release();
+    expect(StateLock.holder(folder)).toBe(null);
     StateLock.acquire(folder).release();
+    rmSync(folder, { recursive: true });
+  });
+
+  it('that cannot be written is an error that names it and says what to do', () => {
+    expect(() => StateLock.acquire('/proc')).toThrow(
+      /^the state folder \/proc cannot be written: .*--state another folder\.$/,
+    );
+  });
+});
+
+describe('a state folder', () => {
+  // Node's own recursive mkdir never returns for the first of these.
+  it.each(['/proc/secateur-state/deep', '/dev/null', '/dev/null/below'])(
+    'that cannot be made (%s) is an error that names it and says what to do',
+    async (path) => {
+      await expect(makeStateFolder(path)).rejects.toMatchObject({
+        code: 'StorageFailed',
+        message: expect.stringMatching(
+          new RegExp(`^the state folder \\(--state\\): .*${path} cannot be made: .*Choose`),
+        ),
+      });
+    },
+  );
+
+  it('is made with the folders above it, and found again', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'secateur-state-'));
+    for (let time = 0; time < 2; time += 1) await makeStateFolder(join(folder, 'a', 'b'));
+    expect(existsSync(join(folder, 'a', 'b'))).toBe(true);
     rmSync(folder, { recursive: true });
   });
 });

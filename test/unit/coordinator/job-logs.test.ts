@@ -176,12 +176,15 @@ describe('a job’s logs', () => {
     const event = { job: 'job', namespace: 'default', sequence: 1, atMs: Date.now() + 1 };
     const data = { epoch: 5, task: 'prune-00003', attempt: 2, worker: 'w1', why: 'it was away for 10 s' };
     narrator.tell({ ...event, entity: 'task', verb: 'lost', data });
+    const times = { layer: 3, computeMs: 593.2781540000015, workers: [{ worker: 'w1', computeMs: 0.12345678 }] };
+    narrator.tell({ ...event, sequence: 2, entity: 'layer', verb: 'calibrated', data: times });
     const read: JobLogLine[] = [];
     for await (const each of logs.read('job', '')) read.push(each);
     expect(ran).toEqual(['assign']);
     expect(read).toMatchObject([
-      { source: 'coordinator', level: 'info', task: 'prune-00003', message: 'given to w1, attempt 2, epoch 5' },
-      { level: 'warn', task: 'prune-00003', message: 'task lost attempt=2 worker=w1 why=it was away for 10 s' },
+      { source: 'coordinator', level: 'info', task: 'prune-00003', message: 'given to w1, lease 2, epoch 5' },
+      { level: 'warn', task: 'prune-00003', message: 'task lost lease=2 worker=w1 why=it was away for 10 s' },
+      { message: 'layer calibrated layer=3 computeMs=593.278 workers=[{"worker":"w1","computeMs":0.123}]' },
     ]);
   });
 });

@@ -8,6 +8,7 @@ import { ProgressTracker } from '../../../coordinator/api/progress.ts';
 import { type CoordinatorState, INITIAL_STATE } from '../../../coordinator/core/state.ts';
 import { step } from '../../../coordinator/core/step.ts';
 import { JobLogs } from '../../../coordinator/logs/job-logs.ts';
+import type { JobLogLine } from '../../../coordinator/logs/read-job-log.ts';
 import { SERVICES } from '../../../shared/rpc/load-protos.ts';
 import { SYSTEM_TIMERS } from '../../../shared/timers.ts';
 import { fakeManifest } from '../../simulation/cluster.ts';
@@ -39,16 +40,47 @@ describe('the users’ side of the API', () => {
   });
   afterEach(() => rmSync(folder, { recursive: true }));
 
-  function serviceOn(state: CoordinatorState): JobsService {
+  function serviceOn(state: CoordinatorState, logs = new JobLogs(() => folder)): JobsService {
     return new JobsService({
       loop: { state } as never,
       events: emptyEventLog(),
-      logs: new JobLogs(() => folder),
+      logs,
       progress: new ProgressTracker(),
       workers: {} as never,
       timers: SYSTEM_TIMERS,
     });
   }
+
+  it('says of a namespace without jobs that it has none, and which have', () => {
+    const jobs = serviceOn(stateWith(1));
+    expect(() => jobs.get({ job: 'zzz', namespace: 'nope' })).toThrow(
+      /there are no jobs in that namespace; there are in default$/,
+    );
+    expect(() => serviceOn(INITIAL_STATE).get({ job: 'zzz', namespace: 'nope' })).toThrow(/there are no jobs$/);
+  });
+
+  it('gives a follower the new lines of all workers in the order of their times', async () => {
+    const logs = new JobLogs(() => folder);
+    const jobs = serviceOn(stateWith(1), logs);
+    const { signal } = new AbortController();
+    const line = (worker: string, atMs: number): JobLogLine => ({
+      worker,
+      source: 'agent',
+      level: 'info',
+      atMs,
+      task: '',
+      message: '',
+    });
+    const following = jobs.logs({ job: 'job-0', namespace: '', worker: '', follow: true }, signal);
+    const first = following.next();
+    await logs.flush();
+    for (const each of [line('w1', 20), line('w1', 40), line('w2', 10), line('w2', 30)])
+      void logs.append('job-0', each, () => undefined);
+    const times = [(await first).value?.atMs];
+    for (let n = 1; n < 4; n++) times.push((await following.next()).value?.atMs);
+    expect(times).toEqual([10, 20, 30, 40]);
+    await following.return(undefined);
+  });
 
   it('refuses one reader too many, counts both kinds, and has room when one has left', async () => {
     const jobs = serviceOn(stateWith(1));
