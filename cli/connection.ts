@@ -7,6 +7,7 @@ import type { JobRequest } from '../shared/rpc/generated/secateur/v1/JobRequest.
 import type { ListResponse__Output } from '../shared/rpc/generated/secateur/v1/ListResponse.ts';
 import type { LogsRequest } from '../shared/rpc/generated/secateur/v1/LogsRequest.ts';
 import type { LogsResponse__Output } from '../shared/rpc/generated/secateur/v1/LogsResponse.ts';
+import type { SubmitRequest } from '../shared/rpc/generated/secateur/v1/SubmitRequest.ts';
 import type { WatchRequest } from '../shared/rpc/generated/secateur/v1/WatchRequest.ts';
 import type { WatchResponse__Output } from '../shared/rpc/generated/secateur/v1/WatchResponse.ts';
 import type { WorkerStatus__Output } from '../shared/rpc/generated/secateur/v1/WorkerStatus.ts';
@@ -28,11 +29,12 @@ export class Connection implements Disposable {
     this.client = createClient(address, 'Jobs');
   }
 
-  submit(manifest: Manifest): Promise<Job__Output> {
+  /** @param options of a job that takes work over from an earlier one, or gives its own to later ones */
+  submit(manifest: Manifest, options: Pick<SubmitRequest, 'reuse' | 'reusable'> = {}): Promise<Job__Output> {
     return unary(
       this.client,
       SERVICES.Jobs.service.Submit,
-      { manifestJson: JSON.stringify(manifest) },
+      { manifestJson: JSON.stringify(manifest), ...options },
       { timeoutMs: CALL_TIMEOUT_MS },
     );
   }

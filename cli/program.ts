@@ -6,6 +6,7 @@ import { VERSION } from '../shared/version.ts';
 import type { EndVerb } from './options.ts';
 import { reportError } from './report-error.ts';
 import { addCancel } from './verbs/cancel.ts';
+import { addCompare } from './verbs/compare.ts';
 import { addCoordinator } from './verbs/coordinator.ts';
 import { addDoctor } from './verbs/doctor.ts';
 import { addGet } from './verbs/get.ts';
@@ -22,6 +23,7 @@ import { addWorkers } from './verbs/workers.ts';
 /** In the order of the help text. */
 const VERBS = [
   addRun,
+  addCompare,
   addPlan,
   addVerify,
   addDoctor,

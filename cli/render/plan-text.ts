@@ -18,7 +18,7 @@ export function renderPlan(view: PlanView): string {
     ['calibration', showCalibration(view)],
     ['placement', showPlacement(view)],
     ...showPrediction(view),
-    ['output', `${showBytes(view.outputBytes)} in ${count(view.outputShards.length, 'shard')}`],
+    ['output', showOutput(view)],
     ['disk', `at most ${showBytes(view.diskNeededBytes)} at the destination; ${showBytes(view.diskFreeBytes)} free`],
     ...view.warnings.map((warning) => ['warning', warning] as const),
   ];
@@ -38,6 +38,11 @@ function showCalibration({ samples, sequenceLength, microbatch, microbatches }: 
   if (samples === null || sequenceLength === null || microbatches === null)
     return 'known once the token ids are read (memory and disk are without hidden states)';
   return `${samples} samples of ${sequenceLength} tokens, in ${count(microbatches, 'microbatch', 'microbatches')} of ${microbatch}`;
+}
+
+function showOutput({ outputBytes, outputShards }: PlanView): string {
+  if (outputShards.length === 0) return 'no checkpoint, only the record of the job (spec.output.publish: false)';
+  return `${showBytes(outputBytes)} in ${count(outputShards.length, 'shard')}`;
 }
 
 function showPlacement({ stages, replicas, wave, layers, propagate, snapshotInterval }: PlanView): string {

@@ -20,7 +20,8 @@ export interface RunSummary {
   /** Of each text of the evaluation; none where nothing was evaluated. */
   readonly perplexity: NonNullable<Provenance['perplexity']>;
   readonly output: string;
-  readonly verify: string;
+  /** Null where nothing was published. */
+  readonly verify: string | null;
 }
 
 export function summarizeRun(provenance: Provenance, output: string, source: string): RunSummary {
@@ -36,7 +37,7 @@ export function summarizeRun(provenance: Provenance, output: string, source: str
     measured: provenance.measurement ?? null,
     perplexity: provenance.perplexity ?? [],
     output,
-    verify: formatVerifyCommand(output, source),
+    verify: provenance.outputs.length === 0 ? null : formatVerifyCommand(output, source),
   };
 }
 
@@ -50,8 +51,9 @@ export function renderSummary(summary: RunSummary): string {
     ...showPerplexity(summary),
     ...spendingFields(summary.elapsedMs, summary.measured ?? null, summary.predicted ?? null),
     ...showRedone(summary),
-    ['output', summary.output],
-    ['verify', summary.verify],
+    ...(summary.verify === null
+      ? [['record', `${summary.output} (nothing was published)`] as [string, string]]
+      : [['output', summary.output] as [string, string], ['verify', summary.verify] as [string, string]]),
   ]);
 }
 

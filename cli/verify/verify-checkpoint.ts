@@ -54,6 +54,13 @@ export interface VerifyReport {
 export async function verifyCheckpoint(directory: string, source: string | null): Promise<VerifyReport> {
   await checkIsPublished(directory);
   const provenance = await readProvenance(directory);
+  if (provenance.outputs.length === 0) {
+    throw new SecateurError(
+      'VerificationFailed',
+      `${directory}: there is no checkpoint to verify: job ${provenance.job.id} had spec.output.publish: false, and wrote its record only.`,
+      { details: { directory } },
+    );
+  }
   const { sound, deviations: fileDeviations } = await checkFiles(directory, provenance);
   const deviations = [...fileDeviations];
   const shards = await readShards(directory, sound, deviations);

@@ -45,7 +45,7 @@ export interface ArtifactsContext {
 }
 
 /** What tasks make; everything else under staging is the coordinator's own. */
-const TASK_OUTPUT = /^(calibration|hessians|layers|snapshots)\/[^.]/;
+const TASK_OUTPUT = /^(calibration|evaluation|hessians|layers|snapshots)\/[^.]/;
 
 /** Transfers under way over all connections. Each holds some MiB of chunks; workers wait and try again. */
 const TRANSFERS_MAX = 512;
@@ -208,7 +208,7 @@ function checkWritable(file: FileRef__Output): { name: string; sizeBytes: number
   if (TASK_OUTPUT.test(checked.name)) return checked;
   throw new SecateurError(
     'ArgumentInvalid',
-    `${refLabel(file)}: a task writes calibration/…, hessians/…, layers/… and snapshots/…, nothing else`,
+    `${refLabel(file)}: a task writes calibration/…, evaluation/…, hessians/…, layers/… and snapshots/…, nothing else`,
   );
 }
 

@@ -11,6 +11,7 @@ import type { ListResponse } from '../../shared/rpc/generated/secateur/v1/ListRe
 import type { LogsRequest__Output } from '../../shared/rpc/generated/secateur/v1/LogsRequest.ts';
 import type { LogsResponse } from '../../shared/rpc/generated/secateur/v1/LogsResponse.ts';
 import type { PlanResponse } from '../../shared/rpc/generated/secateur/v1/PlanResponse.ts';
+import type { SubmitRequest__Output } from '../../shared/rpc/generated/secateur/v1/SubmitRequest.ts';
 import type { WatchRequest__Output } from '../../shared/rpc/generated/secateur/v1/WatchRequest.ts';
 import type { WatchResponse } from '../../shared/rpc/generated/secateur/v1/WatchResponse.ts';
 import type { WorkerStatus } from '../../shared/rpc/generated/secateur/v1/WorkerStatus.ts';
@@ -71,8 +72,11 @@ export class JobsService {
     this.stopping.abort();
   }
 
-  async submit(manifestJson: string): Promise<Job> {
-    const manifest = parseSubmitted(manifestJson);
+  async submit(request: Pick<SubmitRequest__Output, 'manifestJson'> & Partial<SubmitRequest__Output>): Promise<Job> {
+    const manifest = parseSubmitted(request.manifestJson);
+    // Empty where it is not set.
+    const reuse = request.reuse ? { reuse: findJob(this.context.loop.state, request.reuse, '').id } : {};
+    const asked = { ...reuse, ...(request.reusable === true ? { isReusable: true as const } : {}) };
     const { name, namespace } = manifest.metadata;
     const { loop } = this.context;
     this.refuseTwin(findTwin(loop.state, { namespace, name, manifest }), name);
@@ -81,7 +85,7 @@ export class JobsService {
     await checkOutputIsFree(outputPaths(locationToPath(manifest.spec.output.destination)), null, this.phaseOf);
     // A job's id is unique for ever: events of an earlier job of the same name stay told apart.
     const job = `${name}-${randomBytes(3).toString('hex')}`;
-    await loop.submit({ type: 'jobSubmitted', job, namespace, name, manifest });
+    await loop.submit({ type: 'jobSubmitted', job, namespace, name, manifest, ...asked });
     const taken = jobOf(loop.state, job);
     // Another was submitted in the same moment: the core takes only the first.
     if (taken === undefined) this.refuseTwin(findTwin(loop.state, { namespace, name, manifest }), name);

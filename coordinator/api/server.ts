@@ -45,7 +45,7 @@ export async function createApi(parts: ApiParts): Promise<Api> {
 
 function jobsHandlers(jobs: JobsService): JobsHandlers {
   return {
-    Submit: handleUnary((request) => jobs.submit(request.manifestJson)),
+    Submit: handleUnary((request) => jobs.submit(request)),
     Plan: handleUnary((request) => jobs.plan(request.manifestJson)),
     Get: handleUnary((request) => jobs.get(request)),
     List: handleUnary((request) => jobs.list(request.namespace)),

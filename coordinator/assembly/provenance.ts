@@ -37,6 +37,7 @@ export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
     manifest: job.manifest,
     model: job.intake?.model,
     calibration: calibrationOf(job),
+    ...(job.reuse?.status === 'taken' ? { reused: { job: job.reuse.job } } : {}),
     plan: job.plan === null ? null : placementOf(job.plan),
     prediction: job.plan?.prediction ?? null,
     measurement: measurementOf(job, parts.publishedMs),

@@ -2,7 +2,8 @@
  * Moves a finished job into its place. Everything is written into the publish folder first and listed in
  * publish.json; then files are renamed one by one, the one that makes the checkpoint loadable (the index, or the only
  * shard) last; then the staging folder goes. Each step may be run again after a crash, at any point; before the first move,
- * and again after a crash, every file is held against the list.
+ * and again after a crash, every file is held against the list. Of a job that is not to be published
+ * (spec.output.publish: false) only the record of it is moved.
  */
 
 import { createHash } from 'node:crypto';
@@ -62,16 +63,16 @@ export async function publishCheckpoint(
   if (done !== null) return done;
   const list = (await readList(job, paths)) ?? (await prepare(job, paths, nowMs, verified));
   await checkFiles(list, paths, verified);
-  await mkdir(join(paths.output, EXTRAS_FOLDER), { recursive: true });
+  if (isPublished(job)) await mkdir(join(paths.output, EXTRAS_FOLDER), { recursive: true });
   const last = list.files.at(-1)?.file;
   for (const { file } of list.files) {
     // What makes the checkpoint loadable must not be there, after a power cut, without the rest.
-    if (file === last) await fsyncFolders(paths);
+    if (file === last) await fsyncFolders(job, paths);
     if (file === last) reach('coordinator.publish-unindexed');
     await moveIntoPlace(file, paths);
     reach('coordinator.publish-moved');
   }
-  await fsyncFolders(paths);
+  await fsyncFolders(job, paths);
   reach('coordinator.publish-indexed');
   await removeStaging(paths);
   const { files, statisticsMissing } = list;
@@ -117,8 +118,12 @@ async function removeStaging(paths: JobPaths): Promise<void> {
   }
 }
 
-async function fsyncFolders(paths: JobPaths): Promise<void> {
-  await fsyncDirectory(join(paths.output, EXTRAS_FOLDER));
+function isPublished(job: JobState): boolean {
+  return job.manifest.spec.output.publish !== false;
+}
+
+async function fsyncFolders(job: JobState, paths: JobPaths): Promise<void> {
+  if (isPublished(job)) await fsyncDirectory(join(paths.output, EXTRAS_FOLDER));
   await fsyncDirectory(paths.output);
 }
 
@@ -209,7 +214,9 @@ async function prepare(job: JobState, paths: JobPaths, nowMs: number, verified: 
   await verified.verify(ids, tokens.file);
   const calibration = await carryOver(ids, `${EXTRAS_FOLDER}/calibration.safetensors`, paths);
   const { file: statistics, summaries, missing: statisticsMissing } = await writeStatistics(job, paths);
-  const outputs = [...job.assembled, ...auxiliary, calibration, statistics, ...index];
+  const written = [...job.assembled, ...auxiliary, calibration, statistics, ...index];
+  // Where nothing is published, what was made for the record's digests and summaries goes with the staging folder.
+  const outputs = isPublished(job) ? written : [];
   const calibrationInputs = intake.calibrationFiles.map(({ file, sizeBytes }, position) => ({
     file,
     sizeBytes,
@@ -226,8 +233,9 @@ async function prepare(job: JobState, paths: JobPaths, nowMs: number, verified: 
     statisticsMissing,
   });
   const provenanceFile = await writeJson(provenance, PROVENANCE_FILE, paths);
-  const last = index[0] ?? (job.assembled[0] as AssembledShard);
-  const files = [...outputs.filter((file) => file !== last), provenanceFile, last];
+  const last = index[0] ?? job.assembled[0];
+  const loadable = last === undefined ? [] : [last];
+  const files = [...outputs.filter((file) => file !== last), provenanceFile, ...loadable];
   const list: PublishList = { job: job.id, files, statisticsMissing };
   reach('coordinator.publish-prepared');
   await writeFileAtomic(paths.publishList, [Buffer.from(JSON.stringify(list))]);

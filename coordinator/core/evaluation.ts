@@ -252,7 +252,7 @@ export function windowsEvaluated(
 }
 
 /** Windows in their order, so that nobody's share of them can move a bit. */
-function perplexityOf(text: EvaluatedText, weights: EvaluateSpec['weights']): number {
+export function perplexityOf(text: EvaluatedText, weights: EvaluateSpec['weights']): number {
   const { windows, sequenceLength } = text;
   let sum = 0;
   for (let window = 0; window < windows; window++) {

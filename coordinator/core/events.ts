@@ -19,6 +19,7 @@ import type {
   LeaseIdentity,
   OutputErrors,
   PrunedTensor,
+  ReusedCopies,
   StagedFile,
   WorkerCapabilities,
 } from './state.ts';
@@ -123,8 +124,19 @@ export type CoreEvent =
       readonly namespace: string;
       readonly name: string;
       readonly manifest: Manifest;
+      /** The job whose work it may take over. */
+      readonly reuse?: string;
+      /** Later jobs may take over its work. */
+      readonly isReusable?: true;
     }
-  | { readonly type: 'intakeSucceeded'; readonly job: string; readonly life: number; readonly intake: JobIntake }
+  | {
+      readonly type: 'intakeSucceeded';
+      readonly job: string;
+      readonly life: number;
+      readonly intake: JobIntake;
+      /** Of what the job may take over. */
+      readonly copies?: ReusedCopies;
+    }
   | {
       readonly type: 'effectFailed';
       readonly job: string;
@@ -231,6 +243,8 @@ export type Command =
   | { readonly kind: 'dismiss'; readonly worker: string }
   /** Staged files that nobody will ask for again. */
   | { readonly kind: 'removeStaged'; readonly job: string; readonly names: readonly string[] }
+  /** What a job kept for later ones. */
+  | { readonly kind: 'dropKept'; readonly job: string }
   | { readonly kind: 'reduceStatistics'; readonly job: string; readonly layer: number }
   | { readonly kind: 'assembleShard'; readonly job: string; readonly shard: number }
   | { readonly kind: 'publishCheckpoint'; readonly job: string };

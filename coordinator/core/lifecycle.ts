@@ -14,11 +14,12 @@ import {
 import { beginEffect, carryOutEffects, effectName, effectsOf } from './effects.ts';
 import { evaluationLocations } from './evaluation.ts';
 import type { EffectFailure, EventOf } from './events.ts';
-import { planJob, totalWork } from './plan.ts';
+import { planJob, resolveMicrobatch, totalWork } from './plan.ts';
 import { FAILURES_MAX, forgive, noteFailure, retryOf, THE_WHOLE, whyOf } from './retries.ts';
 import { usableWorkers } from './shares.ts';
 import {
   activeJob,
+  type Calibration,
   type CoordinatorState,
   hasEnded,
   type JobFailure,
@@ -41,6 +42,8 @@ export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
     name: event.name,
     manifest: event.manifest,
     submittedMs: t.nowMs,
+    ...(event.reuse === undefined ? {} : { reuse: { job: event.reuse, copies: null, status: 'open' as const } }),
+    ...(event.isReusable === undefined ? {} : { isReusable: event.isReusable }),
     phase: 'Queued',
     reason: 'Submitted',
     message: 'waits for its turn',
@@ -183,6 +186,7 @@ function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>, drift: read
     workTotal: 0,
     workRedone: 0,
     spent: NOTHING_SPENT,
+    ...(job.reuse === undefined ? {} : { reuse: { ...job.reuse, copies: null, status: 'refused' } }),
   });
   forgiveIntake(job);
   job.resumePhase = null;
@@ -377,11 +381,23 @@ export function committedCount(job: JobState): number {
   return job.layers.filter((layer) => layer.status === 'committed').length;
 }
 
+/** The token ids are there: how many there are says what a microbatch and a whole run are. */
+export function adoptCalibration(job: JobState, calibration: Calibration): void {
+  const { samples, sequenceLength } = calibration;
+  job.calibration = calibration;
+  if (job.plan !== null) {
+    const microbatch = resolveMicrobatch(job.manifest, samples, sequenceLength);
+    job.plan = { ...job.plan, samples, sequenceLength, microbatch };
+  }
+  job.workTotal += workTotal(job);
+}
+
 /** What a whole run is worth in tokens through layers; known once the calibration data is. */
-export function workTotal(job: JobState): number {
+function workTotal(job: JobState): number {
   if (job.calibration === null) return 0;
-  const keepsAll = (job.intake?.layers ?? []).map(({ linears }) =>
-    linears.every(({ choice }) => choice.kind === 'keepAll'),
+  const needsNone = (job.intake?.layers ?? []).map(
+    ({ linears }, layer) =>
+      job.layers[layer]?.statisticsFile != null || linears.every(({ choice }) => choice.kind === 'keepAll'),
   );
-  return totalWork(job.manifest, keepsAll, job.calibration.samples * job.calibration.sequenceLength);
+  return totalWork(job.manifest, needsNone, job.calibration.samples * job.calibration.sequenceLength);
 }

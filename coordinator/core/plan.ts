@@ -29,7 +29,7 @@ export function planJob(manifest: Manifest, intake: JobIntake, workers: readonly
 export function placeJob(manifest: Manifest, intake: JobIntake, workers: readonly PlannedWorker[]): JobPlacement {
   const { calibration, placement, output } = manifest.spec;
   const size = 'text' in calibration ? calibration : intake.givenTokens;
-  const outputShards = planOutputShards(intake, output.maxShardSize);
+  const outputShards = output.publish === false ? [] : planOutputShards(intake, output.maxShardSize);
   const replicasMax = placement.replicas === 'auto' ? null : placement.replicas;
   // A job of an earlier version has no such field.
   const snapshotInterval = placement.snapshotInterval ?? 'auto';

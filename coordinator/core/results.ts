@@ -15,11 +15,10 @@ import { carryOutEffects, effectName } from './effects.ts';
 import { errorsMeasured, gateFailure, isEvaluated, isPrepared, textPrepared, windowsEvaluated } from './evaluation.ts';
 import type { EventOf, TaskIdentity, TaskOutcome } from './events.ts';
 import { addHessian, dropHessians, forgetHessian, measuredStatus } from './hessians.ts';
-import { committedCount, endLeases, failJob, removeUnfinished, workTotal } from './lifecycle.ts';
+import { adoptCalibration, committedCount, endLeases, failJob, removeUnfinished } from './lifecycle.ts';
 import { allMicrobatches, calibratedAt, correlatedAt, samplesOf, snapshotAt } from './lineage.ts';
 import { isAsBefore, isCountedOn, loseFile } from './losses.ts';
 import { measurementOf } from './measurement.ts';
-import { resolveMicrobatch } from './plan.ts';
 import {
   charge,
   chargedBy,
@@ -31,6 +30,7 @@ import {
   whyOf,
   worstOf,
 } from './retries.ts';
+import { keepWork } from './reuse.ts';
 import { dropShares, takeFromShare, usableWorkers } from './shares.ts';
 import { addSnapshot, forgetSnapshot, removeNeedlessSnapshots } from './snapshots.ts';
 import {
@@ -118,12 +118,7 @@ function calibrationPrepared(t: Transition, jobId: string, outcome: OutcomeOf<'p
     t.tell(jobId, 'calibration', 'prepared', { samples, sequenceLength, sha256: file.sha256 });
     return;
   }
-  job.calibration = { ...outcome.calibration, atMs: t.nowMs };
-  if (job.plan !== null) {
-    const microbatch = resolveMicrobatch(job.manifest, samples, sequenceLength);
-    job.plan = { ...job.plan, samples, sequenceLength, microbatch };
-  }
-  job.workTotal += workTotal(job);
+  adoptCalibration(job, { ...outcome.calibration, atMs: t.nowMs });
   t.tell(jobId, 'calibration', 'prepared', { samples, sequenceLength, sha256: file.sha256 });
 }
 
@@ -460,8 +455,9 @@ export function checkpointPublished(t: Transition, event: EventOf<'checkpointPub
   job.endedMs = t.nowMs;
   job.measurement = measurementOf(job, t.nowMs);
   const { weights, zeros } = countPruned(job.layers.flatMap((layer) => layer.tensors));
-  t.tell(event.job, 'checkpoint', 'published', {
-    destination: job.manifest.spec.output.destination,
+  const { destination, publish } = job.manifest.spec.output;
+  t.tell(event.job, 'checkpoint', publish === false ? 'discarded' : 'published', {
+    destination,
     files: event.files.length,
     ...(event.statisticsMissing === undefined ? {} : { statisticsMissing: event.statisticsMissing }),
   });
@@ -472,7 +468,17 @@ export function checkpointPublished(t: Transition, event: EventOf<'checkpointPub
     tokens: job.workDone,
     tokensAgain: job.workRedone,
   });
-  t.explain(event.job, 'Succeeded', 'Published', `published to ${job.manifest.spec.output.destination}`);
+  if (publish === false) {
+    t.explain(
+      event.job,
+      'Succeeded',
+      'Recorded',
+      `nothing is published, as asked; what was found is in ${destination}`,
+    );
+  } else {
+    t.explain(event.job, 'Succeeded', 'Published', `published to ${destination}`);
+  }
+  keepWork(t, event.job);
   retire(job);
 }
 

@@ -340,6 +340,38 @@ export interface AssembledShard {
   readonly sha256: string;
 }
 
+/** Copies of what an earlier job kept, under the names that they have for this one. */
+export interface ReusedCopies {
+  readonly calibration: StagedFile;
+  /** Windows of each text. */
+  readonly texts: readonly StagedFile[];
+  /** Of each layer; null: there are none, or they are of no use. */
+  readonly sums: readonly (StagedFile | null)[];
+}
+
+/** The earlier job whose work a job may take over. */
+interface JobReuse {
+  readonly job: string;
+  /** Null until the inputs are read, and where there was nothing to copy. */
+  readonly copies: ReusedCopies | null;
+  /** open: until the job is planned. */
+  readonly status: 'open' | 'taken' | 'refused';
+}
+
+/** What a job that has succeeded keeps for later ones (reuse.ts). */
+export interface KeptWork {
+  readonly atMs: number;
+  readonly inputs: Pick<
+    JobIntake,
+    'sourceDirectory' | 'model' | 'shards' | 'auxiliaryFiles' | 'calibrationFiles' | 'evaluationFiles' | 'givenTokens'
+  >;
+  readonly digests: JobState['digests'];
+  /** With the likelihoods of the source's weights. */
+  readonly evaluation: readonly EvaluatedText[];
+  /** Of each layer: the sums of its statistics, in the job's state folder. */
+  readonly sums: readonly (StagedFile | null)[];
+}
+
 /** What a job's tasks took so far: what a prediction is held against. */
 export interface Spending {
   /** By passes. */
@@ -372,6 +404,11 @@ export interface JobState {
   readonly name: string;
   readonly manifest: Manifest;
   readonly submittedMs: number;
+  /** Absent: it takes nothing over. */
+  reuse?: JobReuse;
+  /** Whether later jobs may take over its work, and what it keeps for them. */
+  readonly isReusable?: boolean;
+  kept?: KeptWork;
   phase: JobPhase;
   reason: string;
   message: string;

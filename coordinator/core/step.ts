@@ -18,6 +18,7 @@ import {
   taskFailed,
   taskSucceeded,
 } from './results.ts';
+import { noteCopies, takeOver } from './reuse.ts';
 import { assignments } from './schedule.ts';
 import { giveShares } from './shares.ts';
 import { activeJob, type CoordinatorState, jobOf, lifeOf, own, workerOf } from './state.ts';
@@ -42,6 +43,7 @@ export function step(state: CoordinatorState, event: CoreEvent, nowMs: number): 
   beginNextJob(transition);
   repeatFailedEffects(transition);
   tryPlan(transition);
+  takeOver(transition);
   advancePhase(transition);
   assignTasks(transition);
   return transition.finish();
@@ -57,6 +59,7 @@ function apply(t: Transition, event: CoreEvent): void {
     case 'jobSubmitted':
       return submitJob(t, event);
     case 'intakeSucceeded':
+      noteCopies(t, event);
       return intakeSucceeded(t, event);
     case 'effectFailed':
       return effectFailed(t, event);

@@ -7,7 +7,7 @@ import { type ErrorCode, invariant, toSecateurError } from '../../shared/errors/
 import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import { type EffectCommand, effectName } from '../core/effects.ts';
 import type { Command, CoreEvent } from '../core/events.ts';
-import { currentLease, type JobState, jobOf, lifeOf } from '../core/state.ts';
+import { currentLease, type JobState, jobOf, lifeOf, type ReusedCopies } from '../core/state.ts';
 import { needsSums } from '../core/task.ts';
 import type { CommandRunner, CoordinatorLoop } from '../loop.ts';
 import type { JobWork } from './job-work.ts';
@@ -46,12 +46,17 @@ export class Effects implements CommandRunner {
       case 'intake':
         return this.effect(command, async (job) => {
           if (job.phase !== 'Intake') return null;
-          return { type: 'intakeSucceeded', job: job.id, life: lifeOf(job), intake: await this.work.intake(job) };
+          const intake = await this.work.intake(job);
+          const copies = await this.copyKept(job);
+          const about = { type: 'intakeSucceeded', job: job.id, life: lifeOf(job), intake } as const;
+          return copies === null ? about : { ...about, copies };
         });
       case 'reduceStatistics':
         return this.effect(command, (job) => this.reduce(job, command.layer));
       case 'removeStaged':
         return this.remove(command);
+      case 'dropKept':
+        return this.dropKept(command.job);
       case 'assembleShard':
         return this.effect(command, async (job) => {
           const { shard } = command;
@@ -73,6 +78,17 @@ export class Effects implements CommandRunner {
   private remove({ job: id, names }: Extract<Command, { kind: 'removeStaged' }>): void {
     const job = jobOf(this.loop.state, id);
     if (job !== undefined) this.work.removeStaged(job, names).catch(this.onError);
+  }
+
+  private copyKept(job: JobState): Promise<ReusedCopies | null> {
+    const earlier = job.reuse?.status === 'open' ? jobOf(this.loop.state, job.reuse.job) : undefined;
+    if (earlier?.kept === undefined) return Promise.resolve(null);
+    return this.work.copyKept(job, earlier, earlier.kept);
+  }
+
+  private dropKept(id: string): void {
+    const job = jobOf(this.loop.state, id);
+    if (job !== undefined) this.work.dropKept(job).catch(this.onError);
   }
 
   private async reduce(job: JobState, layer: number): Promise<CoreEvent | null> {

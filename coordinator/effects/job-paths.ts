@@ -22,6 +22,8 @@ export interface JobPaths extends OutputPaths {
   /** In the coordinator's state folder: statistics and logs. */
   readonly state: string;
   readonly logs: string;
+  /** In the state folder as well: token ids and windows of a job that later ones may take over. */
+  readonly kept: string;
 }
 
 export function outputPaths(outputDirectory: string): OutputPaths {
@@ -37,7 +39,7 @@ export function outputPaths(outputDirectory: string): OutputPaths {
 
 export function jobPaths(stateDirectory: string, job: string, outputDirectory: string): JobPaths {
   const state = jobFolder(stateDirectory, job);
-  return { ...outputPaths(outputDirectory), state, logs: logsFolder(stateDirectory, job) };
+  return { ...outputPaths(outputDirectory), state, logs: logsFolder(stateDirectory, job), kept: join(state, 'kept') };
 }
 
 export const PROBE_FILE_NAME = 'probe.txt';

@@ -9,10 +9,11 @@ import { VerifiedFiles } from '../../shared/storage/verified-files.ts';
 import { assembleShard } from '../assembly/assemble-shard.ts';
 import { type Published, publishCheckpoint } from '../assembly/publish.ts';
 import type { TaskIdentity } from '../core/events.ts';
-import type { AssembledShard, JobIntake, JobState, StagedFile } from '../core/state.ts';
+import type { AssembledShard, JobIntake, JobState, KeptWork, ReusedCopies, StagedFile } from '../core/state.ts';
 import { needsSums, type TaskSpec } from '../core/task.ts';
 import { claimOutput } from './claim-output.ts';
 import { type JobPaths, jobPaths } from './job-paths.ts';
+import { copyKept, dropKept, keepFiles } from './kept-files.ts';
 import { readIntake } from './read-intake.ts';
 import { checkShardUntouched, digestTouched } from './source-drift.ts';
 import { dropSamples, loadSums, reduceStatistics } from './statistics.ts';
@@ -22,6 +23,10 @@ import { taskMessage } from './task-messages.ts';
 export interface JobWork {
   /** Reads the inputs and makes the output the job's own. */
   intake(job: JobState): Promise<JobIntake>;
+  /** Copies what an earlier job kept to where this one has such files; null where anything is not there any more. */
+  copyKept(job: JobState, earlier: JobState, kept: KeptWork): Promise<ReusedCopies | null>;
+  /** What a job kept for later ones. */
+  dropKept(job: JobState): Promise<void>;
   describeTask(job: JobState, spec: TaskSpec, identity: TaskIdentity): Promise<Task>;
   /** Adds a layer's statistics up; null when the stored samples are missing or not what was stored. */
   reduce(job: JobState, layer: number): Promise<StagedFile | null>;
@@ -49,6 +54,14 @@ export class FileJobWork implements JobWork {
     const intake = await digestTouched(job, await readIntake(job.manifest));
     await claimOutput(this.pathsOf(job), job.id, job.calibration !== null);
     return intake;
+  }
+
+  copyKept(job: JobState, earlier: JobState, kept: KeptWork): Promise<ReusedCopies | null> {
+    return copyKept(job, this.pathsOf(job), earlier, this.pathsOf(earlier), kept);
+  }
+
+  dropKept(job: JobState): Promise<void> {
+    return dropKept(this.pathsOf(job));
   }
 
   async describeTask(job: JobState, spec: TaskSpec, identity: TaskIdentity): Promise<Task> {
@@ -81,7 +94,9 @@ export class FileJobWork implements JobWork {
     return assembleShard(job, shard, this.pathsOf(job), this.verified);
   }
 
-  publish(job: JobState): Promise<Published> {
+  async publish(job: JobState): Promise<Published> {
+    // Before the staging folder goes.
+    if (job.isReusable === true) await keepFiles(job, this.pathsOf(job));
     return publishCheckpoint(job, this.pathsOf(job), Date.now(), this.verified);
   }
 }

@@ -5,7 +5,7 @@
 import { isMapping, oneOf } from './expectation.ts';
 
 export const METHOD_NAMES = ['wanda', 'magnitude', 'sparsegpt', 'ria', 'random'] as const;
-type MethodName = (typeof METHOD_NAMES)[number];
+export type MethodName = (typeof METHOD_NAMES)[number];
 
 export const SCOPES = ['row', 'matrix'] as const;
 export const VARIANTS = ['cumulative'] as const;
@@ -19,10 +19,13 @@ const METHOD_OPTIONS: Readonly<Record<MethodName, Readonly<Record<string, string
   random: { seed: 0 },
 };
 
-const OPTION_NAMES = [...new Set(Object.values(METHOD_OPTIONS).flatMap((options) => Object.keys(options)))];
+/** Fields of `pruning` that not every method has. */
+export const METHOD_OPTION_NAMES: readonly string[] = [
+  ...new Set(Object.values(METHOD_OPTIONS).flatMap((options) => Object.keys(options))),
+];
 
 /** The rules "this field goes with these methods", one a field, for `refine`. Silent where the method itself is wrong. */
-export const methodOptionRules = OPTION_NAMES.map((option) => {
+export const methodOptionRules = METHOD_OPTION_NAMES.map((option) => {
   const methods = METHOD_NAMES.filter((name) => option in METHOD_OPTIONS[name]);
   return {
     check: (value: unknown) => {
@@ -52,7 +55,7 @@ export const variantWithoutPattern = {
 /** The same rules as JSON Schema. */
 export const methodOptionsJsonSchema = [
   ...METHOD_NAMES.map((name) => {
-    const foreign = OPTION_NAMES.filter((option) => !(option in METHOD_OPTIONS[name]));
+    const foreign = METHOD_OPTION_NAMES.filter((option) => !(option in METHOD_OPTIONS[name]));
     return {
       if: { properties: { method: { const: name } }, required: ['method'] },
       // biome-ignore lint/suspicious/noThenProperty: a word of JSON Schema

@@ -359,6 +359,12 @@ const specSchema = strict({
           'Largest size of a shard: "5GB" (powers of 1000, as in Hugging Face), "2GiB" (powers of 1024), or whole bytes. A larger tensor gets a shard of its own.',
       })
       .prefault('5GB'),
+    publish: bool()
+      .meta({
+        description:
+          'false writes the record of the job (`secateur.json`) and no checkpoint: for the figures alone. Left out: true.',
+      })
+      .optional(),
   }).meta({ description: 'Where the result goes.' }),
   calibration: calibrationSchema,
   pruning: pruningSchema,

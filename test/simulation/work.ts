@@ -51,6 +51,13 @@ export class SimulatedWork implements JobWork, StatisticsStore {
     return intakeOf(model);
   }
 
+  /** No job of a simulation is submitted to be taken over. */
+  async copyKept(): Promise<null> {
+    return null;
+  }
+
+  async dropKept(): Promise<void> {}
+
   async describeTask(job: JobState, spec: TaskSpec, identity: TaskIdentity): Promise<Task> {
     const sums = needsSums(spec) ? job.layers[spec.layer]?.statisticsFile : null;
     const statistics = new Map<string, Uint8Array>();

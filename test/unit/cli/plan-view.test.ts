@@ -47,6 +47,12 @@ describe('a plan', () => {
     expect(shown).toMatch(/^memory +about .* a worker$/m);
   });
 
+  it('says where nothing would be published', () => {
+    expect(text({})).toMatch(/^output +\S.* in 1 shard$/m);
+    const view = planView(preview({}, plannedWorkers(4)), '');
+    expect(renderPlan({ ...view, outputShards: [] })).toMatch(/^output +no checkpoint, only the record/m);
+  });
+
   it('sets the alternatives beside it, the chosen one first, with a reason for each', () => {
     const lines = text({}).split('\n');
     const begin = lines.findIndex((line) => line.startsWith('PLACEMENT'));

@@ -6,6 +6,7 @@ import type { Provenance } from '../../../cli/verify/provenance-file.ts';
 const record = (over: Partial<Provenance>): Provenance =>
   ({
     job: { id: 'job' },
+    outputs: [{ file: 'model.safetensors', sizeBytes: 1, sha256: '' }],
     layers: [],
     totals: { prunedTensors: 0, weights: 0, zeros: 0, sparsity: 0 },
     times: { elapsedMs: 612 },
@@ -52,5 +53,11 @@ describe('the summary of a run', () => {
   it('of a record without prediction has the time alone', () => {
     expect(summary({})).toMatch(/^time +612 ms$/m);
     expect(summary({ prediction: null })).toMatch(/^time +612 ms$/m);
+  });
+
+  it('names no checkpoint to verify where nothing was published', () => {
+    expect(summary({ outputs: [] })).toMatch(/^record +\/out \(nothing was published\)$/m);
+    expect(summary({ outputs: [] })).not.toMatch(/^verify/m);
+    expect(summary({})).toMatch(/^verify +npx secateur verify \/out --source \/model$/m);
   });
 });

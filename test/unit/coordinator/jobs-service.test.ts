@@ -124,7 +124,9 @@ describe('the users’ side of the API', () => {
   it('looks at no more than eight checkpoints at a time', async () => {
     const jobs = serviceOn(stateWith(1));
     // None of them has a model: each is refused once it has been looked at, and all are looked at in the same moment.
-    const submissions = Array.from({ length: 9 }, (_, n) => jobs.submit(JSON.stringify(manifestOf(`job-new-${n}`))));
+    const submissions = Array.from({ length: 9 }, (_, n) =>
+      jobs.submit({ manifestJson: JSON.stringify(manifestOf(`job-new-${n}`)) }),
+    );
     const ends = await Promise.allSettled(submissions);
     const codes = ends.map((end) => (end.status === 'rejected' ? (end.reason as { code: string }).code : 'taken'));
     expect(codes.filter((code) => code === 'LimitExceeded')).toHaveLength(1);
@@ -133,6 +135,7 @@ describe('the users’ side of the API', () => {
 
   it('takes no job more where a thousand have not ended', async () => {
     const jobs = serviceOn(stateWith(1_000));
-    await expect(jobs.submit(JSON.stringify(manifestOf('job-new')))).rejects.toMatchObject({ code: 'LimitExceeded' });
+    const request = { manifestJson: JSON.stringify(manifestOf('job-new')) };
+    await expect(jobs.submit(request)).rejects.toMatchObject({ code: 'LimitExceeded' });
   });
 });

@@ -1,6 +1,7 @@
 /** The committed JSON Schema, the documentation and the example say what the code does. */
 
-import { readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseManifest } from '../../../shared/manifest/parse-manifest.ts';
@@ -61,6 +62,23 @@ describe('docs/manifest.md', () => {
 
   test('shows the errors that its wrong manifest really gives', () => {
     expect(errorsOf(block('yaml wrong'), ['spec.placement.replicas=0'])).toEqual(block('text errors').split('\n'));
+  });
+});
+
+describe('the examples', () => {
+  test('are manifests that point at the schema, and at files that are there', async () => {
+    const folder = dirname(EXAMPLE);
+    const names = (await readdir(folder)).filter((name) => name.endsWith('.yaml'));
+    expect(names).toContain('micro-llama-compare.yaml');
+    for (const name of names) {
+      const text = await readFile(join(folder, name), 'utf8');
+      expect(text.split('\n')[0]).toBe('# yaml-language-server: $schema=../docs/manifest.schema.json');
+      const { model, calibration, evaluation } = resolveLocations(parseManifest(text, name), folder).spec;
+      const files = [model.source, calibration, evaluation].flatMap(
+        (each) => JSON.stringify(each)?.match(/file:[^"]+/g) ?? [],
+      );
+      for (const file of files) expect(existsSync(locationToPath(file)), file).toBe(true);
+    }
   });
 });
 

@@ -8,6 +8,14 @@ export interface SubmitRequest {
    * The manifest as JSON, every location absolute.
    */
   'manifestJson'?: (string);
+  /**
+   * A job whose work this one may take over, as far as inputs, specs and versions are the same; empty: none.
+   */
+  'reuse'?: (string);
+  /**
+   * Keep what a later job may take over of this one.
+   */
+  'reusable'?: (boolean);
 }
 
 export interface SubmitRequest__Output {
@@ -15,4 +23,12 @@ export interface SubmitRequest__Output {
    * The manifest as JSON, every location absolute.
    */
   'manifestJson': (string);
+  /**
+   * A job whose work this one may take over, as far as inputs, specs and versions are the same; empty: none.
+   */
+  'reuse': (string);
+  /**
+   * Keep what a later job may take over of this one.
+   */
+  'reusable': (boolean);
 }

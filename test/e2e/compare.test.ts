@@ -1,0 +1,183 @@
+/** Methods side by side, with real processes: the perplexities of the reference, in one command that may be interrupted. */
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { Comparison } from '../../cli/compare/comparison.ts';
+import { referenceResults } from '../support/masked-micro-llama.ts';
+import { PlainCluster } from '../support/plain-cluster.ts';
+import { Bench, digestTree, microManifest, REPOSITORY } from '../support/secateur-process.ts';
+
+const EVALUATION = { tokens: [join(REPOSITORY, 'test/golden/fixtures/micro/evaluation.safetensors')] };
+
+/** Writes the manifest of a comparison into the folder `out`. */
+function begin(bench: Bench, over: Partial<Parameters<typeof microManifest>[0]> = {}): string {
+  const manifest = bench.path('m.yaml');
+  const pruning = { method: 'wanda', sparsity: 0.5, propagate: 'dense' };
+  writeFileSync(manifest, microManifest({ output: bench.path('out'), pruning, evaluation: EVALUATION, ...over }));
+  return manifest;
+}
+
+function written(bench: Bench): Comparison {
+  return JSON.parse(readFileSync(bench.path('out/compare.json'), 'utf8'));
+}
+
+const perplexityOf = ({ trials }: Comparison, name: string): number =>
+  trials.find((trial) => trial.name === name)?.perplexity[0]?.perplexity ?? Number.NaN;
+
+describe('compare', () => {
+  it('has the perplexities of the reference, prints and writes them, and publishes nothing', async () => {
+    await using bench = new Bench();
+    const methods = ['--methods', 'magnitude,wanda', '--sparsity', '0.5', '--patterns', '2:4'];
+    const finished = await bench.run(['compare', begin(bench), ...methods]);
+    expect(finished.code, finished.stderr).toBe(0);
+
+    const found = written(bench);
+    const { runs, dense } = referenceResults;
+    const near = (name: string, expected = Number.NaN): number => Math.abs(perplexityOf(found, name) / expected - 1);
+    expect(Math.abs((found.dense[0]?.perplexity ?? 0) / dense.ppl - 1)).toBeLessThan(1e-3);
+    expect(near('wanda-50', runs.wanda_50_dense?.ppl)).toBeLessThan(1e-3);
+    expect(near('wanda-2-4', runs['wanda_2-4_dense']?.ppl)).toBeLessThan(1e-3);
+    expect(near('magnitude-50', runs.magnitude_50?.ppl)).toBeLessThan(1e-3);
+    // Of weights of equal magnitude in one group, the reference keeps whichever its sort leaves (test/golden/methods.test.ts).
+    expect(near('magnitude-2-4', runs['magnitude_2-4']?.ppl)).toBeLessThan(1e-2);
+    expect(found.dense[0]?.perplexity).toBeLessThan(perplexityOf(found, 'wanda-50'));
+    expect(perplexityOf(found, 'wanda-50')).toBeLessThan(perplexityOf(found, 'magnitude-50'));
+
+    expect(finished.stdout).toMatch(/^wanda +50 % +\*32\.999 +2\.530 .* 50\.00 %$/m);
+    expect(readFileSync(bench.path('out/compare.md'), 'utf8')).toContain('| wanda | 50 % | **32.999** |');
+    expect(readFileSync(bench.path('out/compare.svg'), 'utf8')).toMatch(/<circle /);
+    for (const { name } of found.trials) expect(readdirSync(bench.path('out', name))).toEqual(['secateur.json']);
+
+    const verified = await bench.run(['verify', bench.path('out/wanda-50')]);
+    expect(verified.code).toBe(6);
+    expect(verified.stderr).toMatch(/there is no checkpoint to verify: .*publish: false/);
+
+    const again = await bench.run(['compare', begin(bench), ...methods, '-o', 'json']);
+    expect(again.code, again.stderr).toBe(0);
+    expect(again.stderr).toMatch(/wanda-2-4: done before, by job /);
+    expect(JSON.parse(again.stdout)).toEqual(found);
+  });
+
+  it('shares what does not depend on the method: the bytes and figures are those of the job alone', async () => {
+    await using bench = new Bench();
+    const args = ['--methods', 'magnitude,wanda', '--sparsity', '0.5', '--keep'];
+    const kept = await bench.run(['compare', begin(bench), ...args]);
+    expect(kept.code, kept.stderr).toBe(0);
+    const told = (what: RegExp): number => (kept.stderr.match(what) ?? []).length;
+    expect(told(/calibration\.prepared/g)).toBe(1);
+    expect(told(/evaluation\.prepared/g)).toBe(1);
+    expect(told(/layer\.calibrated/g)).toBe(4);
+    expect(told(/evaluation\.measured .* model=dense/g)).toBe(1);
+    expect(told(/job\.reused .* calibration=true layers=4/g)).toBe(1);
+
+    const checkpoint = bench.path('out/wanda-50');
+    const verified = await bench.run(['verify', checkpoint]);
+    expect(verified.code, verified.stderr).toBe(0);
+    const alone = bench.path('alone');
+    const finished = await bench.run(['run', begin(bench, { output: alone }), '--workers', '1']);
+    expect(finished.code, finished.stderr).toBe(0);
+    expect(digestTree(checkpoint)).toEqual(digestTree(alone));
+    const [shared, single] = [checkpoint, alone].map((folder) =>
+      JSON.parse(readFileSync(join(folder, 'secateur.json'), 'utf8')),
+    );
+    for (const field of ['calibration', 'inputs', 'outputs', 'totals', 'perplexity', 'statistics'])
+      expect(shared[field], field).toEqual(single[field]);
+    expect(shared.layers.map(({ outputError }: { outputError: number }) => outputError)).toEqual(
+      single.layers.map(({ outputError }: { outputError: number }) => outputError),
+    );
+    expect(shared.reused.job).toMatch(/^micro-magnitude-50-/);
+
+    // Trials have folders of their own: not in a checkpoint.
+    const refused = await bench.run(['compare', begin(bench, { output: checkpoint }), ...args]);
+    expect(refused.code).toBe(4);
+    expect(refused.stderr).toMatch(/expected a folder for a comparison; it is the output of job /);
+  });
+
+  it('interrupted, goes on with what is not done; what fails is a row, and the exit code', async () => {
+    await using bench = new Bench();
+    const args = ['--methods', 'random,wanda', '--sparsity', '0.5,0.6', '--workers', '1'];
+    const first = bench.start(['compare', begin(bench), ...args]);
+    await first.printed(/wanda-50: job \S+ begins/);
+    const interrupted = await first.kill('SIGINT');
+    expect(interrupted.code, interrupted.stderr).toBe(130);
+    expect(written(bench).missing).toContain('wanda-60');
+    expect(perplexityOf(written(bench), 'random-50')).toBeGreaterThan(1);
+
+    // In the way of a trial that has not begun.
+    writeFileSync(bench.path('out/random-60'), 'no folder');
+    const second = await bench.run(['compare', begin(bench), ...args]);
+    expect(second.code, second.stderr).toBe(1);
+    expect(second.stderr).toMatch(/random-50: done before/);
+    expect(second.stderr).not.toMatch(/random-50: job \S+ begins/);
+    // Of the coordinator before: what it kept outlives it.
+    expect(second.stderr).toMatch(/job\.reused .* layers=4/);
+    expect(second.stderr).not.toMatch(/layer\.calibrated/);
+    expect(second.stdout).toMatch(/^random-60 failed: .* \[OutputExists\]$/m);
+    const { trials, missing } = written(bench);
+    expect(missing).toEqual([]);
+    expect(trials.map(({ name, failure }) => [name, failure?.code])).toEqual([
+      ['random-50', undefined],
+      ['wanda-50', undefined],
+      ['random-60', 'OutputExists'],
+      ['wanda-60', undefined],
+    ]);
+    expect(existsSync(bench.path('out/wanda-60/secateur.json'))).toBe(true);
+  });
+
+  it('killed at any point of recording a trial, goes on, and the next trial still takes its work over', async () => {
+    await using bench = new Bench();
+    const args = ['compare', begin(bench), '--methods', 'magnitude,wanda', '--sparsity', '0.5', '--workers', '1'];
+    for (const point of ['listed', 'moved', 'unclaimed', 'cleared']) {
+      const killed = await bench.run(args, { SECATEUR_FAILPOINT: `coordinator.publish-${point}` });
+      expect(killed.signal, killed.stderr).toBe('SIGKILL');
+    }
+    const finished = await bench.run(args);
+    expect(finished.code, finished.stderr).toBe(0);
+    expect(finished.stderr).toMatch(/job\.reused .* calibration=true layers=4/);
+    expect(finished.stdout).toMatch(/^magnitude +50 % +35\.329 /m);
+    expect(readdirSync(bench.path('out/magnitude-50'))).toEqual(['secateur.json']);
+  });
+
+  it('runs on the workers of a cluster that see none of the files, also while its coordinator is away', async () => {
+    await using bench = new Bench();
+    const cluster = await PlainCluster.create(bench);
+    const first = await cluster.coordinator();
+    cluster.worker('w1', {}, ['--storage', 'coordinator']);
+    const where = ['--coordinator', cluster.address, '--report', bench.path('report')];
+    const args = ['compare', begin(bench), '--methods', 'magnitude,wanda', '--sparsity', '0.5', ...where];
+    const compare = bench.start(args);
+    await compare.printed(/wanda-50: job \S+ begins/);
+    await first.kill();
+    await cluster.coordinator();
+    const finished = await compare.finished;
+    expect(finished.code, finished.stderr).toBe(0);
+    expect(finished.stderr).toMatch(/job\.reused .* layers=4/);
+    const found: Comparison = JSON.parse(readFileSync(bench.path('report/compare.json'), 'utf8'));
+    expect(perplexityOf(found, 'wanda-50').toFixed(3)).toBe('32.999');
+    expect(found.dense).toHaveLength(1);
+    expect(existsSync(bench.path('out/compare.json'))).toBe(false);
+    const again = await bench.run(args);
+    expect(again.code, again.stderr).toBe(0);
+    expect(again.stderr).toMatch(/magnitude-50: done before/);
+    expect(again.stdout).toBe(finished.stdout);
+  });
+
+  it('says what is wrong before anything begins', async () => {
+    await using bench = new Bench();
+    const wrong = async (args: string[]): Promise<[number | null, string]> => {
+      const { code, stderr } = await bench.run(['compare', begin(bench), ...args]);
+      return [code, stderr];
+    };
+    expect(await wrong(['--methods', 'wnda', '--sparsity', '0.5'])).toEqual([
+      2,
+      expect.stringMatching(/"wnda" is no method/),
+    ]);
+    expect(await wrong(['--methods', 'wanda', '--sparsity', '50'])).toEqual([
+      2,
+      expect.stringMatching(/"50" is no share/),
+    ]);
+    expect(await wrong(['--methods', 'wanda', '--patterns', '4:2'])).toEqual([2, expect.stringMatching(/no pattern/)]);
+    expect(await wrong(['--methods', 'wanda'])).toEqual([2, expect.stringMatching(/--sparsity, --patterns or both/)]);
+    expect(existsSync(bench.path('out'))).toBe(false);
+  });
+});

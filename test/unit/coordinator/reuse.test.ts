@@ -1,0 +1,348 @@
+/** What a job takes over from an earlier one: nothing is computed twice, and nothing is taken over that is not the same. */
+import { describe, expect, it } from 'vitest';
+import type { Command, CoreEvent, TaskOutcome } from '../../../coordinator/core/events.ts';
+import {
+  type CoordinatorState,
+  type HiddenStates,
+  INITIAL_STATE,
+  type JobIntake,
+  type JobState,
+  type ReusedCopies,
+  type WorkerCapabilities,
+} from '../../../coordinator/core/state.ts';
+import { step } from '../../../coordinator/core/step.ts';
+import type { TaskSpec } from '../../../coordinator/core/task.ts';
+import type { JobEvent } from '../../../shared/events/job-event.ts';
+import type { Manifest } from '../../../shared/manifest/schema.ts';
+import { countOf, membersOf } from '../../../shared/microbatch-set.ts';
+import { intakeOf, manifestOf } from '../../simulation/model.ts';
+
+const LAYERS = 3;
+const WINDOWS = 4;
+const stored = (name: string) => ({ name, sizeBytes: 1, sha256: name });
+
+interface JobOptions {
+  readonly reuse?: string;
+  readonly isReusable?: false;
+  readonly propagate?: 'pruned' | 'dense';
+  readonly spec?: Partial<Manifest['spec']>;
+  readonly pruning?: object;
+  readonly intake?: Partial<JobIntake>;
+  readonly copies?: ReusedCopies | null;
+}
+
+/** The real core with one worker that does at once what it is told. */
+class Story {
+  state: CoordinatorState = INITIAL_STATE;
+  readonly events: JobEvent[] = [];
+  readonly dropped: string[] = [];
+  readonly tasks = new Map<string, TaskSpec[]>();
+  readonly journal: { event: CoreEvent; atMs: number }[] = [];
+  private nowMs = 1_000;
+  private readonly commands: Command[] = [];
+  private options: JobOptions = {};
+
+  take(event: CoreEvent): void {
+    this.nowMs += 1;
+    const result = step(this.state, event, this.nowMs);
+    this.journal.push({ event, atMs: this.nowMs });
+    this.state = result.state;
+    this.events.push(...result.events);
+    this.commands.push(...result.commands);
+  }
+
+  attach(version = '1'): void {
+    const capabilities = { host: 'h', processId: 1, provider: 'cpu', threads: 1, memoryBytes: 1e9, version } as const;
+    const rates = {
+      storageReadBytesPerSecond: 0,
+      storageWriteBytesPerSecond: 0,
+      computeFlops: 0,
+      deviceMemoryBytes: 0,
+    };
+    this.take({
+      type: 'workerAttached',
+      worker: 'w',
+      incarnation: version,
+      capabilities: { ...capabilities, ...rates, engineVersion: '1' } satisfies WorkerCapabilities,
+      tasks: [],
+      holdings: [],
+    });
+  }
+
+  /** Submits a job and lets everything run its course. */
+  run(id: string, options: JobOptions = {}): JobState {
+    this.options = options;
+    const { propagate = 'dense', reuse, isReusable = true } = options;
+    const model = {
+      samples: 4,
+      microbatch: 1,
+      propagate,
+      stages: 1,
+      replicas: 1,
+      snapshotInterval: LAYERS,
+      texts: 2,
+      method: 'wanda' as const,
+    };
+    const { spec, ...rest } = manifestOf(model, { name: id, shardBytesMax: 1_000 });
+    const output = { ...spec.output, destination: `file:///${id}` };
+    const pruning = { ...spec.pruning, ...options.pruning };
+    const manifest = { ...rest, spec: { ...spec, output, ...options.spec, pruning } };
+    this.take({
+      type: 'jobSubmitted',
+      job: id,
+      namespace: 'default',
+      name: id,
+      manifest,
+      ...(reuse === undefined ? {} : { reuse }),
+      ...(isReusable ? { isReusable } : {}),
+    });
+    for (let command = this.commands.shift(); command !== undefined; command = this.commands.shift())
+      this.carryOut(command);
+    expect(this.job(id).phase, this.job(id).message).toBe('Succeeded');
+    return this.job(id);
+  }
+
+  job(id: string): JobState {
+    return this.state.jobs[id] as JobState;
+  }
+
+  told(id: string, verb: string): JobEvent['data'] | undefined {
+    return this.events.find((event) => event.job === id && event.verb === verb)?.data;
+  }
+
+  kinds(id: string): Set<string> {
+    return new Set(
+      (this.tasks.get(id) ?? []).map((spec) => (spec.kind === 'evaluate' ? `evaluate ${spec.weights}` : spec.kind)),
+    );
+  }
+
+  private carryOut(command: Command): void {
+    if (command.kind === 'dropKept') this.dropped.push(command.job);
+    if (!('job' in command) && command.kind !== 'assign') return;
+    switch (command.kind) {
+      case 'intake': {
+        const intake = { ...intakeOf({ layers: LAYERS, texts: 2 }), ...this.options.intake };
+        const copies = this.options.copies === undefined ? this.copies() : this.options.copies;
+        const about = { type: 'intakeSucceeded', job: command.job, life: 0, intake } as const;
+        return this.take(copies === null ? about : { ...about, copies });
+      }
+      case 'reduceStatistics': {
+        const { job, layer } = command;
+        return this.take({ type: 'statisticsReduced', job, life: 0, layer, file: stored(`sums-${layer}`) });
+      }
+      case 'assembleShard': {
+        const { job, shard } = command;
+        return this.take({ type: 'shardAssembled', job, life: 0, shard, file: { ...stored('s'), file: 's' } });
+      }
+      case 'publishCheckpoint':
+        return this.take({ type: 'checkpointPublished', job: command.job, life: 0, files: [] });
+      case 'assign': {
+        const { identity, spec, worker } = command;
+        this.tasks.set(identity.job, [...(this.tasks.get(identity.job) ?? []), spec]);
+        const holdings = spec.kind === 'pass' ? heldAfter(spec) : [];
+        return this.take({ type: 'taskSucceeded', worker, identity, outcome: outcomeOf(spec), holdings });
+      }
+    }
+  }
+
+  /** As effects/kept-files.ts makes them. */
+  private copies(): ReusedCopies | null {
+    const kept = this.options.reuse === undefined ? undefined : this.state.jobs[this.options.reuse]?.kept;
+    if (kept === undefined) return null;
+    const texts = kept.evaluation.map((_, text) => stored(`text-${text}-copy`));
+    return {
+      calibration: stored('ids-copy'),
+      texts,
+      sums: kept.sums.map((sums) => sums && stored(`${sums.name}-copy`)),
+    };
+  }
+}
+
+function heldAfter(spec: Extract<TaskSpec, { kind: 'pass' }>): HiddenStates[] {
+  return [{ boundary: spec.hidden ? spec.layer + 1 : spec.layer, microbatches: spec.microbatches }];
+}
+
+function outcomeOf(spec: TaskSpec): TaskOutcome {
+  switch (spec.kind) {
+    case 'prepareCalibration': {
+      const calibration = { inputDigests: ['a'], samples: 4, sequenceLength: 8, file: stored('ids') };
+      return { kind: 'prepareCalibration', calibration };
+    }
+    case 'digestSource':
+      return { kind: 'digestSource', sha256: spec.shard };
+    case 'prune': {
+      const tensors = [{ name: 'w', elements: 10, zeros: 5, pruned: true }];
+      return { kind: 'prune', file: stored('layer'), tensors, pruneMs: 1, commitMs: 1 };
+    }
+    case 'prepareEvaluation': {
+      const ids = stored(`text-${spec.text}`);
+      return { kind: 'prepareEvaluation', ids, inputDigest: 'd', windows: WINDOWS, sequenceLength: 8 };
+    }
+    case 'evaluate': {
+      const nll = [...membersOf(spec.windows)].map((window) => (spec.weights === 'source' ? 7 : 14) + window);
+      return { kind: 'evaluate', done: spec.windows, nll, tokens: 8 * LAYERS * nll.length, computeMs: 1 };
+    }
+    case 'measureError': {
+      const samples = [...membersOf(spec.windows)].map(() => ({ error: [1, 1, 1], output: [2, 2, 2] }));
+      return { kind: 'measureError', done: spec.windows, samples, computeMs: 1 };
+    }
+    case 'pass': {
+      const statistics = spec.statistics ? stored('samples') : null;
+      const tokens = countOf(spec.microbatches) * 8;
+      const spent = { computeMs: 1, loadMs: 1, snapshotMs: 0, bytesRead: 40, peakResidentBytes: 1 };
+      const hessian = spec.hessian ? { hessian: stored(`hessian-${spec.layer}`) } : {};
+      return { kind: 'pass', tokens, spent, done: spec.microbatches, snapshots: [], statistics, ...hessian };
+    }
+    case 'handOver':
+      return { kind: 'handOver', snapshots: [] };
+  }
+}
+
+function dataOf(story: Story, id: string): JobEvent['data'] {
+  const data = story.told(id, 'reused');
+  if (data === undefined) throw new Error(`${id} told nothing of what it took over`);
+  return data;
+}
+
+/** A job that others may take over, done. */
+function begun(options: JobOptions = {}): Story {
+  const story = new Story();
+  story.attach();
+  story.run('a', options);
+  return story;
+}
+
+describe('a job that may take over the work of an earlier one', () => {
+  it('propagated dense in both, only prunes and measures what it pruned, and says what it took over', () => {
+    const story = begun();
+    const b = story.run('b', { reuse: 'a', spec: { qualityGate: { maxPerplexityRatio: 100 } } });
+    expect([...story.kinds('b')].sort()).toEqual(['evaluate committed', 'measureError', 'prune']);
+    expect(story.told('b', 'reused')).toMatchObject({
+      from: 'a',
+      calibration: true,
+      layers: LAYERS,
+      dense: [{ perplexity: expect.any(Number) }, { perplexity: expect.any(Number) }],
+    });
+    const dense = (id: string) => story.events.filter((each) => each.job === id && each.data.model === 'dense');
+    expect(dense('a').map(({ data }) => data.perplexity)).toEqual(
+      (dataOf(story, 'b').dense as unknown as { perplexity: number }[]).map(({ perplexity }) => perplexity),
+    );
+    expect(b.workDone).toBe(b.workTotal);
+    expect(b.reuse?.status).toBe('taken');
+    expect(b.calibration?.file.name).toBe('ids-copy');
+    expect(story.told('b', 'succeeded')).toMatchObject({ tokensAgain: 0 });
+  });
+
+  it('computes what the layers behind pruned ones are calibrated on; windows and dense likelihoods are shared', () => {
+    for (const [first, second] of [
+      ['pruned', 'pruned'],
+      ['dense', 'pruned'],
+      ['pruned', 'dense'],
+    ] as const) {
+      const story = begun({ propagate: first });
+      const b = story.run('b', { reuse: 'a', propagate: second });
+      expect([...story.kinds('b')].sort()).toEqual(['evaluate committed', 'measureError', 'pass', 'prune']);
+      expect(story.told('b', 'reused')).toMatchObject({ calibration: true, layers: 0 });
+      expect(b.workDone).toBe(b.workTotal);
+    }
+  });
+
+  it('takes the sums of those layers that have any', () => {
+    const story = begun();
+    const copies = { calibration: stored('c'), texts: [stored('t'), stored('u')], sums: [stored('s'), null, null] };
+    story.run('b', { reuse: 'a', copies });
+    expect(story.told('b', 'reused')).toMatchObject({ layers: 1 });
+    const calibrated = story.events.filter((event) => event.job === 'b' && event.verb === 'calibrated');
+    expect(calibrated.map(({ data }) => data.layer)).toEqual([1, 2]);
+  });
+
+  it('prunes by SparseGPT from a calibration of its own', () => {
+    const story = begun();
+    story.run('b', { reuse: 'a', pruning: { method: 'sparsegpt' } });
+    expect(story.told('b', 'reused')).toMatchObject({ layers: 0 });
+    expect(story.kinds('b')).toContain('pass');
+  });
+
+  it.each([
+    ['other weights', { intake: { shards: [{ file: 'a.safetensors', sizeBytes: 100, mtimeMs: 2 }] } }, 'shards'],
+    [
+      'another text',
+      { intake: { calibrationFiles: [{ file: '/a.txt', sizeBytes: 11, mtimeMs: 1 }] } },
+      'calibrationFiles',
+    ],
+    ['another model', { intake: { model: { hiddenSize: 12 } as JobIntake['model'] } }, 'model'],
+    [
+      'another seed',
+      { spec: { calibration: { text: ['file:///a.txt'], samples: 4, sequenceLength: 8, seed: 1, microbatch: 1 } } },
+      'spec.calibration',
+    ],
+  ] as const)('takes nothing over from %s, and says why', (_, options, field) => {
+    const story = begun();
+    story.run('b', { reuse: 'a', ...(options as JobOptions) });
+    expect(story.told('b', 'reused')).toEqual({ epoch: 0, from: 'a', why: [`${field}: not those of a`] });
+    expect(story.kinds('b')).toContain('prepareCalibration');
+  });
+
+  it('takes nothing over from what another version computed', () => {
+    const story = begun();
+    story.attach('2');
+    story.run('b', { reuse: 'a' });
+    expect(story.told('b', 'reused')).toMatchObject({ why: ['versions: not those of a'] });
+  });
+
+  it('measures texts anew where the texts, but not the calibration, are others; the microbatch is no difference', () => {
+    const story = begun();
+    const calibration = { text: ['file:///a.txt'], samples: 4, sequenceLength: 8, seed: 0, microbatch: 2 };
+    story.run('b', {
+      reuse: 'a',
+      spec: { calibration },
+      intake: { evaluationFiles: [{ file: '/text-0.txt', sizeBytes: 1, mtimeMs: 1 }] },
+    });
+    expect(story.told('b', 'reused')).toMatchObject({ calibration: true, layers: LAYERS, dense: [] });
+    expect(story.kinds('b')).toContain('prepareEvaluation');
+    expect(story.kinds('b')).not.toContain('prepareCalibration');
+  });
+
+  it('computes everything where nothing is kept, or what was kept is gone', () => {
+    for (const [first, second] of [
+      [{ isReusable: false }, {}],
+      [{}, { copies: null }],
+    ] as [JobOptions, JobOptions][]) {
+      const story = begun(first);
+      story.run('b', { reuse: 'a', ...second });
+      expect(story.told('b', 'reused')).toMatchObject({ why: ['it keeps nothing that could be taken over'] });
+      expect(story.kinds('b')).toContain('prepareCalibration');
+    }
+  });
+});
+
+describe('what a job keeps for later ones', () => {
+  it('goes when a later one has taken its place, and only then', () => {
+    const story = begun();
+    story.run('b', { reuse: 'a', isReusable: false });
+    expect(story.job('a').kept).toBeDefined();
+    expect(story.job('b').kept).toBeUndefined();
+    story.run('c', { reuse: 'a' });
+    expect(story.job('a').kept).toBeUndefined();
+    expect(story.job('c').kept).toBeDefined();
+    expect(story.dropped).toEqual(['a']);
+    expect(story.run('d', { reuse: 'c' }).kept?.sums.map((sums) => sums?.name)).toEqual(
+      [0, 1, 2].map((layer) => `sums-${layer}-copy-copy`),
+    );
+  });
+
+  it('is kept of the latest few only', () => {
+    const story = begun();
+    for (let count = 0; count < 9; count++) story.run(`b${count}`);
+    expect(story.dropped).toEqual(['a', 'b0']);
+    expect(Object.values(story.state.jobs).filter(({ kept }) => kept !== undefined)).toHaveLength(8);
+  });
+
+  it('is the same after a replay of the journal', () => {
+    const story = begun();
+    story.run('b', { reuse: 'a' });
+    let state = INITIAL_STATE;
+    for (const { event, atMs } of story.journal) state = step(state, JSON.parse(JSON.stringify(event)), atMs).state;
+    expect(JSON.parse(JSON.stringify(state))).toEqual(JSON.parse(JSON.stringify(story.state)));
+  });
+});
