@@ -13,6 +13,8 @@ export interface StatisticSummary {
   readonly min: number;
   readonly mean: number;
   readonly max: number;
+  /** Of the sum of all columns' sums of squares, what the largest hundredth of the columns has; 0 where all are zero. */
+  readonly topShare: number;
 }
 
 export interface ProvenanceParts {

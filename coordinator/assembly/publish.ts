@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { PROVENANCE_FILE } from '../../shared/checkpoint/provenance-name.ts';
+import { PROVENANCE_FILE, REPORT_FILE } from '../../shared/checkpoint/provenance-name.ts';
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import { invariant, rethrowPassing, SecateurError } from '../../shared/errors/secateur-error.ts';
 import { reach } from '../../shared/failpoint.ts';
@@ -18,12 +18,16 @@ import type { AssembledShard, JobState } from '../core/state.ts';
 import type { JobPaths } from '../effects/job-paths.ts';
 import { checkInputsUnchanged } from '../effects/source-drift.ts';
 import { loadSums } from '../effects/statistics.ts';
+import { parseReportRecord } from '../report/record.ts';
+import { renderReport } from '../report/render-report.ts';
 import { HashedFile } from './copy-range.ts';
 import { buildProvenance, type StatisticSummary } from './provenance.ts';
 
 const INDEX_FILE = 'model.safetensors.index.json';
 /** Apart from the checkpoint's own files: loaders that take every *.safetensors of a folder must not see these. */
 const EXTRAS_FOLDER = 'secateur';
+
+const WRITTEN_HERE: readonly string[] = [REPORT_FILE];
 
 interface PublishList {
   readonly job: string;
@@ -119,7 +123,7 @@ async function prepare(job: JobState, paths: JobPaths, nowMs: number): Promise<P
   const index = plan.outputShards.length > 1 ? [await writeIndex(job, paths)] : [];
   const auxiliary: AssembledShard[] = [];
   for (const { file } of intake.auxiliaryFiles)
-    auxiliary.push(await carryOver(join(intake.sourceDirectory, file), file, paths));
+    auxiliary.push(await carryOver(join(intake.sourceDirectory, file), carriedName(file), paths));
   const calibration = await carryOver(
     join(paths.staging, tokens.file.name),
     `${EXTRAS_FOLDER}/calibration.safetensors`,
@@ -132,18 +136,23 @@ async function prepare(job: JobState, paths: JobPaths, nowMs: number): Promise<P
     sizeBytes,
     sha256: job.calibration?.inputDigests[position] ?? '',
   }));
-  const provenance = buildProvenance(job, {
+  const parts = {
     version: VERSION,
     nodeVersion: process.version,
     publishedMs: nowMs,
     outputs,
-    auxiliaryInputs: auxiliary,
+    auxiliaryInputs: intake.auxiliaryFiles.map(({ file }, index) => ({
+      ...(auxiliary[index] as AssembledShard),
+      file,
+    })),
     calibrationInputs,
     statistics: summaries,
-  });
+  };
+  const report = await writeReport(buildProvenance(job, parts), paths);
+  const provenance = buildProvenance(job, { ...parts, outputs: [...outputs, report] });
   const provenanceFile = await writeJson(provenance, PROVENANCE_FILE, paths);
   const last = index[0] ?? (job.assembled[0] as AssembledShard);
-  const files = [...outputs.filter((file) => file !== last), provenanceFile, last];
+  const files = [...outputs.filter((file) => file !== last), report, provenanceFile, last];
   const list: PublishList = { job: job.id, files };
   reach('coordinator.publish-prepared');
   await writeFileAtomic(paths.publishList, [Buffer.from(JSON.stringify(list))]);
@@ -162,8 +171,27 @@ async function writeIndex(job: JobState, paths: JobPaths): Promise<AssembledShar
   return writeJson({ metadata: { total_size: totalSize }, weight_map: weightMap }, INDEX_FILE, paths);
 }
 
-async function writeJson(content: object, file: string, paths: JobPaths): Promise<AssembledShard> {
-  const bytes = Buffer.from(`${JSON.stringify(content, null, 2)}\n`);
+/**
+ * Where a file of the source goes. What has the name of one that is written here (in any case: some file systems tell no
+ * case from another) is kept beside the extras: it is of the source, and says nothing of these weights.
+ */
+function carriedName(file: string): string {
+  const isWritten = WRITTEN_HERE.some((name) => name.toLowerCase() === file.toLowerCase());
+  return isWritten ? `${EXTRAS_FOLDER}/source-${file}` : file;
+}
+
+function writeJson(content: object, file: string, paths: JobPaths): Promise<AssembledShard> {
+  return writeText(`${JSON.stringify(content, null, 2)}\n`, file, paths);
+}
+
+/** Made of the provenance as it will be read again: so `secateur report` gives the same bytes. */
+function writeReport(provenance: object, paths: JobPaths): Promise<AssembledShard> {
+  const record = parseReportRecord(JSON.parse(JSON.stringify(provenance)), PROVENANCE_FILE);
+  return writeText(renderReport(record), REPORT_FILE, paths);
+}
+
+async function writeText(text: string, file: string, paths: JobPaths): Promise<AssembledShard> {
+  const bytes = Buffer.from(text);
   await writeFileAtomic(join(paths.publish, file), [bytes]);
   return { file, sizeBytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
 }
@@ -209,11 +237,19 @@ async function writeStatistics(
         min: values.reduce((a, b) => Math.min(a, b)),
         mean: sum / values.length,
         max: values.reduce((a, b) => Math.max(a, b)),
+        topShare: sum > 0 ? sumOfLargest(values, Math.ceil(values.length / 100)) / sum : 0,
       });
     }
   }
   await writeSafetensorsFile(target, tensors);
   return { file: { file, ...(await digestFile(target)) }, summaries };
+}
+
+function sumOfLargest(values: Float64Array, count: number): number {
+  return values
+    .toSorted()
+    .subarray(-count)
+    .reduce((sum, value) => sum + value, 0);
 }
 
 /** A file that is in its place already, and no longer in the publish folder, was moved before a crash. */
