@@ -1,7 +1,7 @@
 /** `secateur.json`: what was done to which bytes, with what, and what came of it. docs/provenance.md describes it. */
 import { sparsityScope } from '../../shared/manifest/method-options.ts';
 import { perplexities, relativeErrors } from '../core/evaluation.ts';
-import { type AssembledShard, countPruned, type JobState, type Plan } from '../core/state.ts';
+import { type AssembledShard, countPruned, type JobState, own, type Plan } from '../core/state.ts';
 import { measurementOf } from './measurement.ts';
 
 const PROVENANCE_FORMAT = 'secateur.provenance/v1';
@@ -70,6 +70,7 @@ export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
     })),
     statistics: parts.statistics,
     workers: job.workersSeen,
+    timeline: timelineOf(job),
     times: {
       submitted: new Date(job.submittedMs).toISOString(),
       started: job.startedMs === null ? null : new Date(job.startedMs).toISOString(),
@@ -83,6 +84,20 @@ export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
 function placementOf(plan: Plan): object {
   const { stages, replicas, replicasMax, wave, snapshotInterval, microbatch } = plan;
   return { stages, replicas, replicasMax, wave, snapshotInterval, microbatch };
+}
+
+/** Times since the job's start: of every worker that was given a task, in the order in which they were first. */
+function timelineOf(job: JobState): object[] {
+  const startMs = job.startedMs ?? job.submittedMs;
+  return Object.keys(job.workersSeen).map((worker) => ({
+    worker,
+    tokensPerSecond: own(job.rates, worker) ?? null,
+    spans: (own(job.timeline ?? {}, worker) ?? []).map((span) => ({
+      ...span,
+      fromMs: span.fromMs - startMs,
+      toMs: span.toMs - startMs,
+    })),
+  }));
 }
 
 /** An unstructured sparsity says what it holds for, where that is not each row. */

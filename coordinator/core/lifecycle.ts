@@ -19,6 +19,7 @@ import {
   type LayerState,
   type Lease,
 } from './state.ts';
+import { noteLease } from './timeline.ts';
 import type { Transition } from './transition.ts';
 
 /** Kinds of failure that pass when somebody else makes room or comes back. */
@@ -57,6 +58,7 @@ export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
     shunnedUntilMs: {},
     assembled: [],
     workersSeen: {},
+    timeline: {},
     versions: null,
     workDone: 0,
     workTotal: 0,
@@ -151,6 +153,7 @@ function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>): void {
     versions: null,
     rates: {},
     workersSeen: {},
+    timeline: {},
     workDone: 0,
     workTotal: 0,
     workRedone: 0,
@@ -280,6 +283,7 @@ export function endLeases(t: Transition, jobId: string): void {
   for (const lease of Object.values(job.leases)) {
     const { task, attempt, epoch, worker } = lease;
     t.command({ kind: 'abort', worker, identity: { job: jobId, task, attempt, epoch } });
+    noteLease(job, lease, 'stopped', t.nowMs);
     removeUnfinished(t, jobId, lease);
   }
   job.leases = {};
