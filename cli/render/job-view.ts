@@ -2,16 +2,18 @@
 import { toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { Job__Output } from '../../shared/rpc/generated/secateur/v1/Job.ts';
 import type { ReplicaStatus__Output } from '../../shared/rpc/generated/secateur/v1/ReplicaStatus.ts';
+import { type Spending, spendingFields } from './spending.ts';
 import { type Column, renderFields, renderTable } from './table.ts';
 import { showCount, showDuration } from './units.ts';
 
 /** The job for JSON and YAML. */
 export function jobView(job: Job__Output): object {
-  const { manifestJson, planJson, failure, ...rest } = job;
+  const { manifestJson, planJson, measurementJson, failure, ...rest } = job;
   return {
     ...rest,
     manifest: unfold(manifestJson),
     plan: unfold(planJson),
+    measurement: unfold(measurementJson),
     failure:
       failure === null ? null : { code: failure.code, message: failure.message, details: unfold(failure.detailsJson) },
   };
@@ -42,6 +44,7 @@ export function renderJob(job: Job__Output, nowMs: number): string {
     ['submitted', new Date(job.submittedMs).toISOString()],
     ...(job.endedMs > 0 ? [['ended', new Date(job.endedMs).toISOString()] as [string, string]] : []),
     ['layers', showLayers(job)],
+    ...showSpending(job),
     ...(progress !== null && progress.remainingMs > 0 && job.endedMs === 0
       ? [['remaining', showDuration(progress.remainingMs)] as [string, string]]
       : []),
@@ -64,6 +67,14 @@ export function renderJob(job: Job__Output, nowMs: number): string {
     ),
   );
   return job.stages.length === 0 ? renderFields(fields) : `${renderFields(fields)}\n\n${stages}`;
+}
+
+/** Of a job that has succeeded: its time and its parts beside what was predicted. */
+function showSpending(job: Job__Output): [string, string][] {
+  const measured = unfold(job.measurementJson) as Spending | null;
+  if (typeof measured?.totalMs !== 'number') return [];
+  const { prediction = null } = (unfold(job.planJson) ?? {}) as { prediction?: Spending | null };
+  return spendingFields(measured.totalMs, measured, prediction);
 }
 
 function showLayers(job: Job__Output): string {

@@ -1,13 +1,11 @@
 /** What a finished run shows: read from the provenance beside its output. */
 
 import { basename } from 'node:path';
+import { spendingFields } from '../render/spending.ts';
 import { renderFields } from '../render/table.ts';
-import { showCount, showDuration, showShare } from '../render/units.ts';
+import { showCount, showShare } from '../render/units.ts';
 import type { Provenance } from '../verify/provenance-file.ts';
 import { formatVerifyCommand } from './shell-commands.ts';
-
-/** A job of seconds is overhead; its parts say nothing. */
-const PARTS_SHOWN_FROM_MS = 10_000;
 
 export interface RunSummary {
   readonly job: string;
@@ -50,8 +48,7 @@ export function renderSummary(summary: RunSummary): string {
     ['zeros', showCount(summary.zeros)],
     ['sparsity', showShare(summary.sparsity)],
     ...showPerplexity(summary),
-    ['time', withPrediction(summary.elapsedMs, summary.predicted?.totalMs)],
-    ...showParts(summary),
+    ...spendingFields(summary.elapsedMs, summary.measured ?? null, summary.predicted ?? null),
     ...showRedone(summary),
     ['output', summary.output],
     ['verify', summary.verify],
@@ -65,21 +62,7 @@ function showPerplexity({ perplexity }: RunSummary): [string, string][] {
   ]);
 }
 
-/** What the workers spent, added up: shown where it is a part of the time that anybody would look into. */
-function showParts({ elapsedMs, measured, predicted }: RunSummary): [string, string][] {
-  if (measured === null || measured === undefined || elapsedMs < PARTS_SHOWN_FROM_MS) return [];
-  return [
-    ['compute', withPrediction(measured.computeMs, predicted?.computeMs)],
-    ['prune', withPrediction(measured.pruneMs, predicted?.pruneMs)],
-  ];
-}
-
 function showRedone({ measured }: RunSummary): [string, string][] {
   const tokens = measured?.tokensRedone ?? 0;
   return tokens === 0 ? [] : [['lost', `${showCount(tokens)} tokens through a layer were computed again`]];
-}
-
-function withPrediction(measuredMs: number, predictedMs: number | undefined): string {
-  const shown = showDuration(measuredMs);
-  return predictedMs === undefined ? shown : `${shown} (predicted ${showDuration(predictedMs)})`;
 }

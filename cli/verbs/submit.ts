@@ -13,7 +13,7 @@ import {
   withSet,
 } from '../options.ts';
 import { listenerFor } from '../render/job-listener.ts';
-import { jobView, renderJobs } from '../render/job-view.ts';
+import { jobView, renderJob, renderJobs } from '../render/job-view.ts';
 import { printData } from '../render/output.ts';
 
 interface SubmitOptions extends CoordinatorOptions, OutputOptions {
@@ -42,7 +42,7 @@ export function addSubmit(program: Command, end: EndVerb): void {
       const ended = await followJob(connection, { job: id, namespace }, listener, { after: 0 });
       listener.close();
       throwUnlessSucceeded(ended);
-      printData(options.output, jobView(ended), () => renderJobs([ended], Date.now()));
+      printData(options.output, jobView(ended), () => renderJob(ended, Date.now()));
     } finally {
       listener.close();
     }

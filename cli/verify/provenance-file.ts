@@ -26,6 +26,17 @@ const choiceSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('pattern'), keep: z.int().positive(), group: z.int().positive() }),
 ]);
 
+const SPENDING = {
+  totalMs: z.number(),
+  computeMs: z.number(),
+  loadMs: z.number(),
+  pruneMs: z.number(),
+  snapshotMs: z.number(),
+  bytesRead: z.number(),
+  bytesWritten: z.number(),
+  workerMemoryBytes: z.number(),
+};
+
 const provenanceSchema = z.object({
   format: z.literal(FORMAT),
   job: z.object({ id: z.string() }),
@@ -58,10 +69,8 @@ const provenanceSchema = z.object({
       }),
     )
     .optional(),
-  prediction: z.object({ totalMs: z.number(), computeMs: z.number(), pruneMs: z.number() }).nullish(),
-  measurement: z
-    .object({ totalMs: z.number(), computeMs: z.number(), pruneMs: z.number(), tokensRedone: z.number() })
-    .nullish(),
+  prediction: z.object(SPENDING).nullish(),
+  measurement: z.object({ ...SPENDING, tokensRedone: z.number(), evaluateMs: z.number() }).nullish(),
 });
 
 export type Provenance = z.infer<typeof provenanceSchema>;

@@ -41,6 +41,7 @@ export function describeJob(job: JobState, progress: Progress): Job {
     manifestJson: JSON.stringify(job.manifest),
     planJson: job.plan === null ? '' : JSON.stringify(job.plan),
     progress,
+    measurementJson: job.measurement ? JSON.stringify(job.measurement) : '',
     failure:
       job.failure === null
         ? null

@@ -463,10 +463,11 @@ export class WorkersService {
       return { kind: 'prune', file: staged(file), tensors: counted, pruneMs, commitMs };
     }
     if (result.pass) {
-      const { tokens, computeMs, snapshots } = result.pass;
+      const { tokens, computeMs, snapshots, loadMs, snapshotMs, bytesRead, peakResidentBytes } = result.pass;
+      const spent = { computeMs, loadMs, snapshotMs, bytesRead, peakResidentBytes };
       const done = setOfRanges(result.pass.done);
       const statistics = await this.storeStatistics(session, identity, done);
-      return { kind: 'pass', tokens, computeMs, done, snapshots: snapshots.map(snapshotOf), statistics };
+      return { kind: 'pass', tokens, spent, done, snapshots: snapshots.map(snapshotOf), statistics };
     }
     if (result.handOver) return { kind: 'handOver', snapshots: result.handOver.snapshots.map(snapshotOf) };
     throw new SecateurError(

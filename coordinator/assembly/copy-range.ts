@@ -7,6 +7,15 @@ import { writeFully } from '../../shared/storage/write-fully.ts';
 /** Large enough for sequential speed, small enough that the coordinator stays small. */
 const COPY_CHUNK_BYTES = 4 * 1024 * 1024;
 
+/** What is copied from. Errors of reading it are told apart from those of writing the copy. */
+export interface CopySource {
+  readonly handle: FileHandle;
+  readonly path: string;
+  /** Of all that was copied from it. */
+  readonly hash: Hash | null;
+  readonly onReadError: (thrown: unknown) => unknown;
+}
+
 export class HashedFile {
   readonly path: string;
   private readonly handle: FileHandle;
@@ -30,19 +39,28 @@ export class HashedFile {
     this.position += bytes.byteLength;
   }
 
-  /** Appends `sizeBytes` bytes of `source` from `offset`. @throws SourceChanged when the source ends before that */
-  async copyFrom(source: FileHandle, sourcePath: string, offset: number, sizeBytes: number): Promise<void> {
+  /**
+   * Appends `sizeBytes` bytes of `source` from `offset`.
+   *
+   * @throws SourceChanged when the source ends before that; what reading throws goes through `source.onReadError`
+   */
+  async copyFrom(source: CopySource, offset: number, sizeBytes: number): Promise<void> {
+    const { handle, path, hash, onReadError } = source;
     let done = 0;
     while (done < sizeBytes) {
       const length = Math.min(this.buffer.length, sizeBytes - done);
-      const { bytesRead } = await source.read(this.buffer, 0, length, offset + done);
+      const { bytesRead } = await handle.read(this.buffer, 0, length, offset + done).catch((thrown: unknown) => {
+        throw onReadError(thrown);
+      });
       if (bytesRead === 0) {
-        throw new SecateurError(
+        const ended = new SecateurError(
           'SourceChanged',
-          `${sourcePath}: expected ${sizeBytes} bytes from offset ${offset}; the file ends after ${done} of them. It was cut short while the job ran: restore it, then resume.`,
-          { details: { file: sourcePath, offset } },
+          `${path}: expected ${sizeBytes} bytes from offset ${offset}; the file ends after ${done} of them. It was cut short while the job ran: restore it, then resume.`,
+          { details: { file: path, offset } },
         );
+        throw onReadError(ended);
       }
+      hash?.update(this.buffer.subarray(0, bytesRead));
       await this.write(this.buffer.subarray(0, bytesRead));
       done += bytesRead;
     }

@@ -1,8 +1,8 @@
 /** `secateur.json`: what was done to which bytes, with what, and what came of it. docs/provenance.md describes it. */
 import { sparsityScope } from '../../shared/manifest/method-options.ts';
 import { perplexities, relativeErrors } from '../core/evaluation.ts';
+import { measurementOf } from '../core/measurement.ts';
 import { type AssembledShard, countPruned, type JobState, own, type Plan } from '../core/state.ts';
-import { measurementOf } from './measurement.ts';
 
 const PROVENANCE_FORMAT = 'secateur.provenance/v1';
 
@@ -25,6 +25,8 @@ export interface ProvenanceParts {
   readonly auxiliaryInputs: readonly AssembledShard[];
   readonly calibrationInputs: readonly AssembledShard[];
   readonly statistics: readonly StatisticSummary[];
+  /** Layers whose sums could not be read any more when the checkpoint was published. */
+  readonly statisticsMissing: readonly number[];
 }
 
 export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
@@ -69,6 +71,7 @@ export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
       ),
     })),
     statistics: parts.statistics,
+    ...(parts.statisticsMissing.length === 0 ? {} : { statisticsMissing: parts.statisticsMissing }),
     workers: job.workersSeen,
     timeline: timelineOf(job),
     times: {

@@ -1,20 +1,30 @@
 /**
  * Moves a finished job into its place. Everything is written into the publish folder first and listed in
  * publish.json; then files are renamed one by one, the one that makes the checkpoint loadable (the index, or the only
- * shard) last; then the staging folder goes. Each step may be run again after a crash, at any point.
+ * shard) last; then the staging folder goes. Each step may be run again after a crash, at any point; before the first move,
+ * and again after a crash, every file is held against the list.
  */
 
 import { createHash } from 'node:crypto';
 import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { z } from 'zod';
 import { PROVENANCE_FILE, REPORT_FILE } from '../../shared/checkpoint/provenance-name.ts';
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
-import { invariant, rethrowPassing, SecateurError } from '../../shared/errors/secateur-error.ts';
+import {
+  type ErrorCode,
+  invariant,
+  rethrowPassing,
+  SecateurError,
+  toSecateurError,
+} from '../../shared/errors/secateur-error.ts';
 import { reach } from '../../shared/failpoint.ts';
 import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
 import { fsyncDirectory, writeFileAtomic } from '../../shared/storage/atomic-file.ts';
+import { checkFileName } from '../../shared/storage/file-ref.ts';
+import { VerifiedFiles } from '../../shared/storage/verified-files.ts';
 import { VERSION } from '../../shared/version.ts';
-import type { AssembledShard, JobState } from '../core/state.ts';
+import type { AssembledShard, JobState, StagedFile } from '../core/state.ts';
 import type { JobPaths } from '../effects/job-paths.ts';
 import { checkInputsUnchanged } from '../effects/source-drift.ts';
 import { loadSums } from '../effects/statistics.ts';
@@ -29,20 +39,33 @@ const EXTRAS_FOLDER = 'secateur';
 
 const WRITTEN_HERE: readonly string[] = [REPORT_FILE];
 
-interface PublishList {
+interface PublishList extends Published {
   readonly job: string;
   /** In the order of their moves. */
   readonly files: readonly AssembledShard[];
 }
 
+export interface Published {
+  readonly files: readonly AssembledShard[];
+  /** Layers whose sums could not be read, and are not among what was published. */
+  readonly statisticsMissing: readonly number[];
+}
+
+/**
+ * @param verified what this process has looked at already
+ * @throws with `details.staged` where a file that waits to be published, the list of them, or the token ids are gone or
+ * damaged: the list is gone then, and the shards are to be assembled again
+ */
 export async function publishCheckpoint(
   job: JobState,
   paths: JobPaths,
   nowMs: number,
-): Promise<readonly AssembledShard[]> {
+  verified = new VerifiedFiles(),
+): Promise<Published> {
   const done = await publishedBefore(job, paths);
   if (done !== null) return done;
-  const list = (await readList(paths)) ?? (await prepare(job, paths, nowMs));
+  const list = (await readList(job, paths)) ?? (await prepare(job, paths, nowMs, verified));
+  await checkFiles(list, paths, verified);
   await mkdir(join(paths.output, EXTRAS_FOLDER), { recursive: true });
   const last = list.files.at(-1)?.file;
   for (const { file } of list.files) {
@@ -55,7 +78,27 @@ export async function publishCheckpoint(
   await fsyncFolders(paths);
   reach('coordinator.publish-indexed');
   await removeStaging(paths);
-  return list.files;
+  const { files, statisticsMissing } = list;
+  return { files, statisticsMissing };
+}
+
+/** Where they wait, or where a crash left them moved already. */
+async function checkFiles(list: PublishList, paths: JobPaths, verified: VerifiedFiles): Promise<void> {
+  for (const { file, sizeBytes, sha256 } of list.files) {
+    const waits = join(paths.publish, file);
+    const known = { name: `publish/${file}`, sizeBytes, sha256 };
+    try {
+      await verified.verify((await exists(waits)) ? waits : join(paths.output, file), known);
+    } catch (thrown) {
+      if (toSecateurError(thrown).details.staged !== undefined) await dropList(paths);
+      throw thrown;
+    }
+  }
+}
+
+async function dropList(paths: JobPaths): Promise<void> {
+  await rm(paths.publishList, { force: true });
+  await fsyncDirectory(paths.staging);
 }
 
 /**
@@ -84,7 +127,7 @@ async function fsyncFolders(paths: JobPaths): Promise<void> {
 }
 
 /** The staging folder is removed last: where it is gone and the provenance names this job, all was done before. */
-async function publishedBefore(job: JobState, paths: JobPaths): Promise<readonly AssembledShard[] | null> {
+async function publishedBefore(job: JobState, paths: JobPaths): Promise<Published | null> {
   if (await exists(paths.claim)) return null;
   const file = join(paths.output, PROVENANCE_FILE);
   if (!(await exists(file))) {
@@ -103,19 +146,61 @@ async function publishedBefore(job: JobState, paths: JobPaths): Promise<readonly
     );
   }
   if (await exists(paths.staging)) await removeStaging(paths);
-  return [...provenance.outputs, { file: PROVENANCE_FILE, ...(await digestFile(file)) }];
+  const files = [...provenance.outputs, { file: PROVENANCE_FILE, ...(await digestFile(file)) }];
+  return { files, statisticsMissing: provenance.statisticsMissing ?? [] };
 }
 
-async function readProvenance(file: string): Promise<{ job: { id: string }; outputs: AssembledShard[] }> {
-  return JSON.parse(await readFile(file, 'utf8')) as { job: { id: string }; outputs: AssembledShard[] };
+interface FoundProvenance {
+  readonly job: { readonly id: string };
+  readonly outputs: readonly AssembledShard[];
+  readonly statisticsMissing?: readonly number[];
 }
 
-async function readList(paths: JobPaths): Promise<PublishList | null> {
+async function readProvenance(file: string): Promise<FoundProvenance> {
+  const text = await readFile(file, 'utf8');
+  try {
+    return JSON.parse(text) as FoundProvenance;
+  } catch (cause) {
+    throw new SecateurError(
+      'ChecksumMismatch',
+      `${file}: expected the provenance of a published checkpoint; it was damaged after it was written. Nothing is left to write it again from: submit the job again with another destination.`,
+      { cause, details: { file } },
+    );
+  }
+}
+
+async function readList(job: JobState, paths: JobPaths): Promise<PublishList | null> {
   if (!(await exists(paths.publishList))) return null;
-  return JSON.parse(await readFile(paths.publishList, 'utf8')) as PublishList;
+  const list = parseList(await readFile(paths.publishList, 'utf8'), job);
+  if (list !== null) return list;
+  await dropList(paths);
+  throw new SecateurError(
+    'ChecksumMismatch',
+    `${paths.publishList}: expected the list of files that job ${job.id} is about to publish; found something else. It was damaged after it was written.`,
+    { details: { staged: basename(paths.publishList), path: paths.publishList } },
+  );
 }
 
-async function prepare(job: JobState, paths: JobPaths, nowMs: number): Promise<PublishList> {
+const LIST = z.object({
+  job: z.string(),
+  files: z.array(z.object({ file: z.string(), sizeBytes: z.number(), sha256: z.string() })).nonempty(),
+  statisticsMissing: z.array(z.number()).default([]),
+});
+
+/** Null where it is not the list of this job, with the shards that the journal knows. */
+function parseList(text: string, job: JobState): PublishList | null {
+  try {
+    const list = LIST.parse(JSON.parse(text));
+    for (const { file } of list.files) checkFileName(file);
+    const isListed = (shard: AssembledShard): boolean =>
+      list.files.some(({ file, sha256 }) => file === shard.file && sha256 === shard.sha256);
+    return list.job === job.id && job.assembled.every(isListed) ? list : null;
+  } catch {
+    return null;
+  }
+}
+
+async function prepare(job: JobState, paths: JobPaths, nowMs: number, verified: VerifiedFiles): Promise<PublishList> {
   const { intake, plan, calibration: tokens } = job;
   invariant(intake !== null && plan !== null && tokens !== null, `job ${job.id} was planned and calibrated`);
   await checkInputsUnchanged(job);
@@ -124,12 +209,10 @@ async function prepare(job: JobState, paths: JobPaths, nowMs: number): Promise<P
   const auxiliary: AssembledShard[] = [];
   for (const { file } of intake.auxiliaryFiles)
     auxiliary.push(await carryOver(join(intake.sourceDirectory, file), carriedName(file), paths));
-  const calibration = await carryOver(
-    join(paths.staging, tokens.file.name),
-    `${EXTRAS_FOLDER}/calibration.safetensors`,
-    paths,
-  );
-  const { file: statistics, summaries } = await writeStatistics(job, paths);
+  const ids = join(paths.staging, tokens.file.name);
+  await verified.verify(ids, tokens.file);
+  const calibration = await carryOver(ids, `${EXTRAS_FOLDER}/calibration.safetensors`, paths);
+  const { file: statistics, summaries, missing: statisticsMissing } = await writeStatistics(job, paths);
   const outputs = [...job.assembled, ...auxiliary, calibration, statistics, ...index];
   const calibrationInputs = intake.calibrationFiles.map(({ file, sizeBytes }, position) => ({
     file,
@@ -147,13 +230,14 @@ async function prepare(job: JobState, paths: JobPaths, nowMs: number): Promise<P
     })),
     calibrationInputs,
     statistics: summaries,
+    statisticsMissing,
   };
   const report = await writeReport(buildProvenance(job, parts), paths);
   const provenance = buildProvenance(job, { ...parts, outputs: [...outputs, report] });
   const provenanceFile = await writeJson(provenance, PROVENANCE_FILE, paths);
   const last = index[0] ?? (job.assembled[0] as AssembledShard);
   const files = [...outputs.filter((file) => file !== last), report, provenanceFile, last];
-  const list: PublishList = { job: job.id, files };
+  const list: PublishList = { job: job.id, files, statisticsMissing };
   reach('coordinator.publish-prepared');
   await writeFileAtomic(paths.publishList, [Buffer.from(JSON.stringify(list))]);
   reach('coordinator.publish-listed');
@@ -204,7 +288,8 @@ async function carryOver(from: string, file: string, paths: JobPaths): Promise<A
   try {
     const output = await HashedFile.create(to);
     try {
-      await output.copyFrom(source, from, 0, (await source.stat()).size);
+      const copied = { handle: source, path: from, hash: null, onReadError: (thrown: unknown) => thrown };
+      await output.copyFrom(copied, 0, (await source.stat()).size);
     } catch (thrown) {
       await output.abandon();
       throw thrown;
@@ -215,18 +300,24 @@ async function carryOver(from: string, file: string, paths: JobPaths): Promise<A
   }
 }
 
-/** The sums of squares of every layer, for researchers, and a summary of them for the provenance. */
+/**
+ * The sums of squares of every layer, for researchers, and a summary of them for the provenance. Sums that have been
+ * damaged since their layer was pruned are left out, and said to be: nobody computes with them any more.
+ */
 async function writeStatistics(
   job: JobState,
   paths: JobPaths,
-): Promise<{ file: AssembledShard; summaries: StatisticSummary[] }> {
+): Promise<{ file: AssembledShard; summaries: StatisticSummary[]; missing: number[] }> {
   const file = `${EXTRAS_FOLDER}/statistics.safetensors`;
   const target = join(paths.publish, file);
   const tensors = [];
   const summaries: StatisticSummary[] = [];
+  const missing: number[] = [];
   for (const [layer, state] of job.layers.entries()) {
     if (state.statisticsFile === null) continue;
-    for (const [statistic, data] of await loadSums(paths.state, state.statisticsFile)) {
+    const sums = await sumsOrNull(paths.state, state.statisticsFile);
+    if (sums === null) missing.push(layer);
+    for (const [statistic, data] of sums ?? []) {
       const values = new Float64Array(data.slice().buffer);
       tensors.push({ name: `layers.${layer}.${statistic}`, dtype: 'F64' as const, shape: [values.length], data });
       const sum = values.reduce((a, b) => a + b, 0);
@@ -242,7 +333,24 @@ async function writeStatistics(
     }
   }
   await writeSafetensorsFile(target, tensors);
-  return { file: { file, ...(await digestFile(target)) }, summaries };
+  return { file: { file, ...(await digestFile(target)) }, summaries, missing };
+}
+
+const DAMAGED: ReadonlySet<ErrorCode> = new Set([
+  'ChecksumMismatch',
+  'SourceMissing',
+  'SafetensorsInvalid',
+  'CheckpointInvalid',
+]);
+
+async function sumsOrNull(stateDirectory: string, file: StagedFile): Promise<Map<string, Uint8Array> | null> {
+  try {
+    return await loadSums(stateDirectory, file);
+  } catch (thrown) {
+    const { code, details } = toSecateurError(thrown);
+    if (!DAMAGED.has(code) && details.errno !== 'EIO') throw thrown;
+    return null;
+  }
 }
 
 function sumOfLargest(values: Float64Array, count: number): number {

@@ -140,7 +140,7 @@ export function errorsMeasured(t: Transition, jobId: string, outcome: OutcomeOf<
     return errors === undefined ? [] : [[sample, errors] as const];
   });
   job.outputErrors = { ...job.outputErrors, ...Object.fromEntries(added) };
-  job.computeMs += outcome.computeMs;
+  job.spent = { ...job.spent, evaluateMs: job.spent.evaluateMs + outcome.computeMs };
   if (!isEmpty(unmeasuredSamples(job))) return;
   const layers = relativeErrors(job).map(({ relative }, layer) => ({ layer, relative }));
   t.tell(jobId, 'evaluation', 'compared', { samples: errorSamples(job), layers });
@@ -214,6 +214,15 @@ export function textPrepared(
   });
 }
 
+/** Its windows are gone: with them goes what was measured of them. */
+export function forgetText(t: Transition, jobId: string, index: number): void {
+  const job = t.editJob(jobId);
+  const text = job.evaluation[index];
+  if (!text) return;
+  job.workTotal -= 2 * text.windows * text.sequenceLength * (job.intake?.layers.length ?? 0);
+  job.evaluation[index] = null;
+}
+
 export function windowsEvaluated(
   t: Transition,
   jobId: string,
@@ -231,7 +240,7 @@ export function windowsEvaluated(
   const after = { ...text, likelihoods };
   job.evaluation[spec.text] = after;
   job.workDone += outcome.tokens;
-  job.computeMs += outcome.computeMs;
+  job.spent = { ...job.spent, evaluateMs: job.spent.evaluateMs + outcome.computeMs };
   if (!isEmpty(missingWindows(after, spec.weights))) return;
   t.tell(jobId, 'evaluation', 'measured', {
     text: evaluationLocations(job.manifest)[spec.text] ?? '',

@@ -36,6 +36,19 @@ export interface WrittenSnapshot {
   readonly file: StagedFile;
 }
 
+/** What a pass took, as its worker measured it. */
+interface PassSpending {
+  readonly computeMs: number;
+  /** Until the layer could run. */
+  readonly loadMs: number;
+  /** Hidden states read from files, and written to them. */
+  readonly snapshotMs: number;
+  /** Of the layer and of snapshots. */
+  readonly bytesRead: number;
+  /** The most memory that the engine has had so far. */
+  readonly peakResidentBytes: number;
+}
+
 export type TaskOutcome =
   | { readonly kind: 'prepareCalibration'; readonly calibration: Omit<Calibration, 'atMs'> }
   | { readonly kind: 'digestSource'; readonly sha256: string }
@@ -59,7 +72,7 @@ export type TaskOutcome =
   | {
       readonly kind: 'pass';
       readonly tokens: number;
-      readonly computeMs: number;
+      readonly spent: PassSpending;
       /** Fewer than the task's where the worker was asked to stop. */
       readonly done: MicrobatchSet;
       readonly snapshots: readonly WrittenSnapshot[];
@@ -173,6 +186,16 @@ export type CoreEvent =
       readonly job: string;
       readonly life: number;
       readonly files: readonly AssembledShard[];
+      /** Layers whose sums were unreadable, so that they are not among what was published. Absent where there are none. */
+      readonly statisticsMissing?: readonly number[];
+    }
+  | {
+      /** A file under staging that the job counts on, and that is gone or not what was written. */
+      readonly type: 'fileLost';
+      readonly job: string;
+      readonly life: number;
+      readonly name: string;
+      readonly why: string;
     }
   | { readonly type: 'cancelRequested'; readonly job: string }
   | { readonly type: 'resumeRequested'; readonly job: string };

@@ -13,7 +13,9 @@ import {
   type JobState,
   jobOf,
   type Lease,
+  own,
   type RetryState,
+  shareOf,
   type WorkerState,
   workerOf,
 } from './state.ts';
@@ -147,7 +149,27 @@ export function explainWorker(state: CoordinatorState, worker: WorkerState): str
     const { version, engineVersion } = worker.capabilities;
     return `idle: job ${job.id} was begun with other versions than its ${version}, engine ${engineVersion}`;
   }
-  return `idle: job ${job.id} (${job.phase}, ${job.reason}) has no task for it now`;
+  return `idle: ${whyIdle(job, worker)}`;
+}
+
+/** Why a worker that could work has nothing to do, and what changes that. */
+function whyIdle(job: JobState, { id }: WorkerState): string {
+  const about = `job ${job.id}`;
+  const busy = Object.values(job.leases).map(({ task, worker }) => `${task} on ${worker}`);
+  const others = busy.length === 0 ? '' : `: ${listed(busy.sort())}`;
+  if (job.phase !== 'Pruning') {
+    const is = `${about} is ${job.phase} (${job.reason})`;
+    return `${is}; ${busy.length === 0 ? 'no task is ready' : `others have what there is to do${others}`}`;
+  }
+  const shunned = own(job.shunnedUntilMs, id) ?? 0;
+  const isSharing = job.stages.some((stage) => !isEmpty(shareOf(stage, id)));
+  if (shunned > 0 && !isSharing)
+    return `a task of ${about} failed on it; others are preferred until ${showTime(shunned)}, then it has a share at a layer boundary`;
+  if (isSharing) return `its share of ${about} is done as far as it can be; it waits for the others${others}`;
+  const { replicasMax } = job.plan ?? { replicasMax: null };
+  const isFull = replicasMax !== null && job.stages.every((stage) => Object.keys(stage.shares).length >= replicasMax);
+  if (isFull) return `every stage of ${about} has its ${replicasMax} replicas; it takes the place of one that leaves`;
+  return `it has no share of ${about} yet; it is given one at the next layer boundary, where that makes the job faster${others}`;
 }
 
 /** `w1 attached, w2 draining, w3 away since …` */

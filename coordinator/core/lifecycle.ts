@@ -18,6 +18,7 @@ import {
   jobOf,
   type LayerState,
   type Lease,
+  NOTHING_SPENT,
 } from './state.ts';
 import { noteLease } from './timeline.ts';
 import type { Transition } from './transition.ts';
@@ -63,8 +64,9 @@ export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
     workDone: 0,
     workTotal: 0,
     workRedone: 0,
-    computeMs: 0,
+    spent: NOTHING_SPENT,
     resumes: 0,
+    measurement: null,
     failure: null,
   });
   const { model, output, pruning } = event.manifest.spec;
@@ -157,7 +159,7 @@ function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>): void {
     workDone: 0,
     workTotal: 0,
     workRedone: 0,
-    computeMs: 0,
+    spent: NOTHING_SPENT,
   });
   forgiveIntake(job);
   job.resumePhase = null;

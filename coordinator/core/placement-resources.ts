@@ -87,14 +87,15 @@ export function memoryProblem(workers: readonly WorkerRates[], costs: readonly W
   for (const { worker, memoryBytes, deviceMemoryBytes } of costs) {
     const { name, memoryBytes: host, deviceMemoryBytes: device } = workers[worker] as WorkerRates;
     if (memoryBytes > host)
-      return `does not fit the memory of ${name}: ${gibibytes(memoryBytes)} of ${gibibytes(host)}`;
+      return `does not fit the memory of ${name}: about ${showSize(memoryBytes)}, and its share of its host's is ${showSize(host)}`;
     if (deviceMemoryBytes > device) {
-      return `does not fit the device of ${name}: ${gibibytes(deviceMemoryBytes)} of ${gibibytes(device)}`;
+      return `does not fit the device of ${name}: about ${showSize(deviceMemoryBytes)}, and it has ${showSize(device)}`;
     }
   }
   return null;
 }
 
-function gibibytes(bytes: number): string {
-  return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+/** A worker's share of a shared host may be far below a gibibyte. */
+function showSize(bytes: number): string {
+  return bytes < 2 ** 30 ? `${Math.round(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 }

@@ -16,6 +16,8 @@ import { errorsMeasured, gateFailure, isEvaluated, isPrepared, textPrepared, win
 import type { EventOf, TaskIdentity, TaskOutcome } from './events.ts';
 import { committedCount, endLeases, failJob, removeUnfinished, workTotal } from './lifecycle.ts';
 import { allMicrobatches, calibratedAt, samplesOf, snapshotAt } from './lineage.ts';
+import { isAsBefore, isCountedOn, loseFile } from './losses.ts';
+import { measurementOf } from './measurement.ts';
 import { resolveMicrobatch } from './plan.ts';
 import {
   charge,
@@ -110,6 +112,14 @@ function takeLease(t: Transition, worker: string, identity: TaskIdentity, end: L
 function calibrationPrepared(t: Transition, jobId: string, outcome: OutcomeOf<'prepareCalibration'>): void {
   const job = t.editJob(jobId);
   const { samples, sequenceLength, file } = outcome.calibration;
+  const before = job.calibration;
+  if (before?.isLost === true) {
+    if (!isAsBefore(t, jobId, 'the token ids', before.file.sha256, file)) return;
+    const { isLost: _, ...found } = before;
+    job.calibration = { ...found, file };
+    t.tell(jobId, 'calibration', 'prepared', { samples, sequenceLength, sha256: file.sha256 });
+    return;
+  }
   job.calibration = { ...outcome.calibration, atMs: t.nowMs };
   if (job.plan !== null) {
     const microbatch = resolveMicrobatch(job.manifest, samples, sequenceLength);
@@ -127,7 +137,7 @@ function passFinished(t: Transition, jobId: string, lease: Lease, outcome: Outco
   const layer = job.layers[spec.layer];
   if (stage === undefined || layer === undefined) return;
   const done = intersection(outcome.done, spec.microbatches);
-  job.computeMs += outcome.computeMs;
+  spend(job, outcome);
   measure(job, lease.worker, outcome);
   countWork(job, spec, done);
   for (const snapshot of outcome.snapshots) addSnapshot(t, jobId, snapshot);
@@ -139,9 +149,23 @@ function passFinished(t: Transition, jobId: string, lease: Lease, outcome: Outco
   removeNeedlessSnapshots(t, jobId);
 }
 
+function spend(job: JobState, { spent, snapshots }: OutcomeOf<'pass'>): void {
+  const before = job.spent;
+  job.spent = {
+    ...before,
+    computeMs: before.computeMs + spent.computeMs,
+    loadMs: before.loadMs + spent.loadMs,
+    snapshotMs: before.snapshotMs + spent.snapshotMs,
+    bytesRead: before.bytesRead + spent.bytesRead,
+    bytesWritten: snapshots.reduce((sum, { file }) => sum + file.sizeBytes, before.bytesWritten),
+    workerMemoryBytes: Math.max(before.workerMemoryBytes, spent.peakResidentBytes),
+  };
+}
+
 function measure(job: JobState, worker: string, outcome: OutcomeOf<'pass'>): void {
-  if (outcome.computeMs <= 0 || outcome.tokens === 0) return;
-  const rate = (outcome.tokens / outcome.computeMs) * 1000;
+  const { computeMs } = outcome.spent;
+  if (computeMs <= 0 || outcome.tokens === 0) return;
+  const rate = (outcome.tokens / computeMs) * 1000;
   const before = own(job.rates, worker);
   const after = before === undefined ? rate : (1 - RATE_WEIGHT) * before + RATE_WEIGHT * rate;
   if (after !== before) job.rates = { ...job.rates, [worker]: after };
@@ -170,7 +194,8 @@ function addStatistics(
   if (layer === undefined || layer.status !== 'pending' || outcome.statistics === null) return;
   // Shares are disjoint; what came twice all the same counts once.
   if (!isEmpty(intersection(done, calibratedAt(job, spec.layer)))) return;
-  const { tokens, computeMs, statistics: file } = outcome;
+  const { tokens, statistics: file } = outcome;
+  const { computeMs } = outcome.spent;
   layer.parts = [...layer.parts, { microbatches: done, file, worker: lease.worker, tokens, computeMs }];
   if (!isEmpty(difference(allMicrobatches(job), calibratedAt(job, spec.layer)))) return;
   layer.status = 'reducing';
@@ -225,6 +250,8 @@ function layerCommitted(t: Transition, jobId: string, lease: Lease, outcome: Out
   const job = t.editJob(jobId);
   const layer = job.layers[spec.layer];
   if (layer === undefined || layer.status === 'committed') return;
+  if (layer.lostSha256 !== undefined && !isAsBefore(t, jobId, `layer ${spec.layer}`, layer.lostSha256, outcome.file))
+    return;
   Object.assign(layer, {
     status: 'committed',
     file: outcome.file,
@@ -269,6 +296,7 @@ export function advancePhase(t: Transition): void {
   if ((job.phase !== 'Pruning' && job.phase !== 'Evaluating') || !isPruned || !isEvaluated(job)) return;
   const failure = gateFailure(job);
   if (failure !== null) return failJob(t, jobId, failure);
+  if (job.calibration?.isLost === true) return;
   if (!active.intake.shards.every((shard) => own(job.digests, shard.file) !== undefined)) return;
   for (const worker of Object.keys(t.state.workers)) t.command({ kind: 'releaseJob', worker, job: jobId });
   endLeases(t, jobId);
@@ -277,9 +305,9 @@ export function advancePhase(t: Transition): void {
 }
 
 /**
- * Tries again with growing pauses where the failure may pass; else, and after the last attempt, the job fails. Two kinds
+ * Tries again with growing pauses where the failure may pass; else, and after the last attempt, the job fails. Three kinds
  * of failure never end a job by themselves: hidden states that are gone are computed again (unless they are gone each
- * time), and a hand-over only saves computing again.
+ * time), a hand-over only saves computing again, and a file that is damaged, or stays away, is made again.
  */
 export function taskFailed(t: Transition, event: EventOf<'taskFailed'>): void {
   const lease = takeLease(t, event.worker, event.identity, 'failed');
@@ -292,6 +320,14 @@ export function taskFailed(t: Transition, event: EventOf<'taskFailed'>): void {
   const count = countFailure(t, jobId, lease, event);
   const isMissing = code === 'InputsMissing';
   const isLast = !retryable || count >= (isMissing ? LOST_MAX : FAILURES_MAX);
+  if (isLast || code === 'ChecksumMismatch') {
+    const lost = lostFile(t, jobId, event);
+    if (lost !== null) {
+      tellFailure(t, jobId, lease, event.failure, true);
+      forgive(t.editJob(jobId), taskKind(lease.spec), chargedBy(lease.spec));
+      return loseFile(t, jobId, lost, message);
+    }
+  }
   tellFailure(t, jobId, lease, event.failure, !isLast);
   if (isLast) {
     const tried = count > 1 ? ` (tried ${count} times)` : '';
@@ -305,6 +341,12 @@ export function taskFailed(t: Transition, event: EventOf<'taskFailed'>): void {
   } else if (!isMissing) {
     shun(t, jobId, event.worker, lease, code);
   }
+}
+
+/** The committed layer, or the token ids, that a task could not read; null where it is none that still counts. */
+function lostFile(t: Transition, jobId: string, { failure: { details } }: EventOf<'taskFailed'>): string | null {
+  const { staged } = details;
+  return typeof staged === 'string' && isCountedOn(t.editJob(jobId), staged) ? staged : null;
 }
 
 /** @returns how often the worst microbatch of this failure has failed so by now */
@@ -372,6 +414,10 @@ export function statisticsLost(t: Transition, event: EventOf<'statisticsLost'>):
   // A prune that is under way has its statistics with it.
   if (leaseOf(current, taskName({ kind: 'prune', stage: 0, layer: event.layer })) !== undefined) return;
   const job = t.editJob(event.job);
+  // Done once, and to be done again.
+  const tokens = samplesOf(job, calibratedAt(job, event.layer)) * (job.calibration?.sequenceLength ?? 0);
+  job.workDone -= tokens;
+  job.workRedone += tokens;
   Object.assign(job.layers[event.layer] as object, { status: 'pending', parts: [], statisticsFile: null });
   forgive(job, effectName({ kind: 'reduceStatistics', job: event.job, layer: event.layer }), THE_WHOLE);
   const name = `statistics-${fiveDigits(event.layer)}`;
@@ -402,10 +448,12 @@ export function checkpointPublished(t: Transition, event: EventOf<'checkpointPub
   if (current === undefined || current.phase !== 'Assembling') return;
   const job = t.editJob(event.job);
   job.endedMs = t.nowMs;
+  job.measurement = measurementOf(job, t.nowMs);
   const { weights, zeros } = countPruned(job.layers.flatMap((layer) => layer.tensors));
   t.tell(event.job, 'checkpoint', 'published', {
     destination: job.manifest.spec.output.destination,
     files: event.files.length,
+    ...(event.statisticsMissing === undefined ? {} : { statisticsMissing: event.statisticsMissing }),
   });
   t.tell(event.job, 'job', 'succeeded', {
     weights,

@@ -34,6 +34,9 @@ import {
 } from './state.ts';
 import { type PassSpec, type TaskSpec, taskKind, taskName } from './task.ts';
 
+/** Speeds within about this factor of each other are those of equals that were measured at different moments. */
+const ABOUT_AS_FAST = 1.5;
+
 /** Statistics of one task are kept by its worker until they are acknowledged. */
 const TASK_STATISTICS_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -118,8 +121,7 @@ class Round {
 }
 
 /**
- * Layers whose statistics are complete, each for the replica of its stage that has pruned the fewest: everybody waits
- * for them where activations are propagated through pruned layers.
+ * Layers whose statistics are complete, each for the replica of its stage that suits best.
  */
 function pruneAssignments(job: JobState, idle: readonly WorkerState[], nowMs: number): Assignment[] {
   if (job.phase !== 'Pruning') return [];
@@ -128,9 +130,9 @@ function pruneAssignments(job: JobState, idle: readonly WorkerState[], nowMs: nu
     if (status !== 'ready' || own(job.leases, taskName({ kind: 'prune', stage: 0, layer })) !== undefined) continue;
     const stage = job.stages.findIndex((each) => layer >= each.firstLayer && layer < endOf(each));
     const rank = ({ id }: WorkerState): number =>
-      ((own(job.shunnedUntilMs, id) ?? 0) > nowMs ? 1e6 : 0) +
-      (isEmpty(shareOf(job.stages[stage] as StageState, id)) ? 1e4 : 0) +
-      job.layers.filter((each) => each.worker === id).length;
+      ((own(job.shunnedUntilMs, id) ?? 0) > nowMs ? 1e9 : 0) +
+      (isEmpty(shareOf(job.stages[stage] as StageState, id)) ? 1e6 : 0) +
+      pruneBurden(job, id);
     const taken = new Set(found.map(({ worker }) => worker));
     const ranked = idle.filter(({ id }) => !taken.has(id)).map((worker) => ({ id: worker.id, rank: rank(worker) }));
     const [owner] = ranked.sort((a, b) => a.rank - b.rank);
@@ -138,6 +140,18 @@ function pruneAssignments(job: JobState, idle: readonly WorkerState[], nowMs: nu
     found.push({ worker: owner.id, spec: { kind: 'prune', stage, layer } });
   }
   return found;
+}
+
+/**
+ * How little a worker suits to prune one more layer. Pruned propagation has everybody wait for it: the fastest, and of those
+ * that are about as fast the one that has pruned the fewest. Dense has nobody wait: whoever would be done first with its share.
+ */
+function pruneBurden(job: JobState, worker: string): number {
+  const fastest = Math.max(0, ...Object.values(job.rates));
+  const slowness = fastest / (own(job.rates, worker) ?? fastest) || 1;
+  const pruned = job.layers.filter((each) => each.worker === worker).length;
+  if (!isPropagatedPruned(job)) return (pruned + 1) * slowness;
+  return Math.round(Math.log(slowness) / Math.log(ABOUT_AS_FAST)) * job.layers.length + pruned;
 }
 
 /** The next pass of a worker: later stages first, so that what is far along makes room. */
@@ -176,9 +190,10 @@ function stepsOf(job: JobState, worker: string, need: StageNeed): Step[] {
   for (const source of sourcesFor(job, worker, need.layer)) {
     const found = intersection(rest, source.microbatches);
     if (isEmpty(found)) continue;
+    rest = difference(rest, found);
+    if (source.input === 'embed' && job.calibration?.isLost === true) continue;
     // At the stage's end as files already: nothing to do.
     if (need.kind === 'calibrate' || source.boundary < need.layer) steps.push({ need, source, microbatches: found });
-    rest = difference(rest, found);
   }
   return steps;
 }
@@ -257,11 +272,11 @@ function isWantedAbove(job: JobState, boundary: number, microbatches: Microbatch
 
 /** Work that any worker can do. Digests wait until passes no longer do: a large shard would hold everybody up. */
 function unboundTask(job: JobState, worker: string, round: Round): TaskSpec | undefined {
-  if (job.phase === 'Preparing' && job.calibration === null) {
+  if (job.phase === 'Preparing' ? job.calibration === null : job.calibration?.isLost === true) {
     const spec = { kind: 'prepareCalibration' } as const;
     if (round.isFree(spec)) return spec;
   }
-  for (const text of job.phase === 'Preparing' ? unpreparedTexts(job) : []) {
+  for (const text of unpreparedTexts(job)) {
     const spec = { kind: 'prepareEvaluation', text } as const;
     if (round.isFree(spec)) return spec;
   }

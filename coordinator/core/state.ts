@@ -4,7 +4,8 @@
  * Invariants, kept by step.ts and checked by the tests:
  *  1. A job's `eventSequence` grows by one with every event it tells; nothing else touches it.
  *  2. A lease exists for a task exactly while one worker may be running it; a worker has at most one lease.
- *  3. A layer that is `committed` never becomes anything else.
+ *  3. A layer that is `committed` becomes something else only when its file was found gone or damaged (losses.ts); then
+ *     `lostSha256` says what its next file must be.
  *  4. Only the first job of `queue` that has not ended holds leases.
  *  5. Within a stage no microbatch belongs to two shares.
  *  6. `held` is what a worker itself said last, `snapshots` what was said to be durable: neither is ever assumed.
@@ -155,6 +156,14 @@ export interface Prediction {
   readonly workerMemoryBytes: number;
 }
 
+/** A prediction's fields as they were measured. */
+export interface Measurement extends Prediction {
+  /** Tokens through layers, computed once more because they were lost: no prediction has any. */
+  readonly tokensRedone: number;
+  /** Perplexity and output errors, added up over the workers: no prediction has any. */
+  readonly evaluateMs: number;
+}
+
 export interface Plan {
   readonly stages: readonly StagePlan[];
   /** Workers that a stage is expected to have. */
@@ -183,6 +192,8 @@ export interface Calibration {
   readonly file: StagedFile;
   /** When it was known. */
   readonly atMs: number;
+  /** Its file was found gone or damaged: the same one is to be made again before anybody reads it. Absent otherwise. */
+  readonly isLost?: boolean;
 }
 
 /** A text that perplexity is measured on, cut into windows. */
@@ -264,7 +275,10 @@ export interface LayerState {
   parts: readonly StatisticsPart[];
   /** The sums over all samples. */
   statisticsFile: StagedFile | null;
+  /** Of a committed layer. */
   file: StagedFile | null;
+  /** Of the file that a layer had when it was found gone or damaged. Absent where none ever was. */
+  lostSha256?: string;
   tensors: readonly PrunedTensor[];
   committedMs: number;
   worker: string | null;
@@ -330,6 +344,32 @@ export interface AssembledShard {
   readonly sha256: string;
 }
 
+/** What a job's tasks took so far: what a prediction is held against. */
+export interface Spending {
+  /** By passes. */
+  readonly computeMs: number;
+  /** By what measures the result: perplexity, output errors. */
+  readonly evaluateMs: number;
+  readonly loadMs: number;
+  readonly snapshotMs: number;
+  /** Of layers and snapshots, by passes. */
+  readonly bytesRead: number;
+  /** Of snapshots. */
+  readonly bytesWritten: number;
+  /** The most memory that an engine has had. */
+  readonly workerMemoryBytes: number;
+}
+
+export const NOTHING_SPENT: Spending = {
+  computeMs: 0,
+  evaluateMs: 0,
+  loadMs: 0,
+  snapshotMs: 0,
+  bytesRead: 0,
+  bytesWritten: 0,
+  workerMemoryBytes: 0,
+};
+
 export interface JobState {
   readonly id: string;
   readonly namespace: string;
@@ -376,9 +416,11 @@ export interface JobState {
   workDone: number;
   workTotal: number;
   workRedone: number;
-  /** Of all finished passes, whatever came of them: added up over the workers. */
-  computeMs: number;
+  /** By all finished tasks, whatever came of them: added up over the workers. */
+  spent: Spending;
   resumes: number;
+  /** Of a job that has succeeded. */
+  measurement: Measurement | null;
   failure: JobFailure | null;
 }
 

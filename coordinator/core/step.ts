@@ -7,6 +7,7 @@ import { repeatFailedEffects } from './effects.ts';
 import type { CoreEvent, StepResult } from './events.ts';
 import { explainQueue, explainWaiting } from './explain.ts';
 import { beginNextJob, cancelJob, effectFailed, intakeSucceeded, resumeJob, submitJob, tryPlan } from './lifecycle.ts';
+import { fileLost } from './losses.ts';
 import {
   advancePhase,
   checkpointPublished,
@@ -79,6 +80,8 @@ function apply(t: Transition, event: CoreEvent): void {
       return shardAssembled(t, event);
     case 'checkpointPublished':
       return checkpointPublished(t, event);
+    case 'fileLost':
+      return fileLost(t, event);
     case 'cancelRequested':
       return cancelJob(t, event);
     case 'resumeRequested':

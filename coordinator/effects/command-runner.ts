@@ -61,7 +61,9 @@ export class Effects implements CommandRunner {
       case 'publishCheckpoint':
         return this.effect(command, async (job) => {
           if (job.phase !== 'Assembling') return null;
-          return { type: 'checkpointPublished', job: job.id, life: lifeOf(job), files: await this.work.publish(job) };
+          const { files, statisticsMissing } = await this.work.publish(job);
+          const told = statisticsMissing.length === 0 ? {} : { statisticsMissing };
+          return { type: 'checkpointPublished', job: job.id, life: lifeOf(job), files, ...told };
         });
     }
   }
@@ -117,6 +119,9 @@ export class Effects implements CommandRunner {
     } catch (thrown) {
       const { code, message, details, retryable, stack } = toSecateurError(thrown);
       if (code === 'Internal') this.onError(stack);
+      // What the job itself wrote it can write again.
+      if (typeof details.staged === 'string')
+        return { type: 'fileLost', job: jobId, life: lifeOf(job), name: details.staged, why: message };
       const failure = { code, message, details, retryable };
       return { type: 'effectFailed', job: jobId, life: lifeOf(job), effect, failure };
     }

@@ -5,8 +5,9 @@ import { invariant } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import { checkFileName } from '../../shared/storage/file-ref.ts';
+import { VerifiedFiles } from '../../shared/storage/verified-files.ts';
 import { assembleShard } from '../assembly/assemble-shard.ts';
-import { publishCheckpoint } from '../assembly/publish.ts';
+import { type Published, publishCheckpoint } from '../assembly/publish.ts';
 import type { TaskIdentity } from '../core/events.ts';
 import type { AssembledShard, JobIntake, JobState, StagedFile } from '../core/state.ts';
 import type { TaskSpec } from '../core/task.ts';
@@ -29,11 +30,12 @@ export interface JobWork {
   /** Staged files that nobody will ask for again. */
   removeStaged(job: JobState, names: readonly string[]): Promise<void>;
   assembleShard(job: JobState, shard: number): Promise<AssembledShard>;
-  publish(job: JobState): Promise<readonly AssembledShard[]>;
+  publish(job: JobState): Promise<Published>;
 }
 
 export class FileJobWork implements JobWork {
   private readonly stateDirectory: string;
+  private readonly verified = new VerifiedFiles();
 
   constructor(stateDirectory: string) {
     this.stateDirectory = stateDirectory;
@@ -76,10 +78,10 @@ export class FileJobWork implements JobWork {
   }
 
   assembleShard(job: JobState, shard: number): Promise<AssembledShard> {
-    return assembleShard(job, shard, this.pathsOf(job));
+    return assembleShard(job, shard, this.pathsOf(job), this.verified);
   }
 
-  publish(job: JobState): Promise<readonly AssembledShard[]> {
-    return publishCheckpoint(job, this.pathsOf(job), Date.now());
+  publish(job: JobState): Promise<Published> {
+    return publishCheckpoint(job, this.pathsOf(job), Date.now(), this.verified);
   }
 }

@@ -6,7 +6,7 @@ import { type Checkpoint, joinParts } from './checkpoint.ts';
 import type { DiskFile } from './disk.ts';
 
 /** Raised when records get another meaning: a coordinator refuses a journal that it does not understand. */
-export const JOURNAL_FORMAT = 2;
+export const JOURNAL_FORMAT = 3;
 
 export interface JournalRecord {
   readonly atMs: number;

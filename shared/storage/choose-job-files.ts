@@ -28,7 +28,7 @@ export interface JobFilesChoice {
   /** Nobody else's; used only where files go through the coordinator. */
   readonly cacheDirectory: string;
   readonly cacheSizeBytesMax?: number;
-  /** Files that the first task names: seen with the right size, or not in place. */
+  /** Files that the first task names: those of the source must be seen with the right size, or nothing is in place. */
   readonly expectedFiles?: readonly FileRef[];
 }
 
@@ -68,7 +68,8 @@ async function whyNotDirect(context: JobContext__Output, expected: readonly File
     for (const index of evaluationFiles.keys()) {
       await locateFile({ root: 'FILE_ROOT_EVALUATION', name: String(index) }, context);
     }
-    for (const ref of expected) await locateFile(ref, context);
+    // What is wrong with a staged file is wrong with that file: the probe has shown that the folder is the job's.
+    for (const ref of expected) if (ref.root !== 'FILE_ROOT_STAGING') await locateFile(ref, context);
     return null;
   } catch (thrown) {
     return toSecateurError(thrown).message;

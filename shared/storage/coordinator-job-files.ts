@@ -1,6 +1,6 @@
 /**
  * A job's files through the coordinator, for a worker that does not see them: what is needed is downloaded into a cache,
- * what is made is uploaded. Files with a digest are fetched whole, checked once, and used for as long as they fit; of
+ * what is made is uploaded. Files with a digest are fetched whole, checked, and used for as long as they fit; of
  * source shards only the ranges of the asked tensors are fetched, and laid out as one local safetensors file.
  *
  * Invariant: what the running task was given stays pinned until it is released, or until the next task begins.
@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { TensorLocation } from '../checkpoint/tensor-location.ts';
-import { invariant, SecateurError } from '../errors/secateur-error.ts';
+import { invariant, SecateurError, toSecateurError } from '../errors/secateur-error.ts';
 import type { FileRef } from '../rpc/generated/secateur/v1/FileRef.ts';
 import type { TaskIdentity } from '../rpc/generated/secateur/v1/TaskIdentity.ts';
 import type { TensorRef } from '../rpc/generated/secateur/v1/TensorRef.ts';
@@ -19,6 +19,7 @@ import { FileCache, type Grow } from './file-cache.ts';
 import { checkFileName, checkStagedRef, refLabel } from './file-ref.ts';
 import type { JobFiles } from './job-files.ts';
 import { type CheckedTensorRef, checkTensorRef } from './tensor-ref.ts';
+import { VerifiedFiles } from './verified-files.ts';
 import { writeFully } from './write-fully.ts';
 
 export interface CoordinatorJobFilesOptions {
@@ -35,6 +36,7 @@ export class CoordinatorJobFiles implements JobFiles {
   /** Small files of the source under their own names (tokenizer, configuration); not bounded, never removed. */
   private readonly sourceCopies: string;
   private readonly pins: string[] = [];
+  private readonly verified = new VerifiedFiles();
   private identity: TaskIdentity | null = null;
 
   private constructor(peer: ArtifactPeer, cache: FileCache, sourceCopies: string) {
@@ -59,9 +61,31 @@ export class CoordinatorJobFiles implements JobFiles {
 
   async localPath(ref: FileRef): Promise<string> {
     const key = keyOf(ref);
-    const path = await this.cache.obtain(key, (temporary, grow) => this.download(ref, temporary, grow));
-    this.pins.push(key);
-    return path;
+    for (;;) {
+      let isNew = false;
+      const path = await this.cache.obtain(key, (temporary, grow) => {
+        isNew = true;
+        return this.download(ref, temporary, grow);
+      });
+      this.pins.push(key);
+      // Digested on its way.
+      if (isNew) await this.verified.vouch(path, ref.sha256 ?? '');
+      if (isNew || (await this.isAsCached(path, ref))) return path;
+      this.release(ref);
+      await this.cache.discard(key);
+    }
+  }
+
+  /** A copy rots like any other file: one that has is fetched again. */
+  private async isAsCached(path: string, { name = '', sizeBytes = 0, sha256 = '' }: FileRef): Promise<boolean> {
+    if (sha256 === '') return true;
+    try {
+      await this.verified.verify(path, { name, sizeBytes, sha256 });
+      return true;
+    } catch (thrown) {
+      if (toSecateurError(thrown).details.staged === undefined) throw thrown;
+      return false;
+    }
   }
 
   release(ref: FileRef): void {
@@ -148,7 +172,12 @@ export class CoordinatorJobFiles implements JobFiles {
       `${refLabel(ref)}: expected SHA-256 ${sha256}; what came has ${found}`,
       {
         retryable: true,
-        details: { file: refLabel(ref), expected: sha256, found },
+        details: {
+          file: refLabel(ref),
+          ...(ref.root === 'FILE_ROOT_STAGING' ? { staged: ref.name ?? '' } : {}),
+          expected: sha256,
+          found,
+        },
       },
     );
   }

@@ -8,10 +8,12 @@ import { checkStagedRef, type JobFolders, locateFile, refLabel } from './file-re
 import type { JobFiles } from './job-files.ts';
 import { commitStagingFile, temporaryStagingPath } from './staging-file.ts';
 import { checkTensorRef } from './tensor-ref.ts';
+import { VerifiedFiles } from './verified-files.ts';
 
 export class DirectJobFiles implements JobFiles {
   readonly kind = 'direct';
   private readonly folders: JobFolders;
+  private readonly verified = new VerifiedFiles();
 
   constructor(folders: JobFolders) {
     this.folders = folders;
@@ -25,7 +27,10 @@ export class DirectJobFiles implements JobFiles {
   releaseTensors(): void {}
 
   async localPath(ref: FileRef): Promise<string> {
-    return (await locateFile(ref, this.folders)).path;
+    const { path, sizeBytes } = await locateFile(ref, this.folders);
+    const { root, name = '', sha256 = '' } = ref;
+    if (root === 'FILE_ROOT_STAGING' && sha256 !== '') await this.verified.verify(path, { name, sizeBytes, sha256 });
+    return path;
   }
 
   async fetchTensors(refs: readonly TensorRef[]): Promise<Map<string, TensorLocation>> {
@@ -62,6 +67,9 @@ export class DirectJobFiles implements JobFiles {
       );
     }
     await commitStagingFile(scratch, this.folders.stagingDirectory, name);
+    // Whoever commits a file has digested it: its first reader, often this engine, need not.
+    const committed = await locateFile(ref, this.folders);
+    await this.verified.vouch(committed.path, sha256);
     return { root: 'FILE_ROOT_STAGING', name, sizeBytes, sha256 };
   }
 }

@@ -62,6 +62,15 @@ export class FileCache {
     entry.pins -= 1;
   }
 
+  /** Forgets a file that turned out damaged, pinned or not: whoever has it open keeps what it has. */
+  async discard(key: string): Promise<void> {
+    const entry = this.entries.get(key);
+    if (entry === undefined) return;
+    this.entries.delete(key);
+    this.usedBytes -= entry.sizeBytes;
+    await rm(entry.path, { force: true });
+  }
+
   /**
    * The file of this key, pinned; `fill` makes it where there is none. Two callers at once share one file.
    *

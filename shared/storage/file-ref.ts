@@ -102,7 +102,7 @@ export function checkStagedRef(ref: FileRef): { name: string; sizeBytes: number;
 export async function locateFile(ref: FileRef, folders: JobFolders): Promise<{ path: string; sizeBytes: number }> {
   const named = pathOfRef(ref, folders);
   const isStaging = ref.root === 'FILE_ROOT_STAGING';
-  const details = { file: refLabel(ref), path: named };
+  const details = { file: refLabel(ref), path: named, ...(isStaging ? { staged: ref.name ?? '' } : {}) };
   try {
     const path = await realpath(named);
     if (isStaging && !path.startsWith((await realpath(folders.stagingDirectory)) + sep)) {
@@ -112,11 +112,15 @@ export async function locateFile(ref: FileRef, folders: JobFolders): Promise<{ p
     if (!found.isFile()) throw missing(isStaging, `${named}: expected a file; found something else.`, details);
     const expected = ref.sizeBytes ?? 0;
     if (expected !== 0 && found.size !== expected) {
-      throw new SecateurError(
-        isStaging ? 'ChecksumMismatch' : 'SourceChanged',
-        `${named}: expected ${expected} bytes; found ${found.size}. It was changed while the job ran: restore it, then resume.`,
-        { details: { ...details, expected, found: found.size } },
-      );
+      const sizes = `${named}: expected ${expected} bytes; found ${found.size}.`;
+      const facts = { ...details, expected, found: found.size };
+      // What the job itself wrote it can write again.
+      if (isStaging) {
+        const message = `${sizes} It was damaged after it was written.`;
+        throw new SecateurError('ChecksumMismatch', message, { retryable: true, details: facts });
+      }
+      const advice = 'It was changed while the job ran: restore it, then resume.';
+      throw new SecateurError('SourceChanged', `${sizes} ${advice}`, { details: facts });
     }
     return { path, sizeBytes: found.size };
   } catch (thrown) {
@@ -127,7 +131,11 @@ export async function locateFile(ref: FileRef, folders: JobFolders): Promise<{ p
 }
 
 /** What others of this job wrote may only be late (a network file system); what the user gave is not there. */
-function missing(isStaging: boolean, message: string, details: { file: string; path: string }): SecateurError {
+function missing(
+  isStaging: boolean,
+  message: string,
+  details: { file: string; path: string; staged?: string },
+): SecateurError {
   if (isStaging) return new SecateurError('StorageFailed', message, { retryable: true, details });
   return new SecateurError('SourceMissing', `${message} Restore it, then resume.`, { details });
 }

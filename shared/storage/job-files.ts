@@ -19,9 +19,10 @@ export interface JobFiles {
 
   /**
    * An absolute path, free of links, of a local file with this content; valid until `release` or the next task.
-   * A given size is checked; a given digest is checked where the bytes were carried over a network.
+   * A given size is checked, and the digest of a staged file, here or when it came over a network.
    *
-   * @throws SourceMissing, SourceChanged, StorageFailed, ChecksumMismatch, LimitExceeded (the cache is too small)
+   * @throws SourceMissing, SourceChanged, LimitExceeded (the cache is too small); StorageFailed, ChecksumMismatch: of a
+   * staged file with its name in `details.staged`
    */
   localPath(ref: FileRef): Promise<string>;
 

@@ -1,7 +1,18 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { TensorLocation } from '../../shared/checkpoint/tensor-location.ts';
 import { bindServer, createServer } from '../../shared/rpc/channel.ts';
@@ -118,6 +129,25 @@ describe.each(['direct', 'coordinator'] as const)("a job's files, %s", (kind) =>
     expect([staging.code, staging.retryable]).toEqual(['StorageFailed', true]);
   });
 
+  it('of staging are named where they are gone, cut or other than what was committed', async () => {
+    const [path, ref] = [join(folder.staging, NAME), stagedRef(NAME, CONTENT)];
+    const flipped = Buffer.from(CONTENT);
+    flipped[7] = (flipped[7] as number) ^ 1;
+    const found: [Buffer | null, string][] = [
+      [flipped, 'ChecksumMismatch'],
+      [CONTENT.subarray(1), 'ChecksumMismatch'],
+      [null, 'StorageFailed'],
+    ];
+    for (const [content, code] of found) {
+      if (content === null) rmSync(path);
+      else writeFileSync(path, content);
+      const error = await errorOf(files.localPath(ref));
+      expect([error.code, error.retryable, error.details.staged]).toEqual([code, true, NAME]);
+    }
+    writeFileSync(path, CONTENT);
+    expect(readFileSync(await files.localPath(ref)).equals(CONTENT)).toBe(true);
+  });
+
   it('give tensors in local files, in the order asked for, at any offset', async () => {
     const located = await files.fetchTensors(TENSORS);
     expect([...located.keys()]).toEqual(['q', 'norm', 'empty', 'k']);
@@ -180,6 +210,22 @@ describe.each(['direct', 'coordinator'] as const)("a job's files, %s", (kind) =>
   });
 });
 
+describe('files in place', () => {
+  it('are looked at again when somebody was there, also where size and time of change are as before', async () => {
+    const files = new DirectJobFiles(folder.context);
+    const committed = await commit(files);
+    const path = await files.localPath(committed);
+    const { atime, mtime } = statSync(path);
+    const flipped = Buffer.from(CONTENT);
+    flipped[7] = (flipped[7] as number) ^ 1;
+    // Kernels stamp files with the time of their last tick.
+    await pause(20);
+    writeFileSync(path, flipped);
+    utimesSync(path, atime, mtime);
+    expect(await codeOf(files.localPath(committed))).toBe('ChecksumMismatch');
+  });
+});
+
 describe('files through the coordinator', () => {
   let files: CoordinatorJobFiles;
 
@@ -204,6 +250,19 @@ describe('files through the coordinator', () => {
     running.close();
     expect(await files.fetchTensors(TENSORS)).toEqual(before);
     expect(await files.localPath(SHARD)).toBe(path);
+  });
+
+  it('are fetched again where their copy in the cache has been damaged', async () => {
+    writeFileSync(join(folder.staging, NAME), CONTENT);
+    const ref = stagedRef(NAME, CONTENT);
+    const first = await files.localPath(ref);
+    files.setIdentity(IDENTITY);
+    expect(await files.localPath(ref)).toBe(first);
+    writeFileSync(first, CONTENT.subarray(1));
+    const second = await files.localPath(ref);
+    expect(second).not.toBe(first);
+    expect(readFileSync(second).equals(CONTENT)).toBe(true);
+    expect(existsSync(first)).toBe(false);
   });
 
   it('are there already for whoever made them: a committed layer is not downloaded', async () => {

@@ -13,6 +13,7 @@ import type {
   TaskOutcome,
   WrittenSnapshot,
 } from '../../coordinator/core/events.ts';
+import { needlessSnapshots } from '../../coordinator/core/lineage.ts';
 import {
   type CoordinatorState,
   currentLease,
@@ -67,6 +68,11 @@ interface Result {
 }
 
 const file = (name: string) => ({ name, sizeBytes: 1, sha256: name });
+/** The same bytes, under a name of their own. */
+const leased = (name: string, { epoch, attempt }: TaskIdentity) => ({
+  ...file(name),
+  name: `${name}-e${epoch}-a${attempt}`,
+});
 
 export class Cluster {
   state: CoordinatorState = INITIAL_STATE;
@@ -79,6 +85,8 @@ export class Cluster {
   readonly violations: string[] = [];
   /** Snapshots on the disk. */
   readonly files = new Set<string>();
+  /** Committed layers and token ids that are not what was written, by name: whoever reads one says so. */
+  readonly damaged = new Set<string>();
   /** Microbatches through layers, whatever became of them. */
   computed = 0;
   /** Passes that came to a worker which had lost its hidden states meanwhile: a race, answered and recovered from. */
@@ -110,6 +118,7 @@ export class Cluster {
     this.journal.push({ event, atMs: this.nowMs });
     this.noteCommits(result.state);
     this.checkReplicas(result.state);
+    this.checkSnapshots(event, result.state);
     this.state = result.state;
     this.events.push(...result.events);
     this.pending.push(...result.commands);
@@ -121,9 +130,20 @@ export class Cluster {
         const before = this.state.jobs[id]?.layers[layer];
         if (state.status === 'committed' && before?.status !== 'committed')
           this.commits.set(layer, (this.commits.get(layer) ?? 0) + 1);
-        if (before?.status === 'committed' && state.status !== 'committed')
-          this.violations.push(`layer ${layer} was uncommitted`);
+        if (before?.status !== 'committed' || state.status === 'committed') continue;
+        if (this.damaged.has(before.file?.name ?? '')) this.commits.set(layer, (this.commits.get(layer) ?? 0) - 1);
+        else this.violations.push(`layer ${layer} was uncommitted`);
       }
+    }
+  }
+
+  /** After a pass no snapshot is left that nobody can need again: the disk of a long job would fill with them. */
+  private checkSnapshots(event: CoreEvent, after: CoordinatorState): void {
+    if (event.type !== 'taskSucceeded' || event.outcome.kind !== 'pass') return;
+    for (const job of Object.values(after.jobs)) {
+      if (hasEnded(job) || job.phase !== 'Pruning') continue;
+      const needless = needlessSnapshots(job).map(({ boundary }) => boundary);
+      if (needless.length > 0) this.violations.push(`needless snapshots stay at boundaries ${needless.join(', ')}`);
     }
   }
 
@@ -238,6 +258,31 @@ export class Cluster {
     for (const name of [...this.files]) if (this.random() < share) this.files.delete(name);
   }
 
+  /** A bit of a committed layer, or of the token ids, flips. */
+  damage(): void {
+    if (this.job === undefined) return;
+    const files = [...this.job.layers.map((layer) => layer.file), this.job.calibration?.file];
+    const names = files.flatMap((each) => (each ? [each.name] : []));
+    const name = names[Math.floor(this.random() * names.length)];
+    if (name !== undefined) this.damaged.add(name);
+  }
+
+  /** What of the staged files that these microbatches of a pass read is damaged. */
+  private damagedFor(spec: PassSpec): string | undefined {
+    const layer = spec.weights === 'committed' ? this.job.layers[spec.layer]?.file : null;
+    const ids = spec.input === 'embed' ? this.job.calibration?.file : null;
+    return [layer, ids].flatMap((each) => (each ? [each.name] : [])).find((name) => this.damaged.has(name));
+  }
+
+  private loseDamaged(): boolean {
+    const { layers, calibration, id } = this.job;
+    const names = [...layers.map((layer) => layer.file?.name), calibration?.file.name];
+    const name = names.find((each) => each !== undefined && this.damaged.has(each));
+    if (name === undefined) return false;
+    this.take({ type: 'fileLost', job: id, life: this.job.resumes, name, why: 'damaged' });
+    return true;
+  }
+
   passTime(ms: number): void {
     this.nowMs += ms;
     this.take({ type: 'tick' });
@@ -261,7 +306,10 @@ export class Cluster {
       case 'assembleShard':
       case 'publishCheckpoint': {
         const failure = this.effectFails(command);
-        if (failure === null) return this.take(this.resultOf(command));
+        if (failure === null) {
+          if (command.kind === 'assembleShard' && this.loseDamaged()) return;
+          return this.take(this.resultOf(command));
+        }
         const { job } = command;
         return this.take({ type: 'effectFailed', job, life: this.job.resumes, effect: effectName(command), failure });
       }
@@ -334,8 +382,10 @@ export class Cluster {
     worker.task = worker.waiting.shift() ?? null;
     const outcome = this.compute(worker, spec, identity);
     if (!('kind' in outcome)) {
-      const failure = { code: 'InputsMissing' as const, message: 'missing', details: { ...outcome }, retryable: true };
-      this.inputsMissing += 1;
+      const isDamaged = outcome.staged !== undefined;
+      const code = isDamaged ? ('ChecksumMismatch' as const) : ('InputsMissing' as const);
+      const failure = { code, message: 'missing', details: { ...outcome }, retryable: true };
+      if (!isDamaged) this.inputsMissing += 1;
       if (worker.attached)
         this.take({ type: 'taskFailed', worker: worker.id, identity, failure, holdings: holdingsOf(worker) });
       return;
@@ -359,14 +409,14 @@ export class Cluster {
       case 'prepareCalibration':
         return {
           kind: 'prepareCalibration',
-          calibration: { inputDigests: [], samples: this.samples, sequenceLength: 8, file: file('c') },
+          calibration: { inputDigests: [], samples: this.samples, sequenceLength: 8, file: leased('c', identity) },
         };
       case 'digestSource':
         return { kind: 'digestSource', sha256: spec.shard };
       case 'prune':
         return {
           kind: 'prune',
-          file: file(`layer-${spec.layer}`),
+          file: leased(`layer-${spec.layer}`, identity),
           tensors: [{ name: 'w', elements: 10, zeros: 5, pruned: true }],
           pruneMs: 1,
           commitMs: 1,
@@ -390,7 +440,11 @@ export class Cluster {
   }
 
   private computePass(worker: SimulatedWorker, spec: PassSpec, identity: TaskIdentity): TaskOutcome | Missing {
-    if (spec.weights === 'committed' && this.isLeased(identity) && this.job.layers[spec.layer]?.status !== 'committed')
+    const { status, lostSha256 } = this.job.layers[spec.layer] ?? {};
+    const staged = this.damagedFor(spec);
+    if (staged !== undefined) return { staged };
+    // One whose file was found damaged meanwhile was whole when this worker read it.
+    if (spec.weights === 'committed' && this.isLeased(identity) && status !== 'committed' && lostSha256 === undefined)
       this.violations.push(`pass through uncommitted layer ${spec.layer}`);
     // A worker that is cut off may end what was taken from it: that counts for nothing.
     if (spec.statistics && this.isLeased(identity) && this.job.layers[spec.layer]?.status === 'committed')
@@ -416,7 +470,7 @@ export class Cluster {
     return {
       kind: 'pass',
       tokens: done.length * 8,
-      computeMs: done.length,
+      spent: { computeMs: done.length, loadMs: 1, snapshotMs: snapshots.length, bytesRead: 40, peakResidentBytes: 1 },
       done: setOfMembers(done),
       snapshots,
       statistics: spec.statistics ? file('stats') : null,
@@ -447,6 +501,8 @@ function sameTask(a: TaskIdentity, b: TaskIdentity): boolean {
 interface Missing {
   readonly boundary?: number;
   readonly microbatch?: number;
+  /** A committed layer, or the token ids. */
+  readonly staged?: string;
 }
 
 function holdingsOf(worker: SimulatedWorker): HiddenStates[] {

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { effectName } from '../../coordinator/core/effects.ts';
 import type { EffectFailure } from '../../coordinator/core/events.ts';
+import type { Lease } from '../../coordinator/core/state.ts';
 import { RECONNECT_GRACE_MS } from '../../coordinator/core/workers.ts';
+import { countOf } from '../../shared/microbatch-set.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { Cluster, fakeManifest } from './cluster.ts';
 import { replicasOf } from './replicas.ts';
@@ -52,6 +54,7 @@ function live(seed: number): Cluster {
         life: cluster.job.resumes,
         layer: Math.floor(random() * layerCount),
       });
+    else if (dice < 0.112) cluster.damage();
     else if (dice < 0.114) cluster.take({ type: 'cancelRequested', job: 'fake-1' });
     else if (dice < 0.12) cluster.take({ type: 'resumeRequested', job: 'fake-1' });
     else if (dice < 0.135) cluster.passTime(random() * 2 * RECONNECT_GRACE_MS);
@@ -85,6 +88,23 @@ describe('hidden states that vanish without a word', () => {
   });
 });
 
+describe('what a worker loses with its hidden states', () => {
+  it('is computed again from the nearest snapshot below, not from the token ids', () => {
+    const samples = 4;
+    const cluster = begin(6, samples, ['w1'], { snapshotInterval: 2 });
+    const forwarded = (layer: number): number => countOf(cluster.job.layers[layer]?.forwarded ?? []);
+    // At boundary 5, one layer above the snapshots at 4.
+    advanceUntil(cluster, () => cluster.commits.has(4) && forwarded(4) === samples);
+    while (Object.keys(cluster.job.leases).length === 0) cluster.advance();
+    expect(cluster.job.snapshots.map(({ boundary }) => boundary)).toEqual([4]);
+    cluster.crashEngine('w1');
+    expect(cluster.settle(1_000)).toBe(true);
+    expect([cluster.job.phase, cluster.violations]).toEqual(['Succeeded', []]);
+    // Eight tokens a sample through layer 4, and not through the five layers from the token ids.
+    expect(cluster.job.workRedone).toBe(samples * 8);
+  });
+});
+
 describe('a job that has succeeded', () => {
   it('keeps in the state what people ask for, not what it was made of', () => {
     const cluster = new Cluster(40, seededRandom(1));
@@ -113,6 +133,10 @@ function begin(layers: number, samples: number, workers: readonly string[], over
   cluster.take({ type: 'jobSubmitted', job: 'fake-1', namespace: 'default', name: 'fake', manifest });
   for (const worker of workers) cluster.attach(worker);
   return cluster;
+}
+
+function nameOf(cluster: Cluster, layer: number): string {
+  return cluster.job.layers[layer]?.file?.name as string;
 }
 
 function leasesOf(cluster: Cluster, kind: 'pass' | 'handOver') {
@@ -397,6 +421,116 @@ describe('a hand-over that fails', () => {
     expect([cluster.job.phase, cluster.state.workers.w00?.dismissed]).toEqual(['Pruning', true]);
     expect(cluster.settle(5_000)).toBe(true);
     expect([cluster.job.phase, cluster.violations]).toEqual(['Succeeded', []]);
+  });
+});
+
+function lossesOf(cluster: Cluster): string[] {
+  return cluster.events.filter(({ verb }) => verb === 'lost').map(({ entity }) => entity);
+}
+
+describe('a committed layer whose file is damaged', () => {
+  it('is pruned again from its sums, and nothing is calibrated again', () => {
+    const cluster = begin(4, 4, ['w1']);
+    advanceUntil(cluster, () => cluster.job.layers[1]?.file != null);
+    const known = cluster.job.layers[1]?.file;
+    cluster.damaged.add(known?.name as string);
+    expect(cluster.settle(1_000)).toBe(true);
+    expect([cluster.job.phase, lossesOf(cluster), cluster.violations]).toEqual(['Succeeded', ['layer'], []]);
+    expect(cluster.job.layers[1]?.file).toMatchObject({
+      sha256: known?.sha256,
+      name: expect.not.stringMatching(known?.name as string),
+    });
+    expect(cluster.job.workRedone).toBe(0);
+  });
+
+  it('and whose sums are damaged too is calibrated again, from the token ids', () => {
+    const cluster = begin(4, 4, ['w1']);
+    advanceUntil(cluster, () => cluster.commits.size === 4 && cluster.job.phase === 'Assembling');
+    cluster.damaged.add(nameOf(cluster, 2));
+    cluster.take({ type: 'fileLost', job: 'fake-1', life: 0, name: nameOf(cluster, 2), why: 'gone' });
+    // As the coordinator says it, when it cannot describe the prune task (effects/command-runner.ts).
+    const { task, attempt, epoch } = Object.values(cluster.job.leases).find(
+      ({ spec }) => spec.kind === 'prune',
+    ) as Lease;
+    const failure = { code: 'ChecksumMismatch' as const, message: 'damaged', details: {}, retryable: true };
+    const identity = { job: 'fake-1', task, attempt, epoch };
+    cluster.take({ type: 'taskFailed', worker: 'w1', identity, failure, holdings: null });
+    cluster.take({ type: 'statisticsLost', job: 'fake-1', life: 0, layer: 2 });
+    expect([cluster.job.phase, cluster.job.layers[2]?.status]).toEqual(['Pruning', 'pending']);
+    expect(cluster.settle(1_000)).toBe(true);
+    expect([cluster.job.phase, cluster.job.workDone]).toEqual(['Succeeded', cluster.job.workTotal]);
+  });
+
+  it('fails the job, named, where it comes out otherwise, or is damaged again and again', () => {
+    const cluster = begin(2, 4, ['w1']);
+    advanceUntil(cluster, () => cluster.job.phase === 'Assembling');
+    const name = nameOf(cluster, 0);
+    const lost = { type: 'fileLost', job: 'fake-1', life: 0, why: 'damaged' } as const;
+    cluster.take({ ...lost, name });
+    const lease = Object.values(cluster.job.leases).find(({ spec }) => spec.kind === 'prune');
+    const { task = '', attempt = 0, epoch = 0 } = lease ?? {};
+    const file = { name: 'layers/other', sizeBytes: 1, sha256: 'other' };
+    const outcome = { kind: 'prune', file, tensors: [], pruneMs: 1, commitMs: 1 } as const;
+    const identity = { job: 'fake-1', task, attempt, epoch };
+    cluster.take({ type: 'taskSucceeded', worker: 'w1', identity, outcome, holdings: [] });
+    expect([cluster.job.phase, cluster.job.failure?.code]).toEqual(['Failed', 'ChecksumMismatch']);
+    expect(cluster.job.failure?.message).toContain('layer 0');
+
+    const worn = begin(2, 4, ['w1']);
+    for (let times = 0; times < 8; times++) {
+      advanceUntil(worn, () => worn.job.phase === 'Assembling');
+      worn.damaged.add(nameOf(worn, 0));
+      worn.take({ ...lost, name: nameOf(worn, 0) });
+    }
+    expect([worn.job.phase, worn.job.failure?.code]).toEqual(['Failed', 'StorageFailed']);
+    expect(worn.job.failure?.message).toContain('layer 0 was lost or damaged 8 times');
+    worn.take({ type: 'resumeRequested', job: 'fake-1' });
+    expect(worn.settle(1_000)).toBe(true);
+    expect([worn.job.phase, worn.violations]).toEqual(['Succeeded', []]);
+  });
+
+  it('that stays away is missed four times, then computed again', () => {
+    const cluster = begin(3, 4, ['w1']);
+    advanceUntil(cluster, () => cluster.job.layers[0]?.file != null);
+    const staged = nameOf(cluster, 0);
+    cluster.damaged.add(staged);
+    const failure = { code: 'StorageFailed' as const, message: 'gone', details: { staged }, retryable: true };
+    for (let missed = 0; missed < 4; missed++) {
+      expect(lossesOf(cluster)).toEqual([]);
+      advanceUntil(cluster, () => {
+        cluster.passTime(1_000);
+        return cluster.workers.get('w1')?.task?.spec.kind === 'pass';
+      });
+      const identity = cluster.workers.get('w1')?.task?.identity as never;
+      Object.assign(cluster.workers.get('w1') as object, { task: null });
+      cluster.take({ type: 'taskFailed', worker: 'w1', identity, failure, holdings: null });
+    }
+    expect(lossesOf(cluster)).toEqual(['layer']);
+    expect(cluster.settle(1_000)).toBe(true);
+    expect([cluster.job.phase, cluster.violations]).toEqual(['Succeeded', []]);
+  });
+});
+
+describe('token ids that are damaged', () => {
+  it('are prepared again, and no pass begins with them before', () => {
+    const cluster = begin(2, 4, ['w1', 'w2']);
+    advanceUntil(cluster, () => cluster.job.calibration !== null);
+    cluster.damaged.add(cluster.job.calibration?.file.name as string);
+    expect(cluster.settle(1_000)).toBe(true);
+    expect([cluster.job.phase, lossesOf(cluster), cluster.violations]).toEqual(['Succeeded', ['calibration'], []]);
+    expect(cluster.job.calibration).toMatchObject({ file: { sha256: 'c' } });
+    expect(cluster.job.calibration?.isLost).toBe(undefined);
+  });
+});
+
+describe('what waits to be published, damaged', () => {
+  it('is assembled again', () => {
+    const cluster = begin(2, 4, ['w1']);
+    advanceUntil(cluster, () => cluster.job.reason === 'Publishing');
+    cluster.take({ type: 'fileLost', job: 'fake-1', life: 0, name: 'publish/model.safetensors', why: 'damaged' });
+    expect([cluster.job.reason, cluster.job.assembled]).toEqual(['WritingShards', []]);
+    expect(cluster.settle(1_000)).toBe(true);
+    expect([cluster.job.phase, lossesOf(cluster), cluster.violations]).toEqual(['Succeeded', ['checkpoint'], []]);
   });
 });
 

@@ -11,6 +11,8 @@
  *  4. After an fsync that failed the system has forgotten what it owes: another one makes only later writes durable.
  */
 import type { Disk, DiskFile, OpenMode } from '../../coordinator/journal/disk.ts';
+import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { digestOf } from './model.ts';
 import type { SimulatedProcess } from './time.ts';
 
 type Range = readonly [first: number, end: number];
@@ -286,6 +288,23 @@ export class SimulatedDisk {
     }
     await this.syncDirectory(process, folderOf(path));
   }
+}
+
+/** As shared/storage/verified-files.ts: what is wrong with the file is said of the file. */
+export async function readStaged(
+  disk: SimulatedDisk,
+  process: SimulatedProcess,
+  path: string,
+  { name, sha256 }: { readonly name: string; readonly sha256: string },
+  looksAtNoDigest: boolean,
+): Promise<string> {
+  const wrong = (code: 'StorageFailed' | 'ChecksumMismatch', what: string): SecateurError =>
+    new SecateurError(code, `${path} ${what}`, { retryable: true, details: { staged: name } });
+  const content = await disk.readFile(process, path).catch((thrown: NodeJS.ErrnoException) => {
+    throw thrown.code === 'ENOENT' ? wrong('StorageFailed', 'is gone') : thrown;
+  });
+  if (digestOf(content) !== sha256 && !looksAtNoDigest) throw wrong('ChecksumMismatch', 'is not what was written');
+  return content;
 }
 
 const EMPTY = Buffer.alloc(0);

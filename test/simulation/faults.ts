@@ -9,6 +9,8 @@ import type { SimulatedProcess, SimulatedTime } from './time.ts';
 import type { SimulatedWorker } from './worker-node.ts';
 
 const WORKERS_MAX = 8;
+/** Of these, not the temporary ones. */
+const ROTS = /\/(snapshots|statistics|calibration|layers|publish)\/.*(?<!\.tmp)$/;
 
 /** What of the world things can go wrong with. */
 export interface Fallible {
@@ -179,13 +181,19 @@ export class Faults {
     for (const job of Object.values(jobs)) this.world.invariants.checkFiles(job);
   }
 
-  /** A snapshot, or the statistics of some samples, is gone or is not what was written. Both can be had again. */
+  /**
+   * A snapshot, statistics, the token ids, a committed layer or a shard that waits to be published is gone, or is not what
+   * was written. All of them can be had again. (After the last look before it is moved, nobody can help a shard.)
+   */
   private rot(): void {
-    const { local, shared, random } = this.world;
+    const { local, shared, random, invariants, job } = this.world;
     const disk = random() < 0.5 ? local : shared;
-    const paths = disk.paths().filter((path) => path.includes('/snapshots/') || path.endsWith('.f32'));
+    const isMoved = job?.reason === 'Publishing' || job?.phase === 'Succeeded';
+    const paths = disk.paths().filter((path) => ROTS.test(path) && !(isMoved && path.includes('/publish/')));
     const path = paths[Math.floor(random() * paths.length)];
-    if (path !== undefined) disk.rot(path);
+    if (path === undefined) return;
+    disk.rot(path);
+    invariants.rotted.add(path);
   }
 
   private cut(worker: SimulatedWorker, side: 'both' | 'worker' | 'coordinator'): void {

@@ -11,7 +11,7 @@ import type { JobEvent } from '../../shared/events/job-event.ts';
 import type { TaskIdentity } from '../../shared/rpc/generated/secateur/v1/TaskIdentity.ts';
 import { type LeaseNumbers, leaseSuffix } from '../../shared/storage/staging-names.ts';
 import type { SimulatedDisk } from './disk.ts';
-import { digestOf } from './model.ts';
+import { digestOf, OUTPUT } from './model.ts';
 import { replicasOf } from './replicas.ts';
 
 /** Phase, reason and message say what a job waits for at most this long after it began to wait. */
@@ -37,12 +37,16 @@ export interface Truth {
 
 export class Invariants {
   readonly breaches: string[] = [];
+  /** Files that the world has damaged or removed: only of these a job may say that they are lost. */
+  readonly rotted = new Set<string>();
   private readonly clock: Clock;
   private readonly shared: SimulatedDisk;
   /** Layer → how often an event told that it was committed. */
   private readonly commits = new Map<string, number>();
   /** Of files that the state counts on: path → digest. */
   private readonly accepted = new Map<string, string>();
+  /** Files that the state counted on and does no more. */
+  private readonly givenUp = new Set<string>();
   private readonly givenOut = new Map<string, LeaseNumbers & { worker: string }>();
   private readonly idleLeases = new Map<string, number>();
   private retryingSinceMs: number | null = null;
@@ -60,8 +64,9 @@ export class Invariants {
     if (this.breaches.length < 20) this.breaches.push(`${(this.clock.nowMs / 1000).toFixed(3)} s: ${what}`);
   }
 
-  /** No committed layer is computed again. */
+  /** No committed layer is computed again, unless its file is lost; no file goes that the state counts on. */
   commanded(command: Command, state: CoordinatorState): void {
+    if (command.kind === 'removeStaged') return this.removed(command, state);
     if (command.kind !== 'assign') return;
     const { spec, identity, worker } = command;
     this.givenOut.set(`${identity.job}/${identity.task}`, { ...identity, worker });
@@ -94,6 +99,14 @@ export class Invariants {
       if (workers.size > max) this.breach(`${[...workers].join(', ')} served stage ${stage}, one after the other`);
   }
 
+  private removed({ job: id, names }: Extract<Command, { kind: 'removeStaged' }>, state: CoordinatorState): void {
+    for (const name of names) {
+      const isCountedOn = state.jobs[id]?.layers.some((layer) => layer.file?.name === name);
+      if (isCountedOn) this.breach(`${name} is to be removed, but the state counts on it`);
+      else this.givenUp.add(stagedPath(name));
+    }
+  }
+
   /** What is acknowledged is durable. */
   acknowledged(identity: TaskIdentity, state: CoordinatorState): void {
     const whole = { job: '', task: '', attempt: 0, epoch: 0, ...identity };
@@ -103,6 +116,7 @@ export class Invariants {
   /** Called once for each event that a watcher has not seen before. */
   told(event: JobEvent): void {
     this.triedOften(event);
+    if (event.verb === 'lost' && event.entity !== 'worker' && event.entity !== 'task') return this.toldLoss(event);
     if (event.entity !== 'layer' || event.verb !== 'committed') return;
     const { layer, file, sha256, worker } = event.data as Record<string, string>;
     const key = `${event.job}/${layer}`;
@@ -112,7 +126,17 @@ export class Invariants {
     if (lease?.worker !== worker) this.breach(`layer ${layer} is ${worker}'s, but ${lease?.worker} had the lease`);
     if (lease && !file?.includes(`-${leaseSuffix(lease)}.`))
       this.breach(`layer ${layer} is ${file}, but the lease is ${leaseSuffix(lease)}`);
-    this.accepted.set(`/out/.secateur/${file}`, sha256 as string);
+    this.accepted.set(stagedPath(file as string), sha256 as string);
+  }
+
+  /** Only what is truly lost is computed again. */
+  private toldLoss(event: JobEvent): void {
+    const { layer, file } = event.data as Record<string, string>;
+    const path = stagedPath(file as string);
+    if (!this.rotted.has(path)) this.breach(`${file} is said to be lost, but nobody touched it`);
+    if (event.entity !== 'layer') return;
+    const key = `${event.job}/${layer}`;
+    this.commits.set(key, (this.commits.get(key) ?? 0) - 1);
   }
 
   /** What may pass is tried as often as it may be, and no more often, before it fails a job. */
@@ -128,7 +152,7 @@ export class Invariants {
 
   /** No write of a stale lease gets at what the state counts on: nobody writes there any more. */
   private fileChanged(path: string, content: Buffer | null): void {
-    if (!this.accepted.has(path)) return;
+    if (!this.accepted.has(path) || this.givenUp.has(path)) return;
     this.breach(content === null ? `${path} was removed` : `${path} was written to after its commit`);
   }
 
@@ -136,7 +160,9 @@ export class Invariants {
   checkFiles(job: JobState): void {
     for (const [index, layer] of job.layers.entries()) {
       if (layer.file === null) continue;
-      const content = this.shared.peek(`/out/.secateur/${layer.file.name}`);
+      const path = stagedPath(layer.file.name);
+      if (this.rotted.has(path)) continue;
+      const content = this.shared.peek(path);
       if (content === undefined) this.breach(`the committed file of layer ${index} is gone`);
       else if (digestOf(content.toString()) !== layer.file.sha256)
         this.breach(`the committed file of layer ${index} is not what was committed`);
@@ -204,4 +230,8 @@ export class Invariants {
     }
     for (const key of this.idleLeases.keys()) if (!seen.has(key)) this.idleLeases.delete(key);
   }
+}
+
+function stagedPath(name: string): string {
+  return `${OUTPUT}/.secateur/${name}`;
 }

@@ -18,6 +18,8 @@ export interface Breakage {
   readonly engineGuesses: boolean;
   /** Statistics are added up in the order in which they came. */
   readonly sumsInAnyOrder: boolean;
+  /** Neither the coordinator nor an engine holds a staged file against its digest. */
+  readonly looksAtNoDigest: boolean;
   disk(disk: Disk): Disk;
   stream(stream: WorkerStream, loop: CoordinatorLoop): WorkerStream;
   /** Of the lives in which it is to be noticed, where those of the seeds seldom need the guard. */
@@ -31,6 +33,7 @@ export const SOUND: Breakage = {
   engineGuesses: false,
   sumsInAnyOrder: false,
   lives: {},
+  looksAtNoDigest: false,
   disk: (disk) => disk,
   stream: (stream) => stream,
   event: (event) => event,
@@ -40,6 +43,7 @@ export const MUTANTS: { readonly [name: string]: Breakage } = {
   'two coordinators may have one state': { ...SOUND, ignoresLock: true },
   'an engine guesses hidden states that it lacks': { ...SOUND, engineGuesses: true },
   'statistics are added up in the order of their coming': { ...SOUND, sumsInAnyOrder: true },
+  'nobody looks at the digests of staged files': { ...SOUND, looksAtNoDigest: true },
   'the journal is not synced': {
     ...SOUND,
     disk: (disk) => ({

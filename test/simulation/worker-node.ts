@@ -7,7 +7,7 @@ import type { SimulatedNetwork } from './network.ts';
 import { SimulatedProcess, type SimulatedTime } from './time.ts';
 
 export interface WorkerSettings
-  extends Pick<EngineSettings, 'shared' | 'sampleMs' | 'engineVersion' | 'isPoisoned' | 'guesses'> {
+  extends Pick<EngineSettings, 'shared' | 'sampleMs' | 'engineVersion' | 'isPoisoned' | 'guesses' | 'looksAtNoDigest'> {
   readonly time: SimulatedTime;
   readonly network: SimulatedNetwork;
   readonly random: () => number;

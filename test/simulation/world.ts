@@ -99,6 +99,7 @@ export class World implements Fallible {
       random: this.random,
       isPoisoned: (task) => this.isPoisoned && task.startsWith(`prune-${this.poisonedName()}`),
       guesses: this.breakage.engineGuesses,
+      looksAtNoDigest: this.breakage.looksAtNoDigest,
       trace: (text) => this.trace(name, text),
     });
     this.network.linkOf(name).unruly = this.scenario.unruly;

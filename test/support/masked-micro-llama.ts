@@ -10,7 +10,7 @@ import type { TaskContext } from '../../worker/engine/task-context.ts';
 import { readSafetensors } from './read-safetensors.ts';
 
 export const MICRO_LLAMA = fileURLToPath(new URL('../../examples/micro-llama/model/', import.meta.url));
-export const MICRO_FIXTURES = fileURLToPath(new URL('../golden/fixtures/micro/', import.meta.url));
+const MICRO_FIXTURES = fileURLToPath(new URL('../golden/fixtures/micro/', import.meta.url));
 export const microLlama = describeModel(JSON.parse(readFileSync(join(MICRO_LLAMA, 'config.json'), 'utf8')));
 
 /** What the reference measured: fixtures/micro/results.json. */

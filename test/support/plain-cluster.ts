@@ -29,8 +29,8 @@ export class PlainCluster {
     return new PlainCluster(bench, `127.0.0.1:${await freePort()}`);
   }
 
-  async coordinator(): Promise<SecateurProcess> {
-    const started = this.bench.start(['coordinator', '--state', this.state, '--listen', this.address]);
+  async coordinator(env: Record<string, string> = {}): Promise<SecateurProcess> {
+    const started = this.bench.start(['coordinator', '--state', this.state, '--listen', this.address], env);
     await started.printed(/listens on/);
     return started;
   }

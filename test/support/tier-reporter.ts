@@ -8,7 +8,7 @@ const TIERS = ['unit', 'golden', 'hostile', 'contract', 'simulation', 'e2e', 'ne
 /** What not every machine can do: tests that say that they were skipped are enough, except in CI. */
 const MAY_SKIP: ReadonlySet<string> = new Set(['network']);
 /** Why tests are skipped that CI must run: it installs what they need. */
-const NEVER_IN_CI = ['no nats-server', 'no network hosts'];
+const NEVER_IN_CI = ['no nats-server', 'no network hosts', 'no tmpfs'];
 
 interface Count {
   passed: number;

@@ -119,7 +119,7 @@ export interface HeadSession {
 }
 
 /** What other weights change in the output of one linear: squares summed over the sample's tokens, [B, O] each. */
-export interface LinearComparison {
+interface LinearComparison {
   readonly error: Float32Array;
   readonly output: Float32Array;
 }

@@ -13,7 +13,18 @@ const record = (over: Partial<Provenance>): Provenance =>
   }) as unknown as Provenance;
 
 const summary = (over: Partial<Provenance>): string => renderSummary(summarizeRun(record(over), '/out', '/model'));
-const parts = (totalMs: number) => ({ totalMs, computeMs: totalMs * 2, pruneMs: totalMs / 2, tokensRedone: 0 });
+const parts = (totalMs: number) => ({
+  totalMs,
+  computeMs: totalMs * 2,
+  loadMs: totalMs / 10,
+  pruneMs: totalMs / 2,
+  snapshotMs: 0,
+  bytesRead: totalMs * 1024,
+  bytesWritten: totalMs * 512,
+  workerMemoryBytes: 2 ** 30,
+  tokensRedone: 0,
+  evaluateMs: totalMs / 5,
+});
 
 describe('the summary of a run', () => {
   it('sets the time against the prediction', () => {
@@ -26,6 +37,10 @@ describe('the summary of a run', () => {
     const long = { times: { elapsedMs: 60_000 }, prediction: parts(50_000), measurement: parts(60_000) };
     expect(summary(long)).toMatch(/^compute +2m 00s \(predicted 1m 40s\)$/m);
     expect(summary(long)).toMatch(/^prune +30\.0 s \(predicted 25\.0 s\)$/m);
+    expect(summary(long)).toMatch(/^load +6\.0 s \(predicted 5\.0 s\)$/m);
+    expect(summary(long)).toMatch(/^read +58\.6 MiB \(predicted 48\.8 MiB\)$/m);
+    expect(summary(long)).toMatch(/^evaluate +12\.0 s$/m);
+    expect(summary(long)).toMatch(/^memory +1\.00 GiB \(predicted 1\.00 GiB\)$/m);
   });
 
   it('tells what was lost and computed again', () => {

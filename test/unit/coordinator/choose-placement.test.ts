@@ -68,6 +68,19 @@ describe('the choice', () => {
     );
   });
 
+  it('weighs how fast the storage is: slow disks cost what they take, and are asked for snapshots less lightly', () => {
+    const job = { ...LLAMA_65B, propagate: 'dense' as const };
+    const chosenAt = (storageReadBytesPerSecond: number) =>
+      choosePlacement(job, plannedWorkers(8, { ...A100, storageReadBytesPerSecond }), AUTO).chosen.cost;
+    const [slow, fast] = [chosenAt(1e8), chosenAt(1e10)];
+    // Eight replicas read all layers once each, from disks a hundred times as slow.
+    const reads = 8 * job.layerCount * job.bytesPerLayer;
+    expect(slow.work.load - fast.work.load).toBeCloseTo(1000 * (reads / 1e8 - reads / 1e10), -3);
+    expect(slow.totalMs - fast.totalMs).toBeGreaterThan(1000 * (reads / 8 / 1e8 - reads / 8 / 1e10));
+    // What is lost is the dearer to compute again.
+    expect(slow.snapshotInterval).toBeLessThan(fast.snapshotInterval / 2);
+  });
+
   it('of more equal workers never takes longer, where layers follow one another', () => {
     fc.assert(
       fc.property(inputs, fc.integer({ min: 1, max: 70 }), (job, workers) => {
@@ -157,7 +170,9 @@ describe('memory', () => {
     expect(chosen.cost.problem).toBeNull();
     expect(chosen.replicas).toBe(4);
     const alone = alternatives.find((each) => each.stages.length === 1 && each.replicas === 1);
-    expect(alone?.note).toMatch(/^does not fit the memory of w1: \d+\.\d GiB of 14\.0 GiB$/);
+    expect(alone?.note).toMatch(
+      /^does not fit the memory of w1: about \d+\.\d GiB, and its share of its host's is 14\.0 GiB$/,
+    );
   });
 
   it('of a host is shared by its workers', () => {
@@ -165,7 +180,7 @@ describe('memory', () => {
     const apart = choosePlacement(LLAMA_65B, plannedWorkers(2, { memoryBytes: 28 * 2 ** 30 }), AUTO);
     const together = choosePlacement(LLAMA_65B, plannedWorkers(2, host), AUTO);
     expect(apart.chosen.cost.problem).toBeNull();
-    expect(together.chosen.cost.problem).toContain('of 14.0 GiB');
+    expect(together.chosen.cost.problem).toContain("share of its host's is 14.0 GiB");
   });
 
   it('that nobody has enough of leaves the placement that needs the least, and says so', () => {

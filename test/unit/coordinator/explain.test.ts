@@ -146,7 +146,30 @@ describe('a job says', () => {
     expect(told.said).toMatch(
       /^Preparing WaitingToRetry: \S+ failed once, last on w1 \(StorageFull: \/out is full\); needs another attempt, at 2026-01-01T00:00:\d\dZ; there: w1 attached$/,
     );
-    expect(told.does('w1')).toBe('idle: job a (Preparing, WaitingToRetry) has no task for it now');
+    expect(told.does('w1')).toBe('idle: job a is Preparing (WaitingToRetry); no task is ready');
+  });
+
+  it('why a worker that could work is idle', () => {
+    const told = planned();
+    told.attach('w1');
+    told.attach('w2');
+    const base = told.job('a');
+    const sharing = (shares: Record<string, [number, number][]>, over: Partial<JobState> = {}): void => {
+      const stages = [{ firstLayer: 0, layerCount: 1, shares }];
+      const job = { ...base, phase: 'Pruning' as const, leases: {}, stages, shunnedUntilMs: {}, ...over };
+      told.state = { ...told.state, jobs: { a: job } };
+    };
+    sharing({ w2: [[0, 4]] }, { plan: { ...(base.plan as NonNullable<JobState['plan']>), replicasMax: null } });
+    expect(told.does('w1')).toMatch(/^idle: it has no share of job a yet; it is given one at the next layer boundary/);
+    expect(told.does('w2')).toMatch(/^idle: its share of job a is done as far as it can be; it waits for the others/);
+    sharing({ w2: [[0, 4]] });
+    expect(told.does('w1')).toBe(
+      'idle: every stage of job a has its 1 replicas; it takes the place of one that leaves',
+    );
+    sharing({ w2: [[0, 4]] }, { shunnedUntilMs: { w1: 1_767_225_630_000 } });
+    expect(told.does('w1')).toMatch(
+      /^idle: a task of job a failed on it; others are preferred until 2026-01-01T00:00:30Z/,
+    );
   });
 
   it('that only workers of another version are there', () => {

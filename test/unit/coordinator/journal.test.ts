@@ -204,7 +204,7 @@ describe('what an earlier process wrote', () => {
     disk.place('/state/journal.jsonl', encodeLine('{"n":0,"format":1,"createdMs":1}'));
     await expect(Journal.open({ disk: disk.mount(), directory: '/state', nowMs: 1 })).rejects.toMatchObject({
       code: 'JournalCorrupt',
-      message: expect.stringContaining('written in journal format 1; this version reads format 2'),
+      message: expect.stringContaining('written in journal format 1; this version reads format 3'),
     });
   });
 });

@@ -1,6 +1,6 @@
 /** What a run took, in the words of its prediction. */
 import { describe, expect, it } from 'vitest';
-import { measurementOf } from '../../../coordinator/assembly/measurement.ts';
+import { measurementOf } from '../../../coordinator/core/measurement.ts';
 import type { JobState } from '../../../coordinator/core/state.ts';
 
 const layer = (sha256: string) => ({ pruneMs: 10, commitMs: 5, file: { name: sha256, sizeBytes: 100, sha256 } });
@@ -10,7 +10,16 @@ describe('the measurement of a run', () => {
     const job = {
       submittedMs: 1_000,
       startedMs: 2_000,
-      computeMs: 300,
+      spent: {
+        computeMs: 300,
+        evaluateMs: 90,
+        loadMs: 40,
+        snapshotMs: 7,
+        bytesRead: 1_000,
+        bytesWritten: 50,
+        workerMemoryBytes: 4_096,
+      },
+      intake: { shards: [{ sizeBytes: 400 }] },
       workRedone: 64,
       layers: [layer('a'), layer('b')],
       assembled: [
@@ -21,9 +30,14 @@ describe('the measurement of a run', () => {
     expect(measurementOf(job, 5_000)).toEqual({
       totalMs: 3_000,
       computeMs: 300,
+      loadMs: 40,
       pruneMs: 30,
-      bytesWritten: 330,
+      snapshotMs: 7,
+      bytesRead: 1_000 + 200 + 400 + 130,
+      bytesWritten: 50 + 200 + 130,
+      workerMemoryBytes: 4_096,
       tokensRedone: 64,
+      evaluateMs: 90,
     });
   });
 });

@@ -18,9 +18,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { assembleShard } from '../../../coordinator/assembly/assemble-shard.ts';
 import { publishCheckpoint } from '../../../coordinator/assembly/publish.ts';
 import { planOutputShards } from '../../../coordinator/core/plan.ts';
-import type { JobState, TensorSlot } from '../../../coordinator/core/state.ts';
+import { type JobState, NOTHING_SPENT, type StagedFile, type TensorSlot } from '../../../coordinator/core/state.ts';
 import { claimOutput } from '../../../coordinator/effects/claim-output.ts';
 import { type JobPaths, jobPaths } from '../../../coordinator/effects/job-paths.ts';
+import { digestFile } from '../../../shared/checkpoint/source-digest.ts';
 import { readSafetensorsHeader } from '../../../shared/safetensors/read-header.ts';
 import { writeSafetensorsFile } from '../../../shared/safetensors/write-file.ts';
 import { fakeIntake, fakeManifest } from '../../simulation/cluster.ts';
@@ -55,6 +56,7 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
   await writeSafetensorsFile(join(paths.staging, 'layers/00000-e1-a2.safetensors'), [
     { ...(tensors[1] as (typeof tensors)[1]), data: data(100) },
   ]);
+  const layer = await stagedFile(paths, 'layers/00000-e1-a2.safetensors');
   const intake = {
     ...fakeIntake(1),
     sourceDirectory: source,
@@ -75,7 +77,7 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
     submittedMs: 1,
     startedMs: 1,
     resumes: 0,
-    computeMs: 3,
+    spent: NOTHING_SPENT,
     digests: {},
     workersSeen: {},
     evaluation: [],
@@ -83,7 +85,7 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
       inputDigests: [],
       samples: 1,
       sequenceLength: 1,
-      file: { name: 'calibration/ids-e1-a1.safetensors', sizeBytes: 3, sha256: 'x' },
+      file: await stagedFile(paths, 'calibration/ids-e1-a1.safetensors'),
     },
     intake,
     plan: { stages: [], microbatch: 1, samples: 1, sequenceLength: 1, outputShards: planOutputShards(intake, 50) },
@@ -91,7 +93,7 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
       {
         status: 'committed',
         statisticsFile: null,
-        file: { name: 'layers/00000-e1-a2.safetensors', sizeBytes: 0, sha256: 'x' },
+        file: layer,
         tensors: [],
         committedMs: 1,
         worker: 'w',
@@ -102,6 +104,16 @@ async function committedJob(folder: string): Promise<{ job: JobState; paths: Job
     assembled: [],
   } as unknown as JobState;
   return { job, paths };
+}
+
+async function stagedFile(paths: JobPaths, name: string): Promise<StagedFile> {
+  return { name, ...(await digestFile(join(paths.staging, name))) };
+}
+
+function flipLastBit(path: string): void {
+  const bytes = readFileSync(path);
+  bytes[bytes.length - 1] = (bytes.at(-1) as number) ^ 1;
+  writeFileSync(path, bytes);
 }
 
 function statOf(path: string): { sizeBytes: number; mtimeMs: number; ctimeMs: number } {
@@ -125,7 +137,7 @@ describe('publishing', () => {
     const { job, paths } = await committedJob(folder);
     await assembleAll(job, paths);
     expect(readdirSync(paths.output)).toEqual(['.secateur']);
-    const files = await publishCheckpoint(job, paths, 5);
+    const { files } = await publishCheckpoint(job, paths, 5);
     expect(files.at(-1)?.file).toBe('model.safetensors.index.json');
     expect(existsSync(paths.staging)).toBe(false);
     const head = await readSafetensorsHeader(join(paths.output, 'model-00002-of-00003.safetensors'));
@@ -135,15 +147,15 @@ describe('publishing', () => {
   it('begun again after a crash behind any of its moves, ends the same', async () => {
     const { job, paths } = await committedJob(folder);
     await assembleAll(job, paths);
-    const files = await publishCheckpoint(job, paths, 5);
+    const { files } = await publishCheckpoint(job, paths, 5);
     const whole = digestTree(paths.output);
     const provenance = readFileSync(join(paths.output, 'secateur.json'), 'utf8');
     for (let moved = 0; moved <= files.length; moved++) {
       mkdirSync(join(paths.publish, 'secateur'), { recursive: true });
       writeFileSync(paths.claim, JSON.stringify({ job: 'job' }));
-      writeFileSync(paths.publishList, JSON.stringify({ job: 'job', files }));
+      writeFileSync(paths.publishList, JSON.stringify({ job: 'job', files, statisticsMissing: [] }));
       for (const { file } of files.slice(moved)) renameSync(join(paths.output, file), join(paths.publish, file));
-      expect(await publishCheckpoint(job, paths, 99)).toEqual(files);
+      expect((await publishCheckpoint(job, paths, 99)).files).toEqual(files);
       expect(digestTree(paths.output), `after ${moved} moves`).toEqual(whole);
       expect(readFileSync(join(paths.output, 'secateur.json'), 'utf8')).toBe(provenance);
     }
@@ -197,7 +209,7 @@ describe('publishing', () => {
     job.digests['model.safetensors'] = { sha256, atMs: Date.now() + 60_000 };
     await expect(publishCheckpoint(job, paths, 5)).rejects.toMatchObject({ code: 'SourceChanged' });
     job.digests['model.safetensors'] = { sha256, atMs: 0 };
-    expect((await publishCheckpoint(job, paths, 5)).length).toBeGreaterThan(3);
+    expect((await publishCheckpoint(job, paths, 5)).files.length).toBeGreaterThan(3);
   });
 
   it('another tokenizer under the old name, size and time is named as well', async () => {
@@ -219,5 +231,130 @@ describe('publishing', () => {
     writeFileSync(source, readFileSync(source).subarray(0, -8));
     await expect(assembleAll(job, paths)).rejects.toMatchObject({ code: 'SourceChanged', details: { file: source } });
     expect(readdirSync(paths.publish).filter((name) => name.startsWith('model-00003'))).toEqual([]);
+  });
+});
+
+const LAYER = 'layers/00000-e1-a2.safetensors';
+
+describe('damage to what a job has written', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'secateur-publish-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  it.each([
+    ['is a shard of its own', 50],
+    ['is copied whole', 1_000],
+  ])('a layer that %s is named when it is assembled, and nothing of it is left', async (_, shardBytesMax) => {
+    const { job, paths } = await committedJob(folder);
+    const { intake, plan } = job;
+    if (intake && plan) job.plan = { ...plan, outputShards: planOutputShards(intake, shardBytesMax) };
+    const whole = readFileSync(join(paths.staging, LAYER));
+    const damages: [() => void, string][] = [
+      [() => flipLastBit(join(paths.staging, LAYER)), 'ChecksumMismatch'],
+      [() => writeFileSync(join(paths.staging, LAYER), whole.subarray(0, -8)), 'ChecksumMismatch'],
+      [() => rmSync(join(paths.staging, LAYER)), 'StorageFailed'],
+    ];
+    for (const [damage, code] of damages) {
+      damage();
+      const error = await assembleAll(job, paths).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ details: { staged: LAYER } });
+      expect(['StorageFailed', code]).toContain((error as { code: string }).code);
+      const holdingIt = readdirSync(paths.publish).filter((name) => name.includes('00002-of-00003'));
+      expect(holdingIt).toEqual([]);
+      writeFileSync(join(paths.staging, LAYER), whole);
+    }
+    await assembleAll(job, paths);
+    expect((await publishCheckpoint(job, paths, 5)).files.length).toBeGreaterThan(3);
+  });
+
+  it('a layer of which a shard takes a part is held against its digest before', async () => {
+    const { job, paths } = await committedJob(folder);
+    const { intake } = job;
+    const slot = intake?.layers[0]?.tensors[0] as TensorSlot;
+    const second = { ...slot, name: 'l0.x' };
+    const data = new Uint8Array(40).fill(1);
+    await writeSafetensorsFile(join(paths.staging, LAYER), [
+      { name: 'l0.w', dtype: 'F32', shape: [10], data },
+      { name: 'l0.x', dtype: 'F32', shape: [10], data },
+    ]);
+    Object.assign(job.intake as object, { layers: [{ linears: [], tensors: [slot, second] }] });
+    Object.assign(job.layers[0] as object, { file: await stagedFile(paths, LAYER) });
+    if (intake && job.plan) job.plan = { ...job.plan, outputShards: planOutputShards(intake, 50) };
+    flipLastBit(join(paths.staging, LAYER));
+    expect(job.plan?.outputShards.length).toBe(4);
+    await expect(assembleAll(job, paths)).rejects.toMatchObject({
+      code: 'ChecksumMismatch',
+      details: { staged: LAYER },
+    });
+  });
+
+  it('token ids that are not what was written are not published', async () => {
+    const { job, paths } = await committedJob(folder);
+    await assembleAll(job, paths);
+    flipLastBit(join(paths.staging, 'calibration/ids-e1-a1.safetensors'));
+    await expect(publishCheckpoint(job, paths, 5)).rejects.toMatchObject({
+      code: 'ChecksumMismatch',
+      details: { staged: 'calibration/ids-e1-a1.safetensors' },
+    });
+    expect(readdirSync(paths.output)).toEqual(['.secateur']);
+  });
+
+  it('to a file that waits to be published, or was moved before a crash, is found by the next process', async () => {
+    const { job, paths } = await committedJob(folder);
+    await assembleAll(job, paths);
+    const { files } = await publishCheckpoint(job, paths, 5);
+    const last = files.at(-1)?.file as string;
+    for (const { file } of files) {
+      mkdirSync(join(paths.publish, 'secateur'), { recursive: true });
+      mkdirSync(join(paths.staging, 'calibration'), { recursive: true });
+      writeFileSync(paths.claim, JSON.stringify({ job: 'job' }));
+      writeFileSync(paths.publishList, JSON.stringify({ job: 'job', files, statisticsMissing: [] }));
+      if (file !== last) renameSync(join(paths.output, last), join(paths.publish, last));
+      const whole = readFileSync(join(paths.output, file));
+      flipLastBit(join(paths.output, file));
+      await expect(publishCheckpoint(job, paths, 99)).rejects.toMatchObject({
+        code: 'ChecksumMismatch',
+        message: expect.stringContaining(join(paths.output, file)),
+        details: { staged: `publish/${file}` },
+      });
+      expect(existsSync(paths.publishList)).toBe(false);
+      writeFileSync(join(paths.output, file), whole);
+      if (file !== last) renameSync(join(paths.publish, last), join(paths.output, last));
+    }
+  });
+
+  it('a list of files that is cut, empty or of others is named, and makes way for a new one', async () => {
+    const { job, paths } = await committedJob(folder);
+    await assembleAll(job, paths);
+    const others = { job: 'job', files: [{ file: 'model', sizeBytes: 1, sha256: 'x' }] };
+    const outside = { job: 'job', files: [...job.assembled, { file: '../x', sizeBytes: 1, sha256: 'x' }] };
+    for (const text of ['', '{"job":"x","fi', JSON.stringify(others), JSON.stringify(outside)]) {
+      writeFileSync(paths.publishList, text);
+      await expect(publishCheckpoint(job, paths, 5)).rejects.toMatchObject({
+        code: 'ChecksumMismatch',
+        message: expect.stringContaining(paths.publishList),
+        details: { staged: 'publish.json' },
+      });
+    }
+    expect((await publishCheckpoint(job, paths, 5)).files.length).toBeGreaterThan(3);
+  });
+
+  it('sums of a layer that are gone or damaged are left out, and said to be', async () => {
+    const { job, paths } = await committedJob(folder);
+    await assembleAll(job, paths);
+    mkdirSync(join(paths.state, 'statistics'), { recursive: true });
+    const [name, data] = ['statistics/00000.safetensors', new Uint8Array(8)];
+    await writeSafetensorsFile(join(paths.state, name), [{ name: 'x', dtype: 'F64', shape: [1], data }]);
+    const sums = { name, ...(await digestFile(join(paths.state, name))) };
+    job.layers = [0, 1].map(() => ({ ...(job.layers[0] as JobState['layers'][number]), statisticsFile: sums }));
+    Object.assign(job.layers[1] as object, { statisticsFile: { ...sums, name: 'statistics/00001.safetensors' } });
+    flipLastBit(join(paths.state, name));
+    const published = await publishCheckpoint(job, paths, 5);
+    expect(published.statisticsMissing).toEqual([0, 1]);
+    const provenance = JSON.parse(readFileSync(join(paths.output, 'secateur.json'), 'utf8'));
+    expect(provenance).toMatchObject({ statistics: [], statisticsMissing: [0, 1] });
+    expect((await readSafetensorsHeader(join(paths.output, 'secateur/statistics.safetensors'))).tensors.size).toBe(0);
   });
 });

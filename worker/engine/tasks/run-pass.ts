@@ -28,6 +28,17 @@ import type { TaskContext } from '../task-context.ts';
 /** Hidden states [B, S, H] of a microbatch at the task's layer. */
 type Input = (microbatch: number) => Float32Array | Promise<Float32Array>;
 
+/** What a pass has done and spent so far. */
+interface Done {
+  count: number;
+  tokens: number;
+  computeMs: number;
+  snapshotMs: number;
+  /** Of snapshots. */
+  bytesRead: number;
+  readonly snapshots: SnapshotFile[];
+}
+
 interface Pass {
   readonly task: PassTask__Output;
   readonly context: TaskContext;
@@ -38,10 +49,11 @@ interface Pass {
   /** Whose hidden states are not needed in memory afterwards. */
   readonly drop: MicrobatchSet;
   readonly tokensTotal: number;
-  readonly done: { computeMs: number; count: number; tokens: number; readonly snapshots: SnapshotFile[] };
+  readonly done: Done;
 }
 
 export async function runPass(task: PassTask__Output, context: TaskContext): Promise<Outcome> {
+  const begunMs = performance.now();
   const located = await context.files.fetchTensors(task.tensors);
   const input = await openInput(task, context);
   const modelBytes = buildDecoderLayer({
@@ -58,6 +70,7 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
     deviceId: context.deviceId,
     threads: context.threads,
   });
+  const loadMs = performance.now() - begunMs;
   const { microbatch: size, sequenceLength } = context.job;
   const microbatches = setOfRanges(task.microbatches);
   const pass: Pass = {
@@ -68,7 +81,7 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
     write: setOfRanges(task.write),
     drop: setOfRanges(task.drop),
     tokensTotal: countOf(microbatches) * size * sequenceLength,
-    done: { computeMs: 0, count: 0, tokens: 0, snapshots: [] },
+    done: { count: 0, tokens: 0, computeMs: 0, snapshotMs: 0, bytesRead: 0, snapshots: [] },
   };
   try {
     for (const microbatch of membersOf(microbatches)) {
@@ -81,8 +94,18 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
     await session.release();
   }
   reach('engine.pass-computed');
-  const { computeMs, tokens, snapshots, count } = pass.done;
-  return { pass: { tokens, computeMs, done: rangesOf(lowest(microbatches, count)), snapshots } };
+  const { count, bytesRead, ...spent } = pass.done;
+  const layerBytes = task.tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  return {
+    pass: {
+      ...spent,
+      done: rangesOf(lowest(microbatches, count)),
+      loadMs,
+      bytesRead: layerBytes + bytesRead,
+      // In kilobytes, as Node has it of the system.
+      peakResidentBytes: process.resourceUsage().maxRSS * 1024,
+    },
+  };
 }
 
 /** False where an input is missing behind others that are done: those count, and the next task begins with this one. */
@@ -100,7 +123,12 @@ async function runMicrobatch(pass: Pass, microbatch: number): Promise<void> {
   const { task, context, done } = pass;
   const { hidden, job, model } = context;
   const { layer } = task;
+  const readMs = performance.now();
   const states = await pass.input(microbatch);
+  if (task.input?.snapshot) {
+    done.snapshotMs += performance.now() - readMs;
+    done.bytesRead += states.byteLength;
+  }
   const batch = states.length / (job.sequenceLength * model.hiddenSize);
   const begunMs = performance.now();
   const outputs = await pass.session.run(states, [batch, job.sequenceLength, model.hiddenSize]);
@@ -110,7 +138,9 @@ async function runMicrobatch(pass: Pass, microbatch: number): Promise<void> {
   const next = outputs.hidden;
   const boundary = next === null ? layer : layer + 1;
   if (next !== null && contains(pass.write, microbatch)) {
+    const writtenMs = performance.now();
     done.snapshots.push(await writeSnapshot(context, boundary, microbatch, next, task.suffix));
+    done.snapshotMs += performance.now() - writtenMs;
   }
   hidden.drop(layer, microbatch);
   if (!contains(pass.drop, microbatch)) hidden.put(boundary, microbatch, next ?? states);

@@ -38,6 +38,10 @@ export interface Job {
   'failure'?: (_secateur_v1_JobFailure | null);
   'lastSequence'?: (number);
   'stages'?: (_secateur_v1_StageStatus)[];
+  /**
+   * Of a job that has succeeded: what it took, in the words of plan_json's prediction.
+   */
+  'measurementJson'?: (string);
 }
 
 export interface Job__Output {
@@ -72,4 +76,8 @@ export interface Job__Output {
   'failure': (_secateur_v1_JobFailure__Output | null);
   'lastSequence': (number);
   'stages': (_secateur_v1_StageStatus__Output)[];
+  /**
+   * Of a job that has succeeded: what it took, in the words of plan_json's prediction.
+   */
+  'measurementJson': (string);
 }

@@ -13,6 +13,22 @@ export interface PassResult {
    */
   'done'?: (_secateur_v1_MicrobatchRange)[];
   'snapshots'?: (_secateur_v1_SnapshotFile)[];
+  /**
+   * Until the layer could run: its bytes found or fetched, cast and packed.
+   */
+  'loadMs'?: (number);
+  /**
+   * Hidden states read from files, and written to them.
+   */
+  'snapshotMs'?: (number);
+  /**
+   * Of the layer's tensors and of snapshots.
+   */
+  'bytesRead'?: (number);
+  /**
+   * The most memory that the engine has had so far.
+   */
+  'peakResidentBytes'?: (number);
 }
 
 export interface PassResult__Output {
@@ -23,4 +39,20 @@ export interface PassResult__Output {
    */
   'done': (_secateur_v1_MicrobatchRange__Output)[];
   'snapshots': (_secateur_v1_SnapshotFile__Output)[];
+  /**
+   * Until the layer could run: its bytes found or fetched, cast and packed.
+   */
+  'loadMs': (number);
+  /**
+   * Hidden states read from files, and written to them.
+   */
+  'snapshotMs': (number);
+  /**
+   * Of the layer's tensors and of snapshots.
+   */
+  'bytesRead': (number);
+  /**
+   * The most memory that the engine has had so far.
+   */
+  'peakResidentBytes': (number);
 }
