@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto';
 import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
-import { PROVENANCE_FILE, REPORT_FILE } from '../../shared/checkpoint/provenance-name.ts';
+import { MODEL_CARD_FILE, PROVENANCE_FILE, REPORT_FILE } from '../../shared/checkpoint/provenance-name.ts';
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import {
   type ErrorCode,
@@ -28,16 +28,17 @@ import type { AssembledShard, JobState, StagedFile } from '../core/state.ts';
 import type { JobPaths } from '../effects/job-paths.ts';
 import { checkInputsUnchanged } from '../effects/source-drift.ts';
 import { loadSums } from '../effects/statistics.ts';
-import { parseReportRecord } from '../report/record.ts';
+import { renderModelCard } from '../report/model-card.ts';
+import { parseReportRecord, type ReportRecord } from '../report/record.ts';
 import { renderReport } from '../report/render-report.ts';
 import { HashedFile } from './copy-range.ts';
-import { buildProvenance, type StatisticSummary } from './provenance.ts';
+import { buildProvenance, type ProvenanceParts, type StatisticSummary } from './provenance.ts';
 
 const INDEX_FILE = 'model.safetensors.index.json';
 /** Apart from the checkpoint's own files: loaders that take every *.safetensors of a folder must not see these. */
 const EXTRAS_FOLDER = 'secateur';
 
-const WRITTEN_HERE: readonly string[] = [REPORT_FILE];
+const WRITTEN_HERE: readonly string[] = [REPORT_FILE, MODEL_CARD_FILE];
 
 interface PublishList extends Published {
   readonly job: string;
@@ -232,11 +233,13 @@ async function prepare(job: JobState, paths: JobPaths, nowMs: number, verified: 
     statistics: summaries,
     statisticsMissing,
   };
-  const report = await writeReport(buildProvenance(job, parts), paths);
-  const provenance = buildProvenance(job, { ...parts, outputs: [...outputs, report] });
+  const card = await writeModelCard(job, recordOf(job, parts), paths);
+  const described = { ...parts, outputs: [...outputs, card] };
+  const report = await writeText(renderReport(recordOf(job, described)), REPORT_FILE, paths);
+  const provenance = buildProvenance(job, { ...described, outputs: [...described.outputs, report] });
   const provenanceFile = await writeJson(provenance, PROVENANCE_FILE, paths);
   const last = index[0] ?? (job.assembled[0] as AssembledShard);
-  const files = [...outputs.filter((file) => file !== last), report, provenanceFile, last];
+  const files = [...outputs.filter((file) => file !== last), card, report, provenanceFile, last];
   const list: PublishList = { job: job.id, files, statisticsMissing };
   reach('coordinator.publish-prepared');
   await writeFileAtomic(paths.publishList, [Buffer.from(JSON.stringify(list))]);
@@ -268,10 +271,20 @@ function writeJson(content: object, file: string, paths: JobPaths): Promise<Asse
   return writeText(`${JSON.stringify(content, null, 2)}\n`, file, paths);
 }
 
-/** Made of the provenance as it will be read again: so `secateur report` gives the same bytes. */
-function writeReport(provenance: object, paths: JobPaths): Promise<AssembledShard> {
-  const record = parseReportRecord(JSON.parse(JSON.stringify(provenance)), PROVENANCE_FILE);
-  return writeText(renderReport(record), REPORT_FILE, paths);
+/** The provenance as it will be read again: so `secateur report` gives the same bytes. */
+function recordOf(job: JobState, parts: ProvenanceParts): ReportRecord {
+  return parseReportRecord(JSON.parse(JSON.stringify(buildProvenance(job, parts))), PROVENANCE_FILE);
+}
+
+async function writeModelCard(job: JobState, record: ReportRecord, paths: JobPaths): Promise<AssembledShard> {
+  const hasCard = job.intake?.auxiliaryFiles.some(({ file }) => file === MODEL_CARD_FILE) ?? false;
+  const cardFile = hasCard ? carriedName(MODEL_CARD_FILE) : null;
+  const source = {
+    directory: job.intake?.sourceDirectory ?? '',
+    card: cardFile === null ? null : await readFile(join(paths.publish, cardFile), 'utf8'),
+    cardFile,
+  };
+  return writeText(renderModelCard(record, source), MODEL_CARD_FILE, paths);
 }
 
 async function writeText(text: string, file: string, paths: JobPaths): Promise<AssembledShard> {

@@ -147,7 +147,7 @@ function byStatistic(record: ReportRecord, value: (statistic: Statistic) => Laye
 
 /** How uneven the columns are that Wanda's norms come from: what makes it differ from magnitude. */
 export function columnsSection(record: ReportRecord): Markup {
-  const { statistics = [] } = record;
+  const { statistics = [], statisticsMissing = [] } = record;
   if (statistics.length === 0) return NOTHING;
   const scale = logScale(statistics.flatMap(({ min, mean, max }) => [min ?? 0, mean ?? 0, max ?? 0]));
   const rows = byStatistic(record, ({ min, mean, max }) =>
@@ -180,7 +180,7 @@ export function columnsSection(record: ReportRecord): Markup {
       )
     : NOTHING;
   return html`<h2>Outlier columns</h2>
-<p>The inputs of the linears, as calibration saw them. Where few columns carry much of the energy, their weights are kept before others.</p>
+<p>The inputs of the linears, as calibration saw them. Where few columns carry much of the energy, their weights are kept before others.${statisticsMissing.length === 0 ? '' : ` Not known any more of layers ${statisticsMissing.join(', ')}: their sums were damaged.`}</p>
 ${ranges}
 ${top}
 ${folded(

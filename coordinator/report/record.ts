@@ -93,6 +93,7 @@ const recordSchema = z.object({
   perplexity: z.array(textSchema).optional(),
   layers: z.array(layerSchema),
   statistics: z.array(statisticSchema).optional(),
+  statisticsMissing: z.array(z.number()).optional(),
   workers: z.record(z.string(), workerSchema).optional(),
   timeline: z
     .array(z.object({ worker: z.string(), tokensPerSecond: measured.optional(), spans: z.array(spanSchema) }))

@@ -85,7 +85,11 @@ const PREDICTED: readonly [string, string, (value: number) => string][] = [
   ['totalMs', 'time, start to publishing', showDuration],
   ['computeMs', 'forward passes, added up over the workers', showDuration],
   ['pruneMs', 'choosing weights and writing layers, added up', showDuration],
+  ['loadMs', 'loading layers, added up', showDuration],
+  ['snapshotMs', 'reading and writing hidden states, added up', showDuration],
+  ['bytesRead', 'bytes read', showBytes],
   ['bytesWritten', 'bytes written', showBytes],
+  ['workerMemoryBytes', 'memory of the worker with the most', showBytes],
 ];
 
 function predictionSection({ prediction, measurement }: ReportRecord): Markup {
