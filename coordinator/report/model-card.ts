@@ -24,11 +24,11 @@ export function renderModelCard(record: ReportRecord, source: CardSource): strin
   const carried = source.card === null ? {} : readFrontMatter(source.card);
   const { pruning, name } = { pruning: pruningOf(record), name: sourceName(source.directory) };
   const front = stringify(frontMatter(carried, source.directory, pruning.method), { lineWidth: 0 });
-  const amount = pruning.amount === null ? '' : `, ${pruning.amount}`;
+  const asked = [pruning.method, pruning.amount].filter((part) => part !== null).map(word);
   return `---
 ${front}---
 
-# ${code(name)}, pruned (${pruning.method}${amount})
+# ${code(name)}, pruned (${asked.join(', ')})
 
 ${code(name)} with ${showShare(record.totals.sparsity)} of the weights in ${showCount(record.totals.prunedTensors)} matrices set to zero
 (${showCount(record.totals.zeros)} of ${showCount(record.totals.weights)}). Every other tensor is the source's, bit for bit.
@@ -204,6 +204,11 @@ function code(text: string): string {
   const fence = fenceFor(inLine, 1);
   const space = inLine.startsWith('`') || inLine.endsWith('`') ? ' ' : '';
   return `${fence}${space}${inLine}${space}${fence}`;
+}
+
+/** As it is where it can be nothing but a word or a number. */
+function word(text: string): string {
+  return /^[a-z0-9][a-z0-9:. %]*$/i.test(text) ? text : code(text);
 }
 
 /** More backticks than stand side by side in the text, and at least so many. */

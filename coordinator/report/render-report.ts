@@ -68,7 +68,7 @@ function summarySection(record: ReportRecord, name: string): Markup {
       `${showPerplexity(dense)} → ${showPerplexity(pruned)}`,
       `${showDecimal(ratio)} times`,
     ]),
-    ['time', showDuration(times.elapsedMs), times.resumes ? `resumed ${times.resumes} times` : 'start to publishing'],
+    ['time', showDuration(times.elapsedMs), showResumes(times.resumes)],
     ['workers', String(Object.keys(record.workers ?? {}).length), 'that were given a task'],
   ];
   const redone = measurement?.tokensRedone ?? 0;
@@ -78,6 +78,11 @@ function summarySection(record: ReportRecord, name: string): Markup {
 <dl class="facts">
 ${facts.map(([term, value, note]) => html`<div><dt>${term}</dt><dd>${value}<small>${note}</small></dd></div>\n`)}</dl>
 `;
+}
+
+function showResumes(resumes = 0): string {
+  if (resumes === 0) return 'start to publishing';
+  return resumes === 1 ? 'resumed once' : `resumed ${resumes} times`;
 }
 
 /** Of a prediction, what was measured as well. */
