@@ -6,7 +6,8 @@
  *  2. Commands and events leave only after the journal has their cause.
  *  3. A journal that cannot be written stops the coordinator, and nothing is taken afterwards: going on would promise
  *     what a restart forgets.
- *  4. The journal is compacted between two batches, after every event told so far is durable outside of it.
+ *  4. With every tick the state folder is looked for: one that is not where it was stops the coordinator as well.
+ *  5. The journal is compacted between two batches, after every event told so far is durable outside of it.
  */
 
 import { SecateurError, toSecateurError } from '../shared/errors/secateur-error.ts';
@@ -16,6 +17,7 @@ import type { Command, CoreEvent, StepResult } from './core/events.ts';
 import { type CoordinatorState, INITIAL_STATE } from './core/state.ts';
 import { step } from './core/step.ts';
 import { type EncodedRecord, encodeRecord, type Journal } from './journal/journal.ts';
+import type { StateLock } from './journal/state-lock.ts';
 import type { EventLog } from './outbox/event-log.ts';
 import { replayJournal } from './replay.ts';
 
@@ -33,6 +35,8 @@ export interface CommandRunner {
 
 export interface LoopParts {
   readonly journal: Journal;
+  /** Of the state folder; absent where nobody else can have it. */
+  readonly lock?: Pick<StateLock, 'checkInPlace'>;
   readonly events: EventLog;
   readonly timers: Timers;
   /** Told of what is wrong and does not stop the coordinator: a compaction that found no space. */
@@ -59,6 +63,7 @@ export class CoordinatorLoop {
   private draining: Promise<void> | null = null;
   private ticker: Timer | null = null;
   private isTickWaiting = false;
+  private isPlaceChecked = true;
   private fatal: ((reason: unknown) => void) | null = null;
   private failure: SecateurError | null = null;
   private lastMs = 0;
@@ -113,6 +118,7 @@ export class CoordinatorLoop {
   private tick(): void {
     if (this.isTickWaiting) return;
     this.isTickWaiting = true;
+    this.isPlaceChecked = false;
     const done = (): void => {
       this.isTickWaiting = false;
     };
@@ -133,6 +139,7 @@ export class CoordinatorLoop {
     while (this.queue.length > 0 && this.failure === null) {
       const batch = this.stepBatch();
       try {
+        await this.checkPlace();
         await this.conclude(batch);
         for (const { settle } of batch.members) settle.resolve();
         await this.tidy();
@@ -142,6 +149,14 @@ export class CoordinatorLoop {
     }
     // In the same turn as the last look at the queue: what is submitted from now on begins another drain.
     this.draining = null;
+  }
+
+  /** Between two writes: a compaction that is under way gives the journal's name to another file. */
+  private async checkPlace(): Promise<void> {
+    if (this.isPlaceChecked) return;
+    this.isPlaceChecked = true;
+    this.parts.lock?.checkInPlace();
+    await this.parts.journal.checkInPlace();
   }
 
   private fail(failure: SecateurError, waiting: readonly Queued[]): void {

@@ -6,6 +6,7 @@ import { compactAtBytes } from '../shared/failpoint.ts';
 import type { Log } from '../shared/log.ts';
 import { fsyncDirectory } from '../shared/storage/atomic-file.ts';
 import { SYSTEM_TIMERS } from '../shared/timers.ts';
+import { checkStaged } from './api/check-staged.ts';
 import { JobsService } from './api/jobs-service.ts';
 import { ProgressTracker } from './api/progress.ts';
 import { createApi } from './api/server.ts';
@@ -37,6 +38,8 @@ export interface RunningCoordinator {
   /** host:port as bound. */
   readonly address: string;
   stop(): Promise<void>;
+  /** The last event of a job that was told before this coordinator started; 0 where there is none. */
+  toldBefore(job: string): number;
   /** @throws JobState where no worker that is attached may go on with what the job has committed */
   checkVersions(job: string): void;
   /** Rejects when the coordinator can no longer keep its promises (its journal cannot be written): the process must end. */
@@ -67,27 +70,29 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
     undo.push(() => journal.close());
     const events = new EventLog({ disk: SYSTEM_DISK, stateDirectory });
     const warn = (error: SecateurError): void => log('warn', error.message);
-    const loop = new CoordinatorLoop({ journal, events, timers, warn });
+    const loop = new CoordinatorLoop({ journal, lock, events, timers, warn });
     const logs = new JobLogs((job) => logsFolder(stateDirectory, job));
     undo.push(() => logs.flush());
     const progress = new ProgressTracker();
+    const work = new FileJobWork(stateDirectory);
     const workers = new WorkersService({
       loop,
       logs,
       progress,
       statistics: fileStatistics((job) => jobFolder(stateDirectory, job)),
+      checkStaged: (asked, outcome) => checkStaged(work.pathsOf(asked.job).staging, asked, outcome),
       coordinatorId: loop.coordinatorId,
       timers: SYSTEM_TIMERS,
       log,
     });
     const onError = (thrown: unknown): void => log('error', toSecateurError(thrown).message);
-    const work = new FileJobWork(stateDirectory);
     const effects = new Effects(loop, work, workers, onError);
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => undefined);
     const narrator = new JobNarrator(effects, logs, onError);
     await loop.start(narrator, (thrown) => failed.reject(toSecateurError(thrown)));
     undo.push(() => loop.stop());
+    const toldBefore = new Map(Object.entries(loop.state.jobs).map(([id, job]) => [id, job.eventSequence]));
     // Only now: what the replay tells again stands in the log already.
     events.subscribe((event) => narrator.tell(event));
     const jobs = new JobsService({ loop, events, logs, progress, workers, timers: SYSTEM_TIMERS });
@@ -98,7 +103,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
     if (options.nats !== null) undo.push(await startOutbox(options, events));
     log('info', `coordinator listens on ${api.address}, epoch ${loop.state.epoch}, state in ${stateDirectory}`);
     const checkVersions = (job: string): void => jobs.checkVersions(job);
-    return { address: api.address, stop, checkVersions, failed: failed.promise };
+    return {
+      address: api.address,
+      stop,
+      toldBefore: (job) => toldBefore.get(job) ?? 0,
+      checkVersions,
+      failed: failed.promise,
+    };
   } catch (thrown) {
     await stop();
     throw toSecateurError(thrown);

@@ -2,8 +2,10 @@
  * Places where a test lets a process die or stand still, or lets a write fail. Off unless the environment says otherwise; nothing but
  * tests ever sets it.
  *
- *   SECATEUR_FAILPOINT=<name>[:<n>][=ENOSPC|=EIO][,…]   the nth time (the first, by default) that this process gets there
- *                                                       it ends by SIGKILL, or the errno is thrown
+ *   SECATEUR_FAILPOINT=<name>[:<n>][=<how>][,…]         the nth time (the first, by default) that this process gets there
+ *                                                       it ends by SIGKILL; with ENOSPC or EIO the errno is thrown; with
+ *                                                       EXIT it says so on standard error and ends, as native code that
+ *                                                       gives up does
  *   SECATEUR_FAILPOINT_FOLDER=<folder>                  for processes that are running already: a file named
  *                                                       <name>[=ENOSPC|=EIO|=PAUSE] fires once, in whichever process
  *                                                       gets there first, and becomes <file>.fired: when, and in which
@@ -16,7 +18,7 @@
  * The settings are read once, when the process starts; a name that is none of these is an error at once. The state is the
  * process's own, as the environment is: what writes files deep down has nobody to be handed it by.
  */
-import { existsSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, renameSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SecateurError } from './errors/secateur-error.ts';
@@ -92,9 +94,20 @@ export type FailpointAction = Errno | 'PAUSE' | null;
 const ACTIONS: readonly FailpointAction[] = [null, 'PAUSE', ...(Object.keys(ERRNOS) as Errno[])];
 const LOOK_AGAIN_MS = 5;
 
+/** What a setting may ask for; null: an end without a word. */
+type How = Errno | 'EXIT' | null;
+const EXIT_CODE = 70;
+
 interface Setting {
   remaining: number;
-  readonly errno: Errno | null;
+  readonly how: How;
+}
+
+/** The two ways in which a process ends here. */
+export interface Deaths {
+  /** At once, without a word. */
+  die(): void;
+  dieSaying(words: string): void;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -103,20 +116,20 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export class Failpoints {
   private readonly settings: ReadonlyMap<FailpointName, Setting>;
   private readonly folder: string | null;
-  private readonly die: () => void;
+  private readonly deaths: Deaths;
 
   /** @throws ArgumentInvalid for a setting that could never fire */
-  constructor(environment: Environment, die: () => void) {
+  constructor(environment: Environment, deaths: Deaths) {
     this.settings = parseSettings(environment.SECATEUR_FAILPOINT ?? '');
     this.folder = environment.SECATEUR_FAILPOINT_FOLDER ?? null;
-    this.die = die;
+    this.deaths = deaths;
   }
 
   reach(name: FailpointName): void {
     const setting = this.settings.get(name);
     if (setting !== undefined) {
       setting.remaining -= 1;
-      if (setting.remaining === 0) this.fire(name, setting.errno);
+      if (setting.remaining === 0) this.fire(name, setting.how);
     }
     if (this.folder === null) return;
     for (const action of ACTIONS) {
@@ -127,9 +140,10 @@ export class Failpoints {
     }
   }
 
-  private fire(name: FailpointName, errno: Errno | null): void {
-    if (errno === null) return this.die();
-    throw Object.assign(new Error(`${errno}: ${ERRNOS[errno]}, at the failpoint ${name}`), { code: errno });
+  private fire(name: FailpointName, how: How): void {
+    if (how === null) return this.deaths.die();
+    if (how === 'EXIT') return this.deaths.dieSaying(`gave up at the failpoint ${name}`);
+    throw Object.assign(new Error(`${how}: ${ERRNOS[how]}, at the failpoint ${name}`), { code: how });
   }
 }
 
@@ -159,10 +173,10 @@ function parseSettings(text: string): Map<FailpointName, Setting> {
   const settings = new Map<FailpointName, Setting>();
   for (const part of text.split(',').filter((each) => each !== '')) {
     const match = /^([a-z.-]+)(?::([1-9][0-9]*))?(?:=([A-Z]+))?$/.exec(part);
-    const [, name = part, count = '1', errno = null] = match ?? [];
+    const [, name = part, count = '1', how = null] = match ?? [];
     if (match === null || !Object.hasOwn(FAILPOINTS, name)) throw unknownSetting(part, name);
-    if (errno !== null && !Object.hasOwn(ERRNOS, errno)) throw unknownSetting(part, name);
-    settings.set(name as FailpointName, { remaining: Number(count), errno: errno as Errno | null });
+    if (how !== null && how !== 'EXIT' && !Object.hasOwn(ERRNOS, how)) throw unknownSetting(part, name);
+    settings.set(name as FailpointName, { remaining: Number(count), how: how as How });
   }
   return settings;
 }
@@ -172,12 +186,18 @@ function unknownSetting(part: string, name: string): SecateurError {
   const hint = nearest === undefined || nearest === name ? '' : ` Did you mean ${nearest}?`;
   return new SecateurError(
     'ArgumentInvalid',
-    `SECATEUR_FAILPOINT: expected <name>[:<n>][=${Object.keys(ERRNOS).join('|')}] with a name of shared/failpoint.ts; found ${part}.${hint}`,
+    `SECATEUR_FAILPOINT: expected <name>[:<n>][=${Object.keys(ERRNOS).join('|')}|EXIT] with a name of shared/failpoint.ts; found ${part}.${hint}`,
     { details: { setting: part } },
   );
 }
 
-const ofProcess = new Failpoints(process.env, () => process.kill(process.pid, 'SIGKILL'));
+const ofProcess = new Failpoints(process.env, {
+  die: () => process.kill(process.pid, 'SIGKILL'),
+  dieSaying: (words) => {
+    writeSync(process.stderr.fd, `${words}\n`);
+    process.exit(EXIT_CODE);
+  },
+});
 const slowMs = Number(process.env.SECATEUR_SLOW_MS ?? 0);
 
 /** @throws the errno that a setting asks for, as the system call before it might have */

@@ -6,7 +6,7 @@ import { showBytes, showDuration, showShare } from './units.ts';
 
 const VALUE_LENGTH_MAX = 60;
 /** A failure's message is what its line is for. */
-const MESSAGE_KEYS: ReadonlySet<string> = new Set(['message', 'why', 'details']);
+const MESSAGE_KEYS: ReadonlySet<string> = new Set(['message', 'why', 'details', 'drift']);
 /** Said with every event, of use to machines only. */
 const KEYS_LEFT_OUT: ReadonlySet<string> = new Set(['epoch']);
 

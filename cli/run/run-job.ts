@@ -12,7 +12,7 @@ import { checkOutputIsFree, ownerOf } from '../../coordinator/effects/claim-outp
 import { outputPaths } from '../../coordinator/effects/job-paths.ts';
 import { readIntake } from '../../coordinator/effects/read-intake.ts';
 import { type RunningCoordinator, startCoordinator } from '../../coordinator/main.ts';
-import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import type { Job__Output } from '../../shared/rpc/generated/secateur/v1/Job.ts';
@@ -73,9 +73,11 @@ export async function runJob(options: RunOptions): Promise<RunOutcome> {
 
 async function knownJobs(connection: Connection): Promise<KnownJob[]> {
   const known: KnownJob[] = [];
-  for (const { id, phase, progress } of (await connection.list('')).jobs) {
-    const { manifestJson } = await connection.get({ job: id, namespace: '' });
+  for (const { id, phase: shown, progress } of (await connection.list('')).jobs) {
+    const { manifestJson, planJson } = await connection.get({ job: id, namespace: '' });
     const manifest = JSON.parse(manifestJson) as Manifest;
+    // One that was planned reads its inputs again: it has claimed its destination long ago.
+    const phase = shown === 'Intake' && planJson !== '' ? 'Preparing' : shown;
     known.push({ id, phase, manifest, layersCommitted: progress?.layersCommitted ?? 0 });
   }
   return known;
@@ -129,7 +131,7 @@ async function jobToItsEnd(
   await workersAttached(options, connection, signal);
   // All workers are this program's: where they do not fit, waiting for others would be in vain.
   if (decision.kind !== 'submit') coordinator.checkVersions(decision.job);
-  const job = await beginJob(options, connection, decision);
+  const job = await beginJob(options, coordinator, connection, decision);
   return followJob(connection, { job: job.id, namespace: job.namespace }, listener, {
     after: decision.kind === 'submit' ? 0 : job.lastSequence,
     signal,
@@ -152,14 +154,22 @@ async function workersAttached(options: RunOptions, connection: Connection, sign
   }
 }
 
-async function beginJob(options: RunOptions, connection: Connection, decision: Decision): Promise<Job__Output> {
+async function beginJob(
+  options: RunOptions,
+  coordinator: RunningCoordinator,
+  connection: Connection,
+  decision: Decision,
+): Promise<Job__Output> {
   const { listener, manifest } = options;
   const namespace = '';
   switch (decision.kind) {
     case 'submit': {
       if (decision.cancelFirst !== null) {
         listener.say(`gives up job ${decision.cancelFirst}: its files at the destination are gone`);
-        await connection.cancel({ job: decision.cancelFirst, namespace });
+        await connection.cancel({ job: decision.cancelFirst, namespace }).catch((thrown: unknown) => {
+          // The coordinator, which reads the inputs of what it goes on with, may have found out first.
+          if (toSecateurError(thrown).code !== 'JobState') throw thrown;
+        });
       }
       const job = await connection.submit(manifest);
       listener.say(`job ${job.id} begins with ${options.workers} ${options.workers === 1 ? 'worker' : 'workers'}`);
@@ -167,7 +177,9 @@ async function beginJob(options: RunOptions, connection: Connection, decision: D
     }
     case 'continue': {
       listener.say(`goes on with job ${decision.job}, which was interrupted`);
-      return connection.get({ job: decision.job, namespace });
+      // What the coordinator has found out since it started (inputs that changed, say) is this run's story.
+      const job = await connection.get({ job: decision.job, namespace });
+      return { ...job, lastSequence: coordinator.toldBefore(job.id) };
     }
     case 'resume': {
       listener.say(

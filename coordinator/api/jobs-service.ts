@@ -39,6 +39,8 @@ const WATCH_BATCH = 256;
 const READERS_MAX = 256;
 /** Jobs in one answer: with a hundred stages each, a quarter of the largest message. */
 const LISTED_MAX = 200;
+/** Of the reasons in a list: two of them for each job are a tenth of the largest message. The job itself has them whole. */
+const LISTED_MESSAGE_CHARACTERS_MAX = 1024;
 /** Jobs that have not ended: each is looked at with every event, and more than this is a loop that submits. */
 const UNENDED_MAX = 1_000;
 /** Checkpoints whose headers are read at a time, for plans and submissions: up to 8 files and 100 MB each. */
@@ -131,7 +133,7 @@ export class JobsService {
   list(namespace: string): ListResponse {
     const found = inOrderOfSubmission(this.context.loop.state, namespace);
     return {
-      jobs: found.slice(-LISTED_MAX).map((job) => ({ ...this.describe(job), manifestJson: '', planJson: '' })),
+      jobs: found.slice(-LISTED_MAX).map((job) => listed(this.describe(job))),
       leftOut: Math.max(0, found.length - LISTED_MAX),
     };
   }
@@ -327,4 +329,11 @@ function jobState(job: JobState, verb: string, expected: string): SecateurError 
     `cannot ${verb} job ${job.id}: expected ${expected}; it is ${job.phase} (${job.reason})`,
     { details: { job: job.id, phase: job.phase } },
   );
+}
+
+/** A job among many: without what only its own page shows. */
+function listed(job: Job): Job {
+  const short = (text = ''): string => text.slice(0, LISTED_MESSAGE_CHARACTERS_MAX).toWellFormed();
+  const failure = job.failure ? { ...job.failure, message: short(job.failure.message), detailsJson: '' } : null;
+  return { ...job, message: short(job.message), failure, manifestJson: '', planJson: '' };
 }

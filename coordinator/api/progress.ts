@@ -40,13 +40,15 @@ export class ProgressTracker {
     const rate = hasEnded(job) ? 0 : this.rate(job.id, work, nowMs);
     if (hasEnded(job)) this.samples.delete(job.id);
     const left = Math.max(0, job.workTotal - work);
+    // While an engine hangs, nobody knows.
+    const isForeseeable = rate > 0 && leases.every((lease) => lease.silence === undefined);
     return {
       layersCommitted: committedCount(job),
       layerCount: job.intake?.layers.length ?? job.layers.length,
       workDone: Math.min(work, job.workTotal),
       workTotal: job.workTotal,
       tokensPerSecond: rate,
-      remainingMs: rate > 0 ? (left / rate) * 1000 : -1,
+      remainingMs: isForeseeable ? (left / rate) * 1000 : -1,
       activity:
         leases.length > 0
           ? leases

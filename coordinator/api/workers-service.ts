@@ -8,55 +8,43 @@
  *  4. One live stream a worker name: a second process under a name in use is refused.
  */
 import { createHash } from 'node:crypto';
-import { ERROR_TABLE, type ErrorCode, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { reach } from '../../shared/failpoint.ts';
 import type { Log } from '../../shared/log.ts';
 import { countOf, difference, isEmpty, lowest, type MicrobatchSet } from '../../shared/microbatch-set.ts';
 import type { CoordinatorMessage } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
-import type { FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { Heartbeat__Output } from '../../shared/rpc/generated/secateur/v1/Heartbeat.ts';
 import type { Holding__Output } from '../../shared/rpc/generated/secateur/v1/Holding.ts';
 import type { LogBatch__Output } from '../../shared/rpc/generated/secateur/v1/LogBatch.ts';
 import type { Register__Output } from '../../shared/rpc/generated/secateur/v1/Register.ts';
 import type { SampleStatistics__Output } from '../../shared/rpc/generated/secateur/v1/SampleStatistics.ts';
-import type { SnapshotFile__Output } from '../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
 import type { SnapshotWritten__Output } from '../../shared/rpc/generated/secateur/v1/SnapshotWritten.ts';
-import type { TaskError__Output } from '../../shared/rpc/generated/secateur/v1/TaskError.ts';
 import type { TaskResult__Output } from '../../shared/rpc/generated/secateur/v1/TaskResult.ts';
 import type { WorkerMessage__Output } from '../../shared/rpc/generated/secateur/v1/WorkerMessage.ts';
 import { setOfRanges } from '../../shared/rpc/microbatch-ranges.ts';
 import type { Timer, Timers } from '../../shared/timers.ts';
 import { VERSION } from '../../shared/version.ts';
-import type {
-  Command,
-  CoreEvent,
-  Holding,
-  TaskFailure,
-  TaskIdentity,
-  TaskOutcome,
-  WrittenSnapshot,
-} from '../core/events.ts';
+import type { Command, CoreEvent, Holding, TaskIdentity, TaskOutcome } from '../core/events.ts';
 import { samplesOf } from '../core/lineage.ts';
-import {
-  currentLease,
-  type JobState,
-  jobOf,
-  type OutputErrors,
-  type StagedFile,
-  statisticsWidth,
-} from '../core/state.ts';
+import { currentLease, type JobState, jobOf, type StagedFile, statisticsWidth, workerOf } from '../core/state.ts';
 import type { PassSpec } from '../core/task.ts';
 import { refusedStatistics, type StatisticsSink, type StatisticsStore } from '../effects/statistics-store.ts';
 import type { JobLogs } from '../logs/job-logs.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import { CallLimit } from './call-limit.ts';
+import { type Asked, checkHeld, checkOutcome, checkSnapshot } from './check-outcome.ts';
 import { MessageTurns } from './message-turns.ts';
 import type { ProgressTracker } from './progress.ts';
+import { readFailure } from './read-failure.ts';
+import { readOutcome, snapshotOf } from './read-outcome.ts';
+import { TaskWatch } from './task-watch.ts';
 import type { WorkerStream } from './worker-stream.ts';
 
 const HEARTBEAT_INTERVAL_MS = 1_000;
 /** Without a word for this long a stream counts as broken: with the grace period, a dead worker is replaced within 20 s. */
 const SILENCE_MAX_MS = 8_000;
+/** An engine that says nothing for this long is told of: with a heartbeat's delay and a watcher's, within ten seconds. */
+const ENGINE_SILENT_AFTER_MS = 7_000;
 /** A stream that has not said who it is after this long is nobody's. */
 const REGISTER_TIMEOUT_MS = 10_000;
 /** Messages that wait for a worker to read them. A worker has one task at a time: more than a few means that it does not read. */
@@ -69,6 +57,8 @@ export interface WorkersContext {
   readonly logs: Pick<JobLogs, 'append' | 'lastSequence'>;
   readonly progress: ProgressTracker;
   readonly statistics: StatisticsStore;
+  /** Looks at the file that an outcome names. @throws EngineFailed where it is not what was said */
+  readonly checkStaged: (asked: Asked, outcome: TaskOutcome) => Promise<void>;
   /** Of the journal: tells whether a worker has seen a later epoch of this coordinator. */
   readonly coordinatorId: string;
   readonly timers: Timers;
@@ -99,6 +89,10 @@ interface Session {
   /** Tasks that came before the core took the registration; null afterwards. */
   early: Assignment[] | null;
   memory: WorkerMemory;
+  /** A heartbeat of it has come. */
+  hasBeaten: boolean;
+  /** Results in a row that left nothing of what they should have left in memory. */
+  vanished: number;
   heardMs: number;
   leaving: boolean;
 }
@@ -107,11 +101,15 @@ export class WorkersService {
   private readonly context: WorkersContext;
   private readonly sessions = new Map<string, Session>();
   private readonly streams = new CallLimit('worker streams', STREAMS_MAX);
+  private readonly tasks = new TaskWatch();
   private readonly watchdog: Timer;
 
   constructor(context: WorkersContext) {
     this.context = context;
-    this.watchdog = context.timers.setInterval(() => this.endSilentSessions(), HEARTBEAT_INTERVAL_MS);
+    this.watchdog = context.timers.setInterval(() => {
+      this.endSilentSessions();
+      this.watchTasks();
+    }, HEARTBEAT_INTERVAL_MS);
   }
 
   close(): void {
@@ -235,6 +233,8 @@ export class WorkersService {
       logAcknowledged: 0,
       early: [],
       memory: { residentBytes: 0, engineResidentBytes: 0 },
+      hasBeaten: false,
+      vanished: 0,
       heardMs: this.context.timers.monotonicMs(),
       leaving: false,
     };
@@ -277,7 +277,7 @@ export class WorkersService {
     const { loop } = this.context;
     const { worker } = session;
     if (message.epoch !== loop.state.epoch) throw staleMessage(worker, message.epoch, loop.state.epoch);
-    if (message.heartbeat) this.takeHeartbeat(session, message.heartbeat);
+    if (message.heartbeat) await this.takeHeartbeat(session, message.heartbeat);
     else if (message.statistics) await this.takeStatistics(session, message.statistics);
     else if (message.snapshot) await this.takeSnapshot(session, message.snapshot);
     else if (message.result) await this.takeResult(session, message.result);
@@ -300,13 +300,24 @@ export class WorkersService {
     );
   }
 
-  private takeHeartbeat(session: Session, heartbeat: Heartbeat__Output): void {
+  private async takeHeartbeat(session: Session, heartbeat: Heartbeat__Output): Promise<void> {
     const { residentBytes, engineResidentBytes } = heartbeat;
     session.memory = { residentBytes, engineResidentBytes };
     this.acknowledgeLogs(session);
-    for (const { identity, done, total, unit } of heartbeat.tasks) {
-      if (!identity || currentLease(this.context.loop.state, identityOf(identity))?.worker !== session.worker) continue;
-      this.context.progress.report(identity.job, identity.task, { done, total, unit });
+    const isFirst = !session.hasBeaten;
+    session.hasBeaten = true;
+    const { loop, progress } = this.context;
+    for (const { identity, done, total, unit, silentMs, silentMaxMs } of heartbeat.tasks) {
+      const lease = identity ? currentLease(loop.state, identityOf(identity)) : undefined;
+      if (!identity || lease?.worker !== session.worker) continue;
+      progress.report(identity.job, identity.task, { done, total, unit });
+      this.tasks.moved(identityOf(identity), session.heardMs, done);
+      const isSilent = silentMs >= ENGINE_SILENT_AFTER_MS;
+      // While the stream was down the engine may have spoken, and fallen silent again.
+      const isKnown = isSilent === (lease.silence !== undefined) && !(isSilent && isFirst);
+      if (isKnown) continue;
+      const silence = { silentMs: isSilent ? silentMs : 0, silentMaxMs };
+      await loop.submit({ type: 'engineSilence', worker: session.worker, identity: identityOf(identity), ...silence });
     }
   }
 
@@ -318,6 +329,7 @@ export class WorkersService {
     const job = jobOf(this.context.loop.state, identity.job);
     if (lease?.worker !== session.worker || job === undefined) return;
     if (lease.spec.kind !== 'pass' || !lease.spec.statistics) return;
+    this.tasks.moved(identity, session.heardMs);
     const row = rowOf(job, lease.spec.microbatches, message.sample);
     if (row === null) {
       throw new SecateurError(
@@ -326,7 +338,7 @@ export class WorkersService {
       );
     }
     const { layer } = lease.spec;
-    const wrong = widthProblem(job, layer, message);
+    const wrong = widthProblem(job, layer, message) ?? valueProblem(layer, message);
     if (wrong !== null) return this.refuseStatistics(session, identity, wrong);
     const sink = session.statistics.get(keyOf(identity)) ?? this.context.statistics.begin(identity, layer);
     session.statistics.set(keyOf(identity), sink);
@@ -343,8 +355,19 @@ export class WorkersService {
   private async takeSnapshot(session: Session, message: SnapshotWritten__Output): Promise<void> {
     if (!message.identity) throw new SecateurError('ArgumentInvalid', 'SnapshotWritten must carry its identity');
     const identity = identityOf(message.identity);
-    const snapshot = snapshotOf(message.snapshot);
-    await this.context.loop.submit({ type: 'snapshotWritten', worker: session.worker, identity, snapshot });
+    const { worker } = session;
+    try {
+      const snapshot = snapshotOf(message.snapshot);
+      const asked = this.askedOf(worker, identity);
+      if (asked !== null) checkSnapshot(asked, snapshot);
+      this.tasks.moved(identity, session.heardMs);
+      await this.context.loop.submit({ type: 'snapshotWritten', worker, identity, snapshot });
+    } catch (thrown) {
+      const { code, message: what } = toSecateurError(thrown);
+      if (code !== 'EngineFailed') throw thrown;
+      // Not counted: its result names its snapshots once more.
+      this.context.log('warn', what, { worker, task: identity.task });
+    }
   }
 
   private discardStatistics(session: Session | undefined, identity: TaskIdentity): void {
@@ -400,7 +423,13 @@ export class WorkersService {
     progress.forget(identity.job, identity.task);
     const holdings = result.holdings.map(holdingOf);
     const event: CoreEvent = result.error
-      ? { type: 'taskFailed', worker, identity, failure: failureOf(result.error), holdings }
+      ? {
+          type: 'taskFailed',
+          worker,
+          identity,
+          failure: readFailure(result.error, this.askedOf(worker, identity)?.lease.spec ?? null),
+          holdings,
+        }
       : await this.successOf(session, result, identity, holdings);
     await loop.submit(event);
     // Where its lease was over by then, nobody has taken them.
@@ -409,7 +438,10 @@ export class WorkersService {
     this.send(session.worker, { acknowledge: identity });
   }
 
-  /** A result that cannot be kept (the state folder is full, say) is a failure of the attempt, with the reason. */
+  /**
+   * A result that does not fit what was asked, or cannot be kept (the state folder is full, say), is a failure of the
+   * attempt, with the reason. Where the lease is over the core takes nothing of it, whatever it says.
+   */
   private async successOf(
     session: Session,
     result: TaskResult__Output,
@@ -418,8 +450,16 @@ export class WorkersService {
   ): Promise<CoreEvent> {
     const { worker } = session;
     try {
-      const outcome = await this.outcomeOf(session, result, identity);
-      return { type: 'taskSucceeded', worker, identity, outcome, holdings };
+      const outcome = readOutcome(result);
+      const asked = this.askedOf(worker, identity);
+      if (asked !== null) {
+        checkOutcome(asked, outcome);
+        await this.context.checkStaged(asked, outcome);
+        session.vanished = checkHeld(asked, outcome, holdings, session.vanished);
+      }
+      if (outcome.kind !== 'pass') return { type: 'taskSucceeded', worker, identity, outcome, holdings };
+      const statistics = await this.storeStatistics(session, identity, outcome.done);
+      return { type: 'taskSucceeded', worker, identity, outcome: { ...outcome, statistics }, holdings };
     } catch (thrown) {
       const { code, message, details } = toSecateurError(thrown);
       if (code === 'ArgumentInvalid' || code === 'Unavailable') throw thrown;
@@ -428,52 +468,13 @@ export class WorkersService {
     }
   }
 
-  private async outcomeOf(session: Session, result: TaskResult__Output, identity: TaskIdentity): Promise<TaskOutcome> {
-    if (result.prepareCalibration) {
-      const { samples, sequenceLength, file, inputs } = result.prepareCalibration;
-      const inputDigests = inputs.map((input) => input.sha256);
-      const calibration = { inputDigests, samples, sequenceLength, file: staged(file) };
-      return { kind: 'prepareCalibration', calibration };
-    }
-    if (result.prepareEvaluation) {
-      const { file, windows, sequenceLength, input } = result.prepareEvaluation;
-      return {
-        kind: 'prepareEvaluation',
-        ids: staged(file),
-        inputDigest: input?.sha256 ?? '',
-        windows,
-        sequenceLength,
-      };
-    }
-    if (result.evaluate) {
-      const { nll, tokens, computeMs } = result.evaluate;
-      const done = setOfRanges(result.evaluate.done);
-      checkLikelihoods(identity, done, nll);
-      return { kind: 'evaluate', done, nll, tokens, computeMs };
-    }
-    if (result.measureError) {
-      const { error, output, computeMs } = result.measureError;
-      const done = setOfRanges(result.measureError.done);
-      return { kind: 'measureError', done, samples: rowsOf(identity, done, error, output), computeMs };
-    }
-    if (result.digestSource) return { kind: 'digestSource', sha256: staged(result.digestSource.file).sha256 };
-    if (result.prune) {
-      const { file, tensors, pruneMs, commitMs } = result.prune;
-      const counted = tensors.map(({ name, elements, zeros, pruned }) => ({ name, elements, zeros, pruned }));
-      return { kind: 'prune', file: staged(file), tensors: counted, pruneMs, commitMs };
-    }
-    if (result.pass) {
-      const { tokens, computeMs, snapshots, loadMs, snapshotMs, bytesRead, peakResidentBytes } = result.pass;
-      const spent = { computeMs, loadMs, snapshotMs, bytesRead, peakResidentBytes };
-      const done = setOfRanges(result.pass.done);
-      const statistics = await this.storeStatistics(session, identity, done);
-      return { kind: 'pass', tokens, spent, done, snapshots: snapshots.map(snapshotOf), statistics };
-    }
-    if (result.handOver) return { kind: 'handOver', snapshots: result.handOver.snapshots.map(snapshotOf) };
-    throw new SecateurError(
-      'ArgumentInvalid',
-      `task ${identity.task}: its result has an outcome that this version does not know`,
-    );
+  /** Null where this worker has no such lease now. */
+  private askedOf(worker: string, identity: TaskIdentity): Asked | null {
+    const { state } = this.context.loop;
+    const lease = currentLease(state, identity);
+    const job = jobOf(state, identity.job);
+    if (lease?.worker !== worker || job === undefined) return null;
+    return { job, lease, draining: workerOf(state, worker)?.draining ?? false };
   }
 
   /**
@@ -527,6 +528,14 @@ export class WorkersService {
     const { worker, incarnation, leaving } = session;
     this.context.log('info', `worker ${worker} ${leaving ? 'left' : 'lost its stream'}`, { worker });
     await this.context.loop.submit({ type: 'workerDetached', worker, incarnation, leaving });
+  }
+
+  private watchTasks(): void {
+    const { loop, timers } = this.context;
+    const isBehind = (worker: string): boolean => (this.sessions.get(worker)?.turns.waiting ?? 0) > 0;
+    for (const event of this.tasks.look(loop.state, timers.monotonicMs(), isBehind)) {
+      loop.submit(event).catch(this.logError);
+    }
   }
 
   private endSilentSessions(): void {
@@ -595,35 +604,6 @@ function rowOf(job: JobState, microbatches: MicrobatchSet, sample: number): numb
   return null;
 }
 
-/** One row a sample. @throws Internal: rows of other lengths, or what is no sum of squares */
-function rowsOf(
-  { task }: TaskIdentity,
-  done: MicrobatchSet,
-  error: readonly number[],
-  output: readonly number[],
-): OutputErrors[] {
-  const count = countOf(done);
-  const width = count === 0 ? 0 : output.length / count;
-  const isSum = (value: number): boolean => value >= 0 && value < Infinity;
-  if (error.length !== output.length || !Number.isInteger(width) || !error.every(isSum) || !output.every(isSum)) {
-    throw new SecateurError(
-      'Internal',
-      `task ${task}: expected as many sums of squares for each of ${count} samples; found ${error.length} and ${output.length}, or some that are no sums`,
-    );
-  }
-  const rowOf = (values: readonly number[], row: number) => values.slice(row * width, (row + 1) * width);
-  return Array.from({ length: count }, (_, row) => ({ error: rowOf(error, row), output: rowOf(output, row) }));
-}
-
-/** @throws Internal: likelihoods are the only numbers of a worker that decide whether a job may publish */
-function checkLikelihoods({ task }: TaskIdentity, done: MicrobatchSet, nll: readonly number[]): void {
-  if (nll.length === countOf(done) && nll.every((value) => value >= 0 && value < Infinity)) return;
-  throw new SecateurError(
-    'Internal',
-    `task ${task}: expected a likelihood for each of ${countOf(done)} windows; found ${nll.length}, or some that are no such number`,
-  );
-}
-
 /** Rows of another width would be added up as other columns: the engine computed another layer, or is broken. */
 function widthProblem(
   job: JobState,
@@ -643,13 +623,23 @@ function widthProblem(
   );
 }
 
-function holdingOf({ job, boundary, microbatches }: Holding__Output): Holding {
-  return { job, boundary, microbatches: setOfRanges(microbatches) };
+/** What is no sum of squares would stand in the sums of the whole layer, and be found there when nobody knows whose it is. */
+function valueProblem(layer: number, { sample, float32 }: SampleStatistics__Output): SecateurError | null {
+  const bytes = new DataView(float32.buffer, float32.byteOffset, float32.byteLength);
+  for (let column = 0; column * Float32Array.BYTES_PER_ELEMENT < bytes.byteLength; column++) {
+    const value = bytes.getFloat32(column * Float32Array.BYTES_PER_ELEMENT, true);
+    if (value >= 0 && value < Infinity) continue;
+    return new SecateurError(
+      'EngineFailed',
+      `layer ${layer}, sample ${sample}: expected finite sums of squares; found ${value} at column ${column}`,
+      { retryable: true, details: { layer, sample, column, found: String(value) } },
+    );
+  }
+  return null;
 }
 
-function snapshotOf(snapshot: SnapshotFile__Output | null | undefined): WrittenSnapshot {
-  if (!snapshot) throw new SecateurError('ArgumentInvalid', 'SnapshotWritten must name its file');
-  return { boundary: snapshot.boundary, microbatch: snapshot.microbatch, file: staged(snapshot.file) };
+function holdingOf({ job, boundary, microbatches }: Holding__Output): Holding {
+  return { job, boundary, microbatches: setOfRanges(microbatches) };
 }
 
 function identityOf({ job, task, attempt, epoch }: TaskIdentity): TaskIdentity {
@@ -658,28 +648,4 @@ function identityOf({ job, task, attempt, epoch }: TaskIdentity): TaskIdentity {
 
 function keyOf({ job, task, attempt, epoch }: TaskIdentity): string {
   return `${job}/${task}/${attempt}/${epoch}`;
-}
-
-function staged(file: FileRef__Output | null | undefined): StagedFile {
-  if (!file || file.sha256 === '')
-    throw new SecateurError('ArgumentInvalid', 'a result must name its file with its digest');
-  return { name: file.name, sizeBytes: file.sizeBytes, sha256: file.sha256 };
-}
-
-function failureOf(error: TaskError__Output): TaskFailure {
-  const code = (Object.hasOwn(ERROR_TABLE, error.code) ? error.code : 'Internal') as ErrorCode;
-  return { code, message: error.message, retryable: error.retryable, details: parseDetails(error.detailsJson) };
-}
-
-/** Details are for people and programs that look closer: what cannot be read of them never hides the failure itself. */
-function parseDetails(json: string): TaskFailure['details'] {
-  try {
-    const details: unknown = JSON.parse(json || '{}');
-    if (typeof details === 'object' && details !== null && !Array.isArray(details)) {
-      return details as TaskFailure['details'];
-    }
-  } catch {
-    // Told below, as it came.
-  }
-  return { unreadableDetails: json.slice(0, 200) };
 }

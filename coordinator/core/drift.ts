@@ -6,6 +6,8 @@ import type { FileIntake, JobIntake, JobState, WorkerCapabilities, WorkerState }
 
 const SHOWN_CHARACTERS_MAX = 60;
 const DIGEST_DIGITS_SHOWN = 12;
+/** Of a millisecond: a number of this size holds steps of a quarter of a microsecond. */
+const FRACTION_DIGITS_SHOWN = 4;
 const VERSION_FIELDS = [
   ['version', 'secateur version'],
   ['engineVersion', 'engine version'],
@@ -57,6 +59,43 @@ function compareFiles(drift: string[], before: readonly FileIntake[], now: reado
   for (const name of found.keys()) drift.push(`${name} was absent, is there`);
 }
 
+/**
+ * Whether the digest that the job knows is of the file as it was before somebody touched it: one that was taken afterwards
+ * says what the file is now, not what the layers before were computed with.
+ */
+export function isVouchedFor(before: FileIntake, found: Pick<FileIntake, 'ctimeMs'>): boolean {
+  if (before.sha256 === undefined) return false;
+  return before.digestedMs === undefined || (found.ctimeMs ?? 0) > before.digestedMs;
+}
+
+/**
+ * What helps against drift. Files whose digest was known before they changed are forgiven when their bytes are back; of
+ * the others nobody can tell whether they are, whatever is done to them.
+ *
+ * @param undigested names of changed files without a digest from before
+ */
+export function adviceFor(undigested: readonly string[]): string {
+  if (undigested.length === 0) return 'Put them back, or submit a new job with another destination.';
+  const which = undigested.join(', ');
+  return `No digest from before the change is known of ${which}: whether the bytes are the same cannot be told, and putting files back does not help. Submit a new job with another destination.`;
+}
+
+/** Files that are not as they were, and of which no digest from before is known. */
+export function undigestedChanges(before: JobIntake, now: JobIntake): string[] {
+  return (['shards', 'auxiliaryFiles', 'calibrationFiles'] as const).flatMap((list) => {
+    const found = new Map(now[list].map((file) => [file.file, file]));
+    const changed = before[list].filter((file) => {
+      const drift: string[] = [];
+      const other = found.get(file.file);
+      if (other !== undefined) compareFile(drift, file, other);
+      // A file that is gone comes back, if it does, after this moment.
+      const isVouched = other === undefined ? file.sha256 !== undefined : isVouchedFor(file, other);
+      return (other === undefined || drift.length > 0) && !isVouched;
+    });
+    return changed.map(({ file }) => file);
+  });
+}
+
 /** Where both digests are known they decide; else whatever says that somebody wrote to the file. */
 function compareFile(drift: string[], before: FileIntake, now: FileIntake): void {
   const { file } = before;
@@ -67,15 +106,24 @@ function compareFile(drift: string[], before: FileIntake, now: FileIntake): void
     }
     return;
   }
-  compare(drift, `size of ${file}`, before.sizeBytes, now.sizeBytes);
+  drift.push(...describeTouch(file, before, now));
+}
+
+/** Size and times of a file that are not as they were. */
+export function describeTouch(
+  name: string,
+  before: FileIntake,
+  now: Pick<FileIntake, 'sizeBytes' | 'mtimeMs' | 'ctimeMs'>,
+): string[] {
+  const drift: string[] = [];
+  compare(drift, `size of ${name}`, before.sizeBytes, now.sizeBytes);
   if (before.mtimeMs !== now.mtimeMs) {
-    drift.push(`time of the last change of ${file} was ${showTime(before.mtimeMs)}, is ${showTime(now.mtimeMs)}`);
+    drift.push(`modification time of ${name} was ${showTime(before.mtimeMs)}, is ${showTime(now.mtimeMs)}`);
   } else if (before.ctimeMs !== undefined && now.ctimeMs !== undefined && before.ctimeMs !== now.ctimeMs) {
     // Put back with its old time, or only given other rights: without a digest there is no telling.
-    drift.push(
-      `time of the last status change of ${file} was ${showTime(before.ctimeMs)}, is ${showTime(now.ctimeMs)}`,
-    );
+    drift.push(`status time of ${name} was ${showTime(before.ctimeMs)}, is ${showTime(now.ctimeMs)}`);
   }
+  return drift;
 }
 
 /**
@@ -129,8 +177,11 @@ function compare(drift: string[], field: string, before: unknown, now: unknown):
   if (was !== is) drift.push(`${field} was ${abbreviate(was)}, is ${abbreviate(is)}`);
 }
 
+/** All digits that a time has here: two that differ are never shown alike. */
 function showTime(ms: number): string {
-  return new Date(ms).toISOString();
+  const whole = Math.floor(ms);
+  const rest = (ms - whole).toFixed(FRACTION_DIGITS_SHOWN).slice(2);
+  return `${new Date(whole).toISOString().slice(0, -1)}${Number(rest) === 0 ? '' : rest}Z`;
 }
 
 function abbreviate(text: string | undefined): string {

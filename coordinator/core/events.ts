@@ -146,6 +146,15 @@ export type CoreEvent =
       readonly why: string;
     }
   | {
+      readonly type: 'engineSilence';
+      readonly worker: string;
+      readonly identity: TaskIdentity;
+      /** Since the engine last said something; 0: it has spoken again. */
+      readonly silentMs: number;
+      /** After so long the agent ends it. */
+      readonly silentMaxMs: number;
+    }
+  | {
       readonly type: 'snapshotWritten';
       readonly worker: string;
       readonly identity: TaskIdentity;
@@ -166,6 +175,8 @@ export type CoreEvent =
       /** Null: not known to have changed (the coordinator itself could not keep the result, say). */
       readonly holdings: readonly HiddenStates[] | null;
     }
+  /** Nothing of a task has come from its worker for so long; 0: it gets on again. Measured by the coordinator's own clock. */
+  | { readonly type: 'taskQuiet'; readonly worker: string; readonly identity: TaskIdentity; readonly quietMs: number }
   | {
       readonly type: 'statisticsReduced';
       readonly job: string;

@@ -20,7 +20,7 @@ import {
   workerOf,
 } from './state.ts';
 import type { Transition } from './transition.ts';
-import { RECONNECT_GRACE_MS } from './workers.ts';
+import { RECONNECT_GRACE_MS, TASK_QUIET_MAX_MS } from './workers.ts';
 
 /** Named one by one; the others are counted: a message is for reading. */
 const NAMED_MAX = 6;
@@ -41,6 +41,8 @@ interface Explanation {
 function whyWaiting(state: CoordinatorState, job: JobState, nowMs: number): Explanation | null {
   const leases = Object.values(job.leases);
   const away = leases.map((lease) => workerOf(state, lease.worker)).filter((worker) => worker?.attached === false);
+  const silent = leases.filter((lease) => lease.silence !== undefined && !isAway(state, lease.worker));
+  if (silent.length > 0) return enginesSilent(silent);
   if (leases.length > away.length) return running(state, leases);
   const workers = Object.values(state.workers);
   const effects = effectsOf(job).map(effectName);
@@ -87,9 +89,34 @@ function ownWork(job: JobState, effects: readonly string[], nowMs: number, there
 
 function running(state: CoordinatorState, leases: readonly Lease[]): Explanation {
   const doing = leases
-    .map(({ task, worker }) => `${task} on ${worker}${isAway(state, worker) ? ' (away)' : ''}`)
+    .map((lease) => {
+      const away = isAway(state, lease.worker) ? ' (away)' : '';
+      return `${lease.task} on ${lease.worker}${away}${quiet(lease)}`;
+    })
     .sort();
+  // A worker that is away is explained when nobody else works.
+  const present = leases.filter(({ worker }) => !isAway(state, worker));
+  if (present.every(({ quietSinceMs }) => quietSinceMs !== undefined)) {
+    const minutes = TASK_QUIET_MAX_MS / 60_000;
+    const message = `needs progress of its tasks; there: ${listed(doing)}. What makes none for ${minutes} minutes is given to another; see the worker's log.`;
+    return { reason: 'NoProgress', message };
+  }
   return { reason: 'Running', message: listed(doing) };
+}
+
+function enginesSilent(silent: readonly Lease[]): Explanation {
+  const there = silent.map((lease) => `${lease.task} on ${lease.worker}, whose ${silenceOf(lease)}`).sort();
+  return { reason: 'EngineSilent', message: `needs a word of an engine that runs a task; there: ${listed(there)}` };
+}
+
+function silenceOf({ silence }: Lease): string {
+  if (silence === undefined) return 'engine speaks';
+  const { sinceMs, endsMs } = silence;
+  return `engine has said nothing since ${showTime(sinceMs)} and is ended at ${showTime(endsMs)}`;
+}
+
+function quiet({ quietSinceMs }: Lease): string {
+  return quietSinceMs === undefined ? '' : ` (no progress since ${showTime(quietSinceMs)})`;
 }
 
 function workersAway(job: JobState, away: readonly WorkerState[], there: string): Explanation {
@@ -142,7 +169,8 @@ export function explainWorker(state: CoordinatorState, worker: WorkerState): str
   }
   if (worker.draining)
     return lease === undefined ? 'drains: takes no new work' : `drains: hands over, runs ${lease.task}`;
-  if (lease !== undefined) return `runs ${lease.task}`;
+  if (lease?.silence !== undefined) return `runs ${lease.task}; its ${silenceOf(lease)}`;
+  if (lease !== undefined) return `runs ${lease.task}${quiet(lease)}`;
   const job = activeJob(state);
   if (job === undefined) return 'idle: there is no job';
   if (!fitsVersions(job, worker.capabilities)) {

@@ -2,7 +2,15 @@
 import { type ErrorCode, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { JsonValue } from '../../shared/events/job-event.ts';
 import { layerFileName } from '../../shared/storage/staging-names.ts';
-import { chooseVersions, describeDrift, describeVersionDrift, fitsVersions, knownInputs } from './drift.ts';
+import {
+  adviceFor,
+  chooseVersions,
+  describeDrift,
+  describeVersionDrift,
+  fitsVersions,
+  knownInputs,
+  undigestedChanges,
+} from './drift.ts';
 import { beginEffect, carryOutEffects, effectName, effectsOf } from './effects.ts';
 import { evaluationLocations } from './evaluation.ts';
 import type { EffectFailure, EventOf } from './events.ts';
@@ -78,7 +86,7 @@ export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
   });
 }
 
-/** A job that has not ended and has the same name, or writes to the same destination: a second one is a mistake. */
+/** A job that has not ended and has the same name, or writes to the same destination, inside it or around it: a second one is a mistake. */
 export function findTwin(
   state: CoordinatorState,
   { namespace, name, manifest }: Pick<EventOf<'jobSubmitted'>, 'namespace' | 'name' | 'manifest'>,
@@ -87,8 +95,15 @@ export function findTwin(
   return Object.values(state.jobs).find(
     (job) =>
       !hasEnded(job) &&
-      ((job.namespace === namespace && job.name === name) || job.manifest.spec.output.destination === destination),
+      ((job.namespace === namespace && job.name === name) ||
+        doOverlap(job.manifest.spec.output.destination, destination)),
   );
+}
+
+/** Whether one of two folders is the other, or in it. By name: what links hide, claiming the folder finds out. */
+function doOverlap(a: string, b: string): boolean {
+  const [first = '', second = ''] = [a, b].map((each) => `${each.replace(/\/+$/, '')}/`);
+  return first.startsWith(second) || second.startsWith(first);
 }
 
 /** Starts the intake of the job whose turn it is. */
@@ -106,12 +121,16 @@ export function intakeSucceeded(t: Transition, event: EventOf<'intakeSucceeded'>
   const current = jobOf(t.state, event.job);
   if (current === undefined || current.phase !== 'Intake') return;
   if (current.intake !== null) {
-    const drift = describeDrift(knownInputs({ ...current, intake: current.intake }), event.intake);
+    const known = knownInputs({ ...current, intake: current.intake });
+    const drift = describeDrift(known, event.intake);
     // What is not committed can begin again: with mended inputs, or with other workers where those of before are gone.
-    const isStranded = describeVersionDrift(current, Object.values(t.state.workers)).length > 0;
-    if ((drift.length > 0 || isStranded) && committedCount(current) === 0) return beginAnew(t, event);
+    const stranded = isUnderWay(current) ? [] : describeVersionDrift(current, Object.values(t.state.workers));
+    if (committedCount(current) === 0 && drift.length + stranded.length > 0) {
+      return beginAnew(t, event, [...drift, ...stranded]);
+    }
     if (drift.length > 0) {
-      const message = `the inputs are not those that the job began with: ${drift.join('; ')}. Put them back, or submit a new job with another destination.`;
+      const advice = adviceFor(undigestedChanges(known, event.intake));
+      const message = `the inputs are not those that the job began with (model in ${event.intake.sourceDirectory}): ${drift.join('; ')}. ${advice}`;
       return failJob(t, event.job, { code: 'SourceChanged', message, details: { drift } });
     }
   }
@@ -131,8 +150,14 @@ function forgiveIntake(job: JobState): void {
   forgive(job, effectName({ kind: 'intake', job: job.id }), THE_WHOLE);
 }
 
-/** Nothing is committed yet: the job begins again, and what was computed goes. */
-function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>): void {
+/** Whether workers have tasks or hidden states of the job: of those that are away after a restart nobody knows the version. */
+function isUnderWay(job: JobState): boolean {
+  return Object.keys(job.leases).length > 0 || Object.keys(job.held).length > 0;
+}
+
+/** Nothing is committed yet: the job begins again, what was computed goes, and everybody hears of it. */
+function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>, drift: readonly string[]): void {
+  releaseWorkers(t, event.job);
   const job = t.editJob(event.job);
   const files = [
     ...job.snapshots.flatMap((snapshot) => Object.values(snapshot.files)),
@@ -163,6 +188,7 @@ function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>): void {
   });
   forgiveIntake(job);
   job.resumePhase = null;
+  t.tell(event.job, 'job', 'begunAnew', { drift });
   t.explain(event.job, 'Planning', 'WaitingForWorker', 'needs at least one worker; none is attached');
 }
 
@@ -267,6 +293,14 @@ export function cancelJob(t: Transition, event: EventOf<'cancelRequested'>): voi
 }
 
 function stopJob(t: Transition, jobId: string): JobState {
+  releaseWorkers(t, jobId);
+  const job = t.editJob(jobId);
+  job.endedMs = t.nowMs;
+  return job;
+}
+
+/** Takes back what workers run for a job, and has them forget what they hold of it. */
+function releaseWorkers(t: Transition, jobId: string): void {
   const job = t.editJob(jobId);
   const workers = new Set([
     ...job.stages.flatMap((stage) => Object.keys(stage.shares)),
@@ -275,8 +309,6 @@ function stopJob(t: Transition, jobId: string): JobState {
   ]);
   endLeases(t, jobId);
   for (const worker of workers) t.command({ kind: 'releaseJob', worker, job: jobId });
-  job.endedMs = t.nowMs;
-  return job;
 }
 
 /** No worker runs anything for the job any more, nor holds anything that counts. */
@@ -304,6 +336,19 @@ function resumableFrom(job: JobState): JobState['phase'] | null {
   return job.phase === 'Queued' || job.phase === 'Intake' ? null : job.phase;
 }
 
+/**
+ * A coordinator that starts does not know what happened to the inputs while none was there: it reads them again before
+ * it gives out another task. Tasks that are under way go on, and what they bring counts; publishing looks for itself.
+ */
+export function checkInputsAgain(t: Transition, jobId: string): void {
+  const job = jobOf(t.state, jobId);
+  if (job === undefined || hasEnded(job) || job.phase === 'Queued') return;
+  const isPublishing = effectsOf(job).some(({ kind }) => kind === 'publishCheckpoint');
+  if (job.phase === 'Intake' || job.intake === null || isPublishing) return carryOutEffects(t, jobId);
+  t.editJob(jobId).resumePhase = job.phase;
+  beginEffect(t, { kind: 'intake', job: jobId });
+}
+
 /** Reads the inputs again first: `intakeSucceeded` compares them with those that the job began with. */
 export function resumeJob(t: Transition, event: EventOf<'resumeRequested'>): void {
   const current = jobOf(t.state, event.job);
@@ -312,6 +357,7 @@ export function resumeJob(t: Transition, event: EventOf<'resumeRequested'>): voi
   // Behind those that wait or run: a resumed job takes nobody's workers away.
   t.moveToEnd(event.job);
   const job = t.editJob(event.job);
+  forgetUnusableStatistics(job);
   job.failure = null;
   job.endedMs = null;
   job.retries = {};
@@ -319,6 +365,13 @@ export function resumeJob(t: Transition, event: EventOf<'resumeRequested'>): voi
   job.resumes += 1;
   t.tell(event.job, 'job', 'resumed', { from: current.phase, committed: committedCount(job) });
   t.explain(event.job, 'Queued', 'Resumed', 'waits for its turn');
+}
+
+/** Samples whose sums are no numbers stay so, however often they are added up: their layer is calibrated again. */
+function forgetUnusableStatistics(job: JobState): void {
+  const { code, details } = job.failure ?? {};
+  const layer = code === 'NonFiniteValue' ? job.layers[Number(details?.layer)] : undefined;
+  if (layer?.status === 'reducing') Object.assign(layer, { status: 'pending', parts: [] });
 }
 
 export function committedCount(job: JobState): number {

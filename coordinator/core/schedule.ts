@@ -39,6 +39,8 @@ const ABOUT_AS_FAST = 1.5;
 
 /** Statistics of one task are kept by its worker until they are acknowledged. */
 const TASK_STATISTICS_BYTES_MAX = 64 * 1024 * 1024;
+/** Of all shards of a model together: what one worker digests in some seconds. */
+const DIGESTED_FIRST_BYTES_MAX = 2 * 1024 ** 3;
 
 /** Phases in which workers have tasks. */
 const WORKING: ReadonlySet<JobPhase> = new Set(['Preparing', 'Pruning', 'Evaluating']);
@@ -61,7 +63,7 @@ export function assignments(state: CoordinatorState, job: JobState, nowMs: numbe
   }
   const idle = usableWorkers(state, job)
     .filter(({ id }) => !busy.has(id))
-    .sort((a, b) => (a.id < b.id ? -1 : 1));
+    .sort((a, b) => Number(isShunned(job, a, nowMs)) - Number(isShunned(job, b, nowMs)) || (a.id < b.id ? -1 : 1));
   if (idle.length === 0) return round.given;
   for (const { worker, spec } of pruneAssignments(job, idle, nowMs)) round.give(worker, spec);
   if (job.phase === 'Evaluating') {
@@ -74,9 +76,14 @@ export function assignments(state: CoordinatorState, job: JobState, nowMs: numbe
   for (const { id } of idle) {
     if (round.hasWork(id)) continue;
     const pass = job.phase === 'Pruning' ? passFor(job, id, needs, round) : undefined;
-    round.give(id, pass ?? unboundTask(job, id, round));
+    round.give(id, firstTask(job, id, round) ?? pass ?? lastTask(job, id, round));
   }
   return round.given;
+}
+
+/** Something failed on it lately: what anybody can do goes to others first. */
+function isShunned(job: JobState, { id }: WorkerState, nowMs: number): boolean {
+  return (own(job.shunnedUntilMs, id) ?? 0) > nowMs;
 }
 
 /** What is given out in one go: nothing twice, and nothing that waits for its retry. */
@@ -108,6 +115,17 @@ class Round {
     return (own(this.job.retries, taskKind(spec))?.notBeforeMs ?? 0) <= this.nowMs;
   }
 
+  /**
+   * Whether a task that any worker can do is this one's: not where there is another that is less to blame for what failed.
+   * One that is busy is waited for: it would be the same worker again each time, until the job fails.
+   */
+  isFreeFor(worker: string, spec: TaskSpec): boolean {
+    if (!this.isFree(spec)) return false;
+    const blame = blameOf(this.job, worker, spec, this.nowMs);
+    if (blame === 0) return true;
+    return usableWorkers(this.state, this.job).every(({ id }) => blameOf(this.job, id, spec, this.nowMs) >= blame);
+  }
+
   give(worker: string, spec: TaskSpec | undefined): void {
     if (spec === undefined || !this.isFree(spec) || this.hasWork(worker)) return;
     this.names.add(taskName(spec));
@@ -120,6 +138,12 @@ class Round {
   }
 }
 
+/** How much speaks against giving a task to a worker: it failed there last; something else failed there lately. */
+function blameOf(job: JobState, worker: string, spec: TaskSpec, nowMs: number): number {
+  const isLast = own(job.retries, taskKind(spec))?.worker === worker;
+  return (isLast ? 2 : 0) + ((own(job.shunnedUntilMs, worker) ?? 0) > nowMs ? 1 : 0);
+}
+
 /**
  * Layers whose statistics are complete, each for the replica of its stage that suits best.
  */
@@ -130,7 +154,7 @@ function pruneAssignments(job: JobState, idle: readonly WorkerState[], nowMs: nu
     if (status !== 'ready' || own(job.leases, taskName({ kind: 'prune', stage: 0, layer })) !== undefined) continue;
     const stage = job.stages.findIndex((each) => layer >= each.firstLayer && layer < endOf(each));
     const rank = ({ id }: WorkerState): number =>
-      ((own(job.shunnedUntilMs, id) ?? 0) > nowMs ? 1e9 : 0) +
+      1e9 * blameOf(job, id, { kind: 'prune', stage, layer }, nowMs) +
       (isEmpty(shareOf(job.stages[stage] as StageState, id)) ? 1e6 : 0) +
       pruneBurden(job, id);
     const taken = new Set(found.map(({ worker }) => worker));
@@ -270,20 +294,32 @@ function isWantedAbove(job: JobState, boundary: number, microbatches: Microbatch
     );
 }
 
-/** Work that any worker can do. Digests wait until passes no longer do: a large shard would hold everybody up. */
-function unboundTask(job: JobState, worker: string, round: Round): TaskSpec | undefined {
+/**
+ * Work that any worker can do, and that comes before the passes. A digest that is known from the beginning tells a shard
+ * that was only touched from one that was changed: of a small model it costs next to nothing to have them then.
+ */
+function firstTask(job: JobState, worker: string, round: Round): TaskSpec | undefined {
   if (job.phase === 'Preparing' ? job.calibration === null : job.calibration?.isLost === true) {
     const spec = { kind: 'prepareCalibration' } as const;
-    if (round.isFree(spec)) return spec;
+    if (round.isFreeFor(worker, spec)) return spec;
   }
   for (const text of unpreparedTexts(job)) {
     const spec = { kind: 'prepareEvaluation', text } as const;
-    if (round.isFree(spec)) return spec;
+    if (round.isFreeFor(worker, spec)) return spec;
   }
-  if (isAwaited(job, worker)) return undefined;
+  const sizeBytes = (job.intake?.shards ?? []).reduce((sum, shard) => sum + shard.sizeBytes, 0);
+  return sizeBytes <= DIGESTED_FIRST_BYTES_MAX ? digestTask(job, worker, round) : undefined;
+}
+
+/** Digests of a large model wait until passes no longer do: a large shard would hold everybody up. */
+function lastTask(job: JobState, worker: string, round: Round): TaskSpec | undefined {
+  return isAwaited(job, worker) ? undefined : digestTask(job, worker, round);
+}
+
+function digestTask(job: JobState, worker: string, round: Round): TaskSpec | undefined {
   return (job.intake?.shards ?? [])
     .map(({ file }) => ({ kind: 'digestSource', shard: file }) as const)
-    .find((spec) => own(job.digests, spec.shard) === undefined && round.isFree(spec));
+    .find((spec) => own(job.digests, spec.shard) === undefined && round.isFreeFor(worker, spec));
 }
 
 /** Whether this worker has, or may soon be given, microbatches that others wait for at the next layer. */

@@ -304,6 +304,10 @@ export interface Lease {
   readonly worker: string;
   readonly spec: TaskSpec;
   readonly leasedMs: number;
+  /** The engine that runs it says nothing: since when, and when its agent ends it. Absent while it speaks. */
+  readonly silence?: { readonly sinceMs: number; readonly endsMs: number };
+  /** Its worker lives, and has got no further with it since then. Absent where it gets on. */
+  readonly quietSinceMs?: number;
 }
 
 /**

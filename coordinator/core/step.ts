@@ -26,8 +26,10 @@ import { Transition } from './transition.ts';
 import {
   coordinatorStarted,
   dismissDrained,
+  engineSilence,
   expireWorkers,
   holdingsChanged,
+  taskQuiet,
   workerAttached,
   workerDetached,
   workerDraining,
@@ -66,12 +68,16 @@ function apply(t: Transition, event: CoreEvent): void {
       return workerDraining(t, event);
     case 'holdingsChanged':
       return holdingsChanged(t, event);
+    case 'engineSilence':
+      return engineSilence(t, event);
     case 'snapshotWritten':
       return snapshotWritten(t, event);
     case 'taskSucceeded':
       return taskSucceeded(t, event);
     case 'taskFailed':
       return taskFailed(t, event);
+    case 'taskQuiet':
+      return taskQuiet(t, event);
     case 'statisticsReduced':
       return statisticsReduced(t, event);
     case 'statisticsLost':

@@ -1,8 +1,7 @@
 /** Workers that come, go, come back, and what their going means for the tasks and the hidden states they had. */
 import { difference, isEmpty, NO_MICROBATCHES } from '../../shared/microbatch-set.ts';
-import { carryOutEffects } from './effects.ts';
 import type { EventOf } from './events.ts';
-import { failJob, removeUnfinished } from './lifecycle.ts';
+import { checkInputsAgain, failJob, removeUnfinished } from './lifecycle.ts';
 import { charge, chargedBy, retryOf, worstOf } from './retries.ts';
 import { handOverTask } from './schedule.ts';
 import { dropShares } from './shares.ts';
@@ -27,15 +26,21 @@ export const RECONNECT_GRACE_MS = 6_000;
 /** A task whose worker vanished this often takes its workers down: the job fails rather than loop. */
 export const LOST_MAX = 8;
 
+/**
+ * A task that gets no further for this long is given to another. Above ENGINE_SILENCE_MAX_MS of the agent, which ends such
+ * an engine by itself: this is for agents that do not.
+ */
+export const TASK_QUIET_MAX_MS = 20 * 60_000;
+/** Others are preferred for so long to a worker that let a task lie: each more that it has may cost as much time. */
+const QUIET_SHUN_MS = 60 * 60_000;
+
 /** A new process of the coordinator: a new epoch; no worker is attached yet, each gets its grace period to return. */
 export function coordinatorStarted(t: Transition): void {
   t.setEpoch(t.state.epoch + 1);
   for (const worker of Object.values(t.state.workers)) {
     t.setWorker({ ...worker, attached: false, sinceMs: t.nowMs });
   }
-  for (const job of Object.values(t.state.jobs)) {
-    if (!hasEnded(job)) carryOutEffects(t, job.id);
-  }
+  for (const job of Object.keys(t.state.jobs)) checkInputsAgain(t, job);
 }
 
 export function workerAttached(t: Transition, event: EventOf<'workerAttached'>): void {
@@ -140,6 +145,16 @@ export function holdingsChanged(t: Transition, event: EventOf<'holdingsChanged'>
   setHeld(t, event.job, event.worker, event.holdings);
 }
 
+/** An engine that hangs, or computes for very long without a word: whoever looks at the job is told. */
+export function engineSilence(t: Transition, event: EventOf<'engineSilence'>): void {
+  const lease = currentLease(t.state, event.identity);
+  if (lease?.worker !== event.worker) return;
+  const sinceMs = t.nowMs - event.silentMs;
+  const { silence: _before, ...speaking } = lease;
+  const silence = { sinceMs, endsMs: sinceMs + event.silentMaxMs };
+  t.editJob(event.identity.job).leases[lease.task] = event.silentMs > 0 ? { ...speaking, silence } : speaking;
+}
+
 /** Lets draining workers go that have nothing left that anybody needs. */
 export function dismissDrained(t: Transition): void {
   const job = activeJob(t.state);
@@ -195,6 +210,25 @@ function loseLease(t: Transition, jobId: string, lease: Lease, why: string): voi
   if (lost < LOST_MAX || lease.spec.kind === 'handOver') return;
   const message = `task ${lease.task} was lost with its worker ${lost} times, last on ${lease.worker} (${why}). See the workers' logs for what ended them (memory, most often), then resume the job.`;
   failJob(t, jobId, { code: 'EngineCrashed', message, details: { task: lease.task, lost } });
+}
+
+/** Said when a task begins to get no further, when it gets on again, and when that was for too long. */
+export function taskQuiet(t: Transition, event: EventOf<'taskQuiet'>): void {
+  const { worker, identity, quietMs } = event;
+  const lease = currentLease(t.state, identity);
+  if (lease === undefined || lease.worker !== worker) return;
+  const job = t.editJob(identity.job);
+  if (quietMs < TASK_QUIET_MAX_MS) {
+    const { quietSinceMs: _, ...moving } = lease;
+    job.leases[lease.task] = quietMs === 0 ? moving : { ...moving, quietSinceMs: t.nowMs - quietMs };
+    return;
+  }
+  job.shunnedUntilMs[worker] = t.nowMs + QUIET_SHUN_MS;
+  t.command({ kind: 'abort', worker, identity });
+  loseLease(t, identity.job, lease, `it made no progress for ${Math.round(quietMs / 60_000)} minutes`);
+  dropShares(t, identity.job, worker);
+  setHeld(t, identity.job, worker, []);
+  t.command({ kind: 'releaseJob', worker, job: identity.job });
 }
 
 function leasesOf(job: JobState, worker: string): Lease[] {

@@ -3,14 +3,14 @@
  * claim is one exclusive file creation, so of two jobs that race for a directory one loses.
  */
 import { randomBytes } from 'node:crypto';
-import { link, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { link, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { PROVENANCE_FILE } from '../../shared/checkpoint/provenance-name.ts';
 import { rethrowPassing, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { reach } from '../../shared/failpoint.ts';
 import { fsyncDirectory } from '../../shared/storage/atomic-file.ts';
 import { makeDirectory } from '../../shared/storage/make-directory.ts';
-import { type OutputPaths, PROBE_FILE_NAME, STAGING_FOLDER } from './job-paths.ts';
+import { type OutputPaths, outputPaths, PROBE_FILE_NAME, STAGING_FOLDER } from './job-paths.ts';
 
 const DRAFT_PREFIX = '.claim-';
 
@@ -73,6 +73,7 @@ async function publishedJob(paths: OutputPaths): Promise<string | null> {
 
 /** The check alone, for `plan`. */
 export async function checkOutputIsFree(paths: OutputPaths, job: string | null): Promise<void> {
+  await checkOutsideOthers(paths.output);
   let entries: string[];
   try {
     if (!(await stat(paths.output)).isDirectory()) throw outputExists(paths.output, 'it is no directory');
@@ -91,6 +92,38 @@ export async function checkOutputIsFree(paths: OutputPaths, job: string | null):
     paths.output,
     `it holds ${entries.length} ${entries.length === 1 ? 'entry' : 'entries'} (${shown}${entries.length > 3 ? ', …' : ''})`,
   );
+}
+
+/**
+ * A destination inside what another job writes, its staging folder say, would be moved or removed with that. The other way
+ * round, a folder with another job's output in it is not empty.
+ */
+async function checkOutsideOthers(output: string): Promise<void> {
+  for (let folder = await realParent(output); ; folder = dirname(folder)) {
+    const owner = await claimOwner(outputPaths(folder)).catch((thrown: unknown) => {
+      rethrowPassing(thrown);
+      return null; // A folder that this user may not look into.
+    });
+    if (owner !== null) {
+      throw new SecateurError(
+        'OutputExists',
+        `spec.output.destination ${output}: it lies inside ${folder}, which job ${owner} writes to. Choose another destination.`,
+        { details: { output, inside: folder, job: owner } },
+      );
+    }
+    if (folder === dirname(folder)) return;
+  }
+}
+
+/** The folder that a path is in, or the nearest above it that exists, without symbolic links. */
+async function realParent(path: string): Promise<string> {
+  const real = await realpath(path).catch(() => null);
+  if (real !== null) return dirname(real);
+  for (let folder = dirname(path); ; folder = dirname(folder)) {
+    const found = await realpath(folder).catch(() => null);
+    if (found !== null) return found;
+    if (folder === dirname(folder)) return folder;
+  }
 }
 
 /** What a crash between the first folder and the claim leaves: a staging folder in which nobody has written anything. */

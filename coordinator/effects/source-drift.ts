@@ -7,7 +7,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import { rethrowPassing, SecateurError } from '../../shared/errors/secateur-error.ts';
-import { knownInputs } from '../core/drift.ts';
+import { adviceFor, describeTouch, isVouchedFor, knownInputs } from '../core/drift.ts';
 import type { FileIntake, JobIntake, JobState } from '../core/state.ts';
 
 interface KnownFile extends FileIntake {
@@ -28,8 +28,8 @@ export async function digestTouched(job: JobState, now: JobIntake): Promise<JobI
   const known = new Map(knownFiles({ ...job, intake: job.intake }).map((file) => [file.path, file]));
   const digested = async (file: FileIntake, path: string): Promise<FileIntake> => {
     const before = known.get(path);
-    if (before?.sha256 === undefined || file.sizeBytes !== before.sizeBytes) return file;
-    if (isUntouched(before, file) || !vouches(before, file)) return file;
+    if (before === undefined || file.sizeBytes !== before.sizeBytes) return file;
+    if (isUntouched(before, file) || !isVouchedFor(before, file)) return file;
     return { ...file, sha256: (await digestFile(path)).sha256 };
   };
   const [shards, calibrationFiles, evaluationFiles] = await Promise.all([
@@ -45,14 +45,6 @@ function isUntouched(before: FileIntake, found: Pick<FileIntake, 'mtimeMs' | 'ct
   return found.mtimeMs === before.mtimeMs && (before.ctimeMs === undefined || found.ctimeMs === before.ctimeMs);
 }
 
-/**
- * Whether the known digest is of the file as it was before somebody touched it: one that was taken afterwards says what
- * the file is now, not what the layers before were computed with.
- */
-function vouches(before: FileIntake, found: Pick<FileIntake, 'ctimeMs'>): boolean {
-  return before.digestedMs === undefined || (found.ctimeMs ?? 0) > before.digestedMs;
-}
-
 /** @throws SourceChanged where a file of the source is not as it was listed: a digest of it would vouch for nothing */
 export async function checkShardUntouched(intake: JobIntake, shard: string): Promise<void> {
   const known = intake.shards.find(({ file }) => file === shard);
@@ -60,7 +52,7 @@ export async function checkShardUntouched(intake: JobIntake, shard: string): Pro
   const path = join(intake.sourceDirectory, shard);
   const found = await statIfThere(path);
   if (found?.size === known.sizeBytes && isUntouched(known, found)) return;
-  throw inputsChanged([describeChange(path, known, found)]);
+  throw inputsChanged([describeChange(path, known, found)], [path]);
 }
 
 /**
@@ -70,14 +62,17 @@ export async function checkShardUntouched(intake: JobIntake, shard: string): Pro
  */
 export async function checkInputsUnchanged(job: JobState): Promise<void> {
   const changed: string[] = [];
+  const undigested: string[] = [];
   for (const known of job.intake === null ? [] : knownFiles({ ...job, intake: job.intake })) {
     const found = await statIfThere(known.path);
     if (found?.size === known.sizeBytes && isUntouched(known, found)) continue;
-    const isVouchedFor = found?.size === known.sizeBytes && vouches(known, found);
-    const isSame = isVouchedFor && (await digestFile(known.path)).sha256 === known.sha256;
-    if (!isSame) changed.push(describeChange(known.path, known, found));
+    const isVouched = found === null ? known.sha256 !== undefined : isVouchedFor(known, found);
+    const sha256 = isVouched && found?.size === known.sizeBytes ? (await digestFile(known.path)).sha256 : null;
+    if (sha256 !== null && sha256 === known.sha256) continue;
+    changed.push(describeChange(known.path, known, found));
+    if (!isVouched) undigested.push(known.path);
   }
-  if (changed.length > 0) throw inputsChanged(changed);
+  if (changed.length > 0) throw inputsChanged(changed, undigested);
 }
 
 async function statIfThere(path: string): Promise<Stats | null> {
@@ -88,14 +83,16 @@ async function statIfThere(path: string): Promise<Stats | null> {
 }
 
 function describeChange(path: string, known: FileIntake, found: Stats | null): string {
-  const is = found === null ? 'nothing' : `${found.size} bytes last changed ${found.mtime.toISOString()}`;
-  return `${path} (expected ${known.sizeBytes} bytes last changed ${new Date(known.mtimeMs).toISOString()}; found ${is})`;
+  if (found === null) return `${path} was there, is absent`;
+  const { size: sizeBytes, mtimeMs, ctimeMs } = found;
+  return describeTouch(path, known, { sizeBytes, mtimeMs, ctimeMs }).join('; ');
 }
 
-function inputsChanged(changed: readonly string[]): SecateurError {
+/** @param undigested of the changed ones, those of which no digest from before is known */
+function inputsChanged(changed: readonly string[], undigested: readonly string[]): SecateurError {
   return new SecateurError(
     'SourceChanged',
-    `inputs changed while the job ran: ${changed.join('; ')}. Layers before and after the change would not fit: put the files back and resume, or submit a new job with another destination.`,
+    `inputs changed while the job ran: ${changed.join('; ')}. Layers before and after the change would not fit. ${adviceFor(undigested)}`,
     { details: { changed } },
   );
 }

@@ -7,7 +7,7 @@
  *  2. A name that was created, renamed or removed survives once `syncDirectory` of its folder has resolved.
  *  3. After a `datasync` that failed nobody knows what is on the disk, and a second one proves nothing.
  */
-import { constants, type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { constants, type FileHandle, mkdir, open, opendir, rename, rm, stat } from 'node:fs/promises';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { fsyncDirectory } from '../../shared/storage/atomic-file.ts';
 import { writeFully } from '../../shared/storage/write-fully.ts';
@@ -20,6 +20,8 @@ export interface DiskFile {
   write(bytes: Uint8Array, position: number): Promise<void>;
   truncate(sizeBytes: number): Promise<void>;
   datasync(): Promise<void>;
+  /** False where the name is gone or leads to another file; a disk that cannot tell gives true. */
+  isAt(path: string): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -29,6 +31,8 @@ export type OpenMode = 'read' | 'readWrite';
 export interface Disk {
   /** With its parents; nothing happens where it exists. */
   makeDirectory(path: string): Promise<void>;
+  /** Whether a folder has nothing in it, or is not there. */
+  isEmpty(path: string): Promise<boolean>;
   open(path: string, mode: OpenMode): Promise<DiskFile>;
   /** Takes the place of what stands at `to`, in one step. */
   rename(from: string, to: string): Promise<void>;
@@ -43,6 +47,15 @@ const FILE_MODE = 0o600;
 export const SYSTEM_DISK: Disk = {
   makeDirectory: async (path) => {
     await mkdir(path, { recursive: true });
+  },
+  isEmpty: async (path) => {
+    try {
+      await using folder = await opendir(path);
+      return (await folder.read()) === null;
+    } catch (thrown) {
+      if (isMissing(thrown)) return true;
+      throw thrown;
+    }
   },
   open: async (path, mode) =>
     new SystemFile(
@@ -87,9 +100,23 @@ class SystemFile implements DiskFile {
     return this.handle.datasync();
   }
 
+  async isAt(path: string): Promise<boolean> {
+    try {
+      const [mine, there] = await Promise.all([this.handle.stat({ bigint: true }), stat(path, { bigint: true })]);
+      return mine.ino === there.ino && mine.dev === there.dev;
+    } catch (thrown) {
+      return !isMissing(thrown);
+    }
+  }
+
   close(): Promise<void> {
     return this.handle.close();
   }
+}
+
+function isMissing(thrown: unknown): boolean {
+  const { code } = thrown as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
 /** A failed operation on a file of the state folder: which file, what was to be done, what the system said, what to do. */

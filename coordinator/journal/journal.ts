@@ -12,12 +12,14 @@
  *     and appended to only after the rename is durable. What `journal.jsonl.next` holds means nothing.
  *  5. What an earlier process wrote is believed only after it was made durable: that process may have died in between.
  *  6. The id is given at creation and kept by every compaction.
+ *  7. A folder with jobs in it had a journal that knew of them: one without records, or none, is lost, not new.
  */
 
 import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { reach } from '../../shared/failpoint.ts';
+import { jobsFolder } from '../state-folder.ts';
 import { encodeLine } from './checked-lines.ts';
 import { type Checkpoint, checkpointParts, countParts } from './checkpoint.ts';
 import { type Disk, type DiskFile, diskError } from './disk.ts';
@@ -98,14 +100,21 @@ export class Journal {
     this.tailRecords = records.length;
   }
 
-  /** Opens the journal of a state folder, or begins one. */
+  /**
+   * Opens the journal of a state folder, or begins one.
+   *
+   * @throws JournalCorrupt where it is damaged, or lost: no new one is begun beside the jobs of an old one
+   */
   static async open(options: JournalOptions): Promise<Journal> {
     const { disk, directory } = options;
     const path = join(directory, FILE_NAME);
     let file: DiskFile | null = null;
     try {
+      // Only a folder without jobs is given a new file.
+      if (!(await disk.isEmpty(jobsFolder(directory)))) await (await openOld(disk, directory)).close();
       file = await disk.open(path, 'readWrite');
       const parsed = await parseJournal(file, path);
+      await checkNotLost(disk, directory, parsed);
       const journal = new Journal(options, path, file, parsed);
       await journal.settle(parsed);
       return journal;
@@ -119,13 +128,13 @@ export class Journal {
    * What a state folder holds, for a process that is not its coordinator: no lock is taken and nothing is written, so a
    * line that is being written at this moment counts as not there yet.
    *
-   * @throws SourceMissing where the folder has no journal
+   * @throws SourceMissing where the folder has no journal, JournalCorrupt where it must have one and has not, or a damaged one
    */
   static async read(disk: Disk, directory: string): Promise<Replay> {
     const path = join(directory, FILE_NAME);
     let file: DiskFile;
     try {
-      file = await disk.open(path, 'read');
+      file = await openOld(disk, directory);
     } catch (thrown) {
       if (toSecateurError(thrown).code !== 'SourceMissing') throw diskError(path, 'read the journal', thrown);
       throw new SecateurError(
@@ -135,8 +144,9 @@ export class Journal {
       );
     }
     try {
-      const { checkpoint, records } = await parseJournal(file, path);
-      return { checkpoint, records };
+      const parsed = await parseJournal(file, path);
+      await checkNotLost(disk, directory, parsed);
+      return { checkpoint: parsed.checkpoint, records: parsed.records };
     } finally {
       await file.close();
     }
@@ -205,6 +215,12 @@ export class Journal {
     this.postponedToBytes = this.sizeBytes + this.bounds.bytes / 2;
   }
 
+  /** @throws StorageFailed where its name does not lead to it any more: what is appended now, no start would find */
+  async checkInPlace(): Promise<void> {
+    if (await this.file.isAt(this.path)) return;
+    throw placeLost(dirname(this.path), FILE_NAME);
+  }
+
   async close(): Promise<void> {
     await this.file.close();
   }
@@ -270,6 +286,41 @@ export class Journal {
     }
     this.sizeBytes += bytes.length;
   }
+}
+
+/** @throws JournalCorrupt where there is none, and there are jobs */
+async function openOld(disk: Disk, directory: string): Promise<DiskFile> {
+  try {
+    return await disk.open(join(directory, FILE_NAME), 'read');
+  } catch (thrown) {
+    if (toSecateurError(thrown).code !== 'SourceMissing' || (await disk.isEmpty(jobsFolder(directory)))) throw thrown;
+    throw lost(directory, 'is gone');
+  }
+}
+
+/** Jobs have folders only after the journal knew of them. */
+async function checkNotLost(disk: Disk, directory: string, { checkpoint, records }: ParsedJournal): Promise<void> {
+  if (checkpoint !== null || records.length > 0 || (await disk.isEmpty(jobsFolder(directory)))) return;
+  throw lost(directory, 'is empty or damaged from its beginning on');
+}
+
+function lost(directory: string, what: string): SecateurError {
+  const path = join(directory, FILE_NAME);
+  return new SecateurError(
+    'JournalCorrupt',
+    `${path}: the journal ${what}, and ${jobsFolder(directory)} holds what its jobs left. Restore the file from a backup, or move the whole state folder away and submit the jobs again, with other destinations.`,
+    { details: { file: path } },
+  );
+}
+
+/** The state folder is not where it was: two coordinators could be at work, and this one for nobody. */
+export function placeLost(directory: string, name: string): SecateurError {
+  const path = join(directory, name);
+  return new SecateurError(
+    'StorageFailed',
+    `the state folder ${directory} was removed, renamed or replaced while its coordinator ran: ${path} is not the file that it works with. It ends, before it promises what no other start would find. Put the folder back and start the coordinator again, or start it with the folder's new place: it goes on from what the journal there holds.`,
+    { details: { path, stateDirectory: directory } },
+  );
 }
 
 function* compactedLines(header: JournalHeader, checkpoint: Checkpoint): Generator<string> {

@@ -7,6 +7,8 @@ import type { DiskFile } from './disk.ts';
 
 /** Raised when records get another meaning: a coordinator refuses a journal that it does not understand. */
 export const JOURNAL_FORMAT = 3;
+/** A header's line is half as long. A file without one is new, torn in its first write, only where it is no longer than this. */
+const HEADER_BYTES_MAX = 256;
 
 export interface JournalRecord {
   readonly atMs: number;
@@ -62,6 +64,7 @@ export async function parseJournal(file: DiskFile, path: string): Promise<Parsed
     if (number <= header.checkpointLines) headBytes = end;
     lastAppendPosition = header.checkpointLines > 0 && number <= header.checkpointLines ? null : position;
   }
+  if (header === null && sizeBytes > HEADER_BYTES_MAX) throw corrupt(path, 1, 'it is no journal header');
   if (header !== null && number < header.checkpointLines) {
     throw corrupt(path, number + 2, `the checkpoint has ${header.checkpointLines} lines, the file ends before`);
   }

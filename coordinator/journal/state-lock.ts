@@ -2,12 +2,14 @@
  * One coordinator a state folder. The lock is SQLite's exclusive lock on a file of its own: the kernel gives it back
  * the moment the process ends, however it ends, so a killed coordinator leaves no stale lock behind.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { placeLost } from './journal.ts';
 
 const SQLITE_BUSY = 5;
+const LOCK_FILE = 'lock.sqlite';
 const OWNER_FILE = 'owner.json';
 /** How long a standby may be late: trying costs one system call or two. */
 const WAIT_POLL_MS = 250;
@@ -15,17 +17,21 @@ const WAIT_POLL_MS = 250;
 const WAIT_TOLD_MS = 30_000;
 
 export class StateLock {
+  private readonly stateDirectory: string;
   private readonly database: DatabaseSync;
+  private readonly inode: bigint | null;
 
-  private constructor(database: DatabaseSync) {
+  private constructor(stateDirectory: string, database: DatabaseSync) {
+    this.stateDirectory = stateDirectory;
     this.database = database;
+    this.inode = inodeOf(join(stateDirectory, LOCK_FILE));
   }
 
   /** @throws StateLocked when another process has it, with that process's id. */
   static acquire(stateDirectory: string): StateLock {
     mkdirSync(stateDirectory, { recursive: true });
     const ownerFile = join(stateDirectory, OWNER_FILE);
-    const database = new DatabaseSync(join(stateDirectory, 'lock.sqlite'), { timeout: 0 });
+    const database = new DatabaseSync(join(stateDirectory, LOCK_FILE), { timeout: 0 });
     try {
       database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
     } catch (cause) {
@@ -39,7 +45,7 @@ export class StateLock {
       );
     }
     writeFileSync(ownerFile, `${JSON.stringify({ processId: process.pid, since: new Date().toISOString() })}\n`);
-    return new StateLock(database);
+    return new StateLock(stateDirectory, database);
   }
 
   /**
@@ -65,9 +71,19 @@ export class StateLock {
     }
   }
 
+  /** @throws StorageFailed where another coordinator could take a lock of its own: the file was removed or replaced */
+  checkInPlace(): void {
+    if (inodeOf(join(this.stateDirectory, LOCK_FILE)) !== this.inode) throw placeLost(this.stateDirectory, LOCK_FILE);
+  }
+
   release(): void {
     this.database.close();
   }
+}
+
+/** Null where there is no such file. */
+function inodeOf(file: string): bigint | null {
+  return statSync(file, { bigint: true, throwIfNoEntry: false })?.ino ?? null;
 }
 
 function readOwner(file: string): string {

@@ -46,7 +46,7 @@ export class JobNarrator implements CommandRunner {
   }
 }
 
-const WARNINGS: ReadonlySet<string> = new Set(['failed', 'effectFailed', 'lost', 'detached']);
+const WARNINGS: ReadonlySet<string> = new Set(['failed', 'effectFailed', 'begunAnew', 'lost', 'detached']);
 
 function levelOf({ entity, verb }: JobEvent): string {
   if (entity === 'job' && verb === 'failed') return 'error';

@@ -28,6 +28,8 @@ const RECONNECT_BACKOFF_FIRST_MS = 200;
 const RECONNECT_BACKOFF_MAX_MS = 2_000;
 /** What may be under way, unread, on a stream and on a connection. The default (64 KiB) throttles bulk transfers. */
 const FLOW_CONTROL_WINDOW_BYTES = 4 * 1024 * 1024;
+/** For connections to close once their calls were ended: over the loopback or a network that works, milliseconds. */
+const CLOSE_FORCED_MAX_MS = 1_000;
 
 const COMMON_OPTIONS: ChannelOptions = {
   'grpc.max_send_message_length': MESSAGE_SIZE_BYTES_MAX,
@@ -104,10 +106,16 @@ export async function bindServer(
   }
 }
 
-/** Lets calls under way end for at most `graceMs`, then ends them. */
+/**
+ * Lets calls under way end for at most `graceMs`, then ends them, and resolves at most `CLOSE_FORCED_MAX_MS` later: a
+ * connection whose peer has stopped closes only when the peer does. What is left of it goes with the process.
+ */
 export async function closeServer(server: Server, graceMs: number): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(() => server.forceShutdown(), graceMs);
+  let timer = setTimeout(() => {
+    server.forceShutdown();
+    timer = setTimeout(resolve, CLOSE_FORCED_MAX_MS);
+  }, graceMs);
   server.tryShutdown(() => resolve());
   await promise;
   clearTimeout(timer);

@@ -1,15 +1,33 @@
-/** Workers that behave badly on a real stream: one that never reads, one that never says who it is. */
+/** Worker streams that must end: nobody reads, nobody says who it is, an epoch is over. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fromGrpc } from '../../coordinator/api/worker-stream.ts';
+import type { SecateurError } from '../../shared/errors/secateur-error.ts';
+import type { WorkerMessage } from '../../shared/rpc/generated/secateur/v1/WorkerMessage.ts';
+import { fromServiceError } from '../../shared/rpc/status.ts';
+import type { AttachCall } from '../../worker/agent/attach-stream.ts';
 import { type ServedWorkers, serveWorkers } from './workers-fixture.ts';
 
 const HALF_MEBIBYTE = 'x'.repeat(512 * 1024);
 
 const register = { worker: 'w1', incarnation: '1', provider: 'cpu', threads: 1, host: 'h' };
+
+/** A stream of the worker, and with which error it ended. */
+function attachTo(
+  { client }: ServedWorkers,
+  message: WorkerMessage,
+): { stream: AttachCall; failed: Promise<SecateurError> } {
+  const stream = client.attach();
+  const failed = new Promise<SecateurError>((resolve) => {
+    stream.on('error', (error: Error) => resolve(fromServiceError(error, 'the coordinator')));
+  });
+  stream.on('data', () => undefined);
+  stream.write(message);
+  return { stream, failed };
+}
 
 describe('a worker stream', () => {
   let folder: string;
@@ -41,11 +59,43 @@ describe('a worker stream', () => {
     stream.cancel();
   });
 
+  it.each([
+    ['before', 0],
+    ['after', 2],
+  ])('on which a message of the epoch %s this one comes is ended, and the message is not taken', async (_, epoch) => {
+    const { stream, failed } = attachTo(served, { register });
+    await expect.poll(() => served.loop.state.workers.w1?.attached).toBe(true);
+    stream.write({ epoch, draining: {} });
+    expect(await failed).toMatchObject({ code: 'StaleEpoch', details: { worker: 'w1', found: epoch, expected: 1 } });
+    await expect.poll(() => served.loop.state.workers.w1?.attached).toBe(false);
+    expect(served.loop.state.workers.w1?.draining).toBe(false);
+  });
+
+  it('of a worker that has served a later epoch of this journal is refused: another process goes on with it', async () => {
+    const { loop } = served;
+    const seen = { ...register, lastEpoch: 2, lastCoordinatorId: loop.coordinatorId };
+    const { failed } = attachTo(served, { register: seen });
+    expect(await failed).toMatchObject({ code: 'StaleEpoch', details: { worker: 'w1', lastEpoch: 2, epoch: 1 } });
+    expect(loop.state.workers).toEqual({});
+  });
+
+  it.each([
+    ['this epoch of this journal', 1, true],
+    ['a later epoch of another journal', 7, false],
+  ])('of a worker that has served %s is taken', async (_, lastEpoch, isOurs) => {
+    const { loop } = served;
+    const lastCoordinatorId = isOurs ? loop.coordinatorId : 'another';
+    const { stream } = attachTo(served, { register: { ...register, lastEpoch, lastCoordinatorId } });
+    await expect.poll(() => loop.state.workers.w1?.attached).toBe(true);
+    stream.cancel();
+    await expect.poll(() => loop.state.workers.w1?.attached).toBe(false);
+  });
+
   it('that never registers is ended after its time', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const stream = new PassThrough({ objectMode: true });
     const errors: Error[] = [];
-    stream.on('error', (error) => errors.push(error));
+    stream.on('error', (error: Error) => errors.push(error));
     served.workers.attach(fromGrpc(stream as unknown as Parameters<typeof fromGrpc>[0]));
     vi.advanceTimersByTime(9_999);
     expect(errors).toEqual([]);

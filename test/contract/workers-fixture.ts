@@ -43,6 +43,7 @@ export async function serveWorkers(folder: string): Promise<ServedWorkers> {
     logs,
     progress: new ProgressTracker(),
     statistics: fileStatistics((job) => join(folder, job)),
+    checkStaged: async () => undefined,
     coordinatorId: loop.coordinatorId,
     timers: SYSTEM_TIMERS,
     log: (_, message) => said.push(message),

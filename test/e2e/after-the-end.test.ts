@@ -44,6 +44,7 @@ describe('when every process is gone', () => {
     const hinted = await bench.run(command.split(' '));
     expect(hinted.code, hinted.stderr).toBe(0);
     expect(hinted.stdout).toMatch(/worker-\d agent calibrate-00000-m\S+: begins calibrate-00000-m\S+, attempt \d+/);
+    expect(hinted.stdout).toMatch(/worker-\d engine calibrate-00000-m\S+: job \S+: files direct/);
     expect(hinted.stdout).toMatch(/coordinator prepare-calibration: given to worker-\d, attempt 1, epoch 1/);
     expect(hinted.stdout).toMatch(/coordinator: layer committed layer=0/);
     const byManifest = await bench.run(['logs', '--manifest', manifest, '-o', 'json']);

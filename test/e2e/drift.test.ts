@@ -1,9 +1,16 @@
 /** A job that was stopped half way, and something that is not as it was: it does not go on, and says what differs. */
-import { cpSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { Bench, type Finished, type ManifestOptions, microManifest, REPOSITORY } from '../support/secateur-process.ts';
+import {
+  Bench,
+  digestTree,
+  type Finished,
+  type ManifestOptions,
+  microManifest,
+  REPOSITORY,
+} from '../support/secateur-process.ts';
 
 const TEXT = 'The quick brown fox jumps over the lazy dog. '.repeat(400);
 
@@ -14,13 +21,13 @@ class Interrupted {
     this.bench = bench;
   }
 
-  /** A run on a copy of the model and of the calibration text, killed after its first committed layer. */
-  static async create(bench: Bench): Promise<Interrupted> {
+  /** A run on a copy of the model and of the calibration text, killed when it prints `at`: its first committed layer. */
+  static async create(bench: Bench, at = /layer\.committed/): Promise<Interrupted> {
     const run = new Interrupted(bench);
     cpSync(join(REPOSITORY, 'examples/micro-llama/model'), bench.path('model'), { recursive: true });
     writeFileSync(bench.path('calibration.txt'), TEXT);
     const first = bench.start(run.args(), { SECATEUR_SLOW_MS: '25' });
-    await first.printed(/layer\.committed/);
+    await first.printed(at);
     await first.kill('SIGKILL');
     return run;
   }
@@ -99,6 +106,9 @@ describe('a job does not go on', () => {
     expect(other.code, other.stderr).toBe(3);
     expect(other.stderr).toContain('SourceChanged');
     expect(other.stderr).toContain(file.split('/').at(-1));
+    expect(other.stdout, 'nothing was committed after the restart').not.toContain('layer.committed');
+    expect(other.stderr).not.toContain('layer.committed');
+    expect(readdirSync(bench.path('out'))).toEqual(['.secateur']);
   });
 
   it('with another version of secateur or of its engine: both are named', async () => {
@@ -109,5 +119,40 @@ describe('a job does not go on', () => {
     expect(other.code, other.stderr).toBe(4);
     expect(other.stderr).toMatch(/secateur version was 0\.0\.7, is \d+\.\d+/);
     expect(other.stderr).toMatch(/engine version was 1\.2\.3, is \d+\.\d+/);
+  });
+});
+
+describe('a job goes on', () => {
+  it('with shards and text that were only touched: other rights, another time, a copy in their place', async () => {
+    await using bench = new Bench();
+    const run = await Interrupted.create(bench);
+    chmodSync(bench.path('model/model.safetensors'), 0o640);
+    run.exchange('model/tokenizer.json', () => undefined);
+    utimesSync(bench.path('calibration.txt'), 7, 7);
+    const other = await run.again();
+    expect(other.code, other.stderr).toBe(0);
+    expect(other.stdout + other.stderr).not.toContain('job.begunAnew');
+  });
+
+  it('anew, and says so, where its inputs changed before anything was committed', async () => {
+    await using bench = new Bench();
+    const run = await Interrupted.create(bench, /calibration\.prepared/);
+    run.exchange('model/model.safetensors', (bytes) => flip(bytes.length - 2)(bytes));
+    run.exchange('calibration.txt', flip(5));
+    const other = await run.again();
+    expect(other.code, other.stderr).toBe(0);
+    expect(other.stdout + other.stderr).toMatch(
+      /job\.begunAnew {2}drift=\[.*model\.safetensors was .*calibration\.txt was /,
+    );
+    const args = ['--workers', '1', '--state', bench.path('other-state')];
+    const quiet = await bench.run([
+      'run',
+      bench.path('m.yaml'),
+      '--set',
+      `spec.output.destination=${bench.path('quiet')}`,
+      ...args,
+    ]);
+    expect(quiet.code, quiet.stderr).toBe(0);
+    expect(digestTree(bench.path('out'))).toEqual(digestTree(bench.path('quiet')));
   });
 });

@@ -11,6 +11,7 @@ import { Bench, digestTree } from '../support/secateur-process.ts';
 
 /** Longer than a worker may take to leave (Kubernetes gives 30 s). */
 const LEAVES_WITHIN_MS = 25_000;
+const LEAVES_IN_A_PASS_WITHIN_MS = 10_000;
 
 interface Replica {
   readonly worker: string;
@@ -20,7 +21,7 @@ interface Replica {
 
 function replicasAt(events: readonly ToldEvent[], layer: number): Map<string, Replica> {
   const event = events.find(({ type, data }) => type === 'secateur.layer.calibrated.v1' && data.layer === layer);
-  const replicas = (event?.data.workers ?? []) as Replica[];
+  const replicas = (event?.data.workers ?? []) as unknown as Replica[];
   return new Map(replicas.map((replica) => [replica.worker, replica]));
 }
 
@@ -75,6 +76,34 @@ describe('an elastic cluster', () => {
     const events = await expectWholeStory(cluster);
     expect(indexOf(events, 'secateur.worker.handedOver.v1', { worker: 'w1' })).toBeGreaterThan(0);
     expect([...replicasAt(events, 3).keys()]).toEqual(['w2']);
+    expect(tokensAgain(events)).toBe(0);
+    expect(digestTree(bench.path('out'))).toEqual(quiet);
+  });
+
+  it('a worker that is asked to leave in the middle of a pass of more than its 20 s stops it there, and nothing is computed again', async () => {
+    await using bench = new Bench();
+    const cluster = await PlainCluster.create(bench);
+    await cluster.coordinator();
+    // 16 microbatches of 2 s.
+    const leaver = cluster.worker('w1', slow(2_000));
+    await leaver.printed(/attached to/);
+    const job = cluster.submit(bench.path('out'), { placement: {} });
+    await leaver.printed(/begins calibrate-00000/);
+    const workDone = async (): Promise<number> => {
+      const { stdout } = await bench.run(['get', 'job', '-o', 'json', '--coordinator', cluster.address]);
+      return JSON.parse(stdout).progress.workDone;
+    };
+    await expect.poll(workDone, { timeout: 30_000 }).toBeGreaterThan(0);
+    await cluster.worker('w2').printed(/attached to/);
+    const askedMs = performance.now();
+    expect((await leaver.kill('SIGTERM')).code).toBe(0);
+    // A microbatch, and what it holds to files: far from the limit, at which it would leave with its work undone.
+    expect(performance.now() - askedMs).toBeLessThan(LEAVES_IN_A_PASS_WITHIN_MS);
+    expect((await job.finished).code).toBe(0);
+    const events = await expectWholeStory(cluster);
+    const share = replicasAt(events, 0).get('w1')?.microbatches;
+    expect(share).toBeGreaterThan(0);
+    expect(share).toBeLessThan(16);
     expect(tokensAgain(events)).toBe(0);
     expect(digestTree(bench.path('out'))).toEqual(quiet);
   });

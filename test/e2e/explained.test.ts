@@ -3,13 +3,53 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { freePort } from '../support/nats-server.ts';
+import { expectWholeStory, PlainCluster, waitForCommit } from '../support/plain-cluster.ts';
+import { childrenOf } from '../support/process-tree.ts';
 import { Bench, microManifest, REPOSITORY } from '../support/secateur-process.ts';
 
 /** What is promised. */
 const TOLD_WITHIN_MS = 10_000;
+/** Of a machine that several tests share. */
+const SLACK_MS = 2_000;
 const calibration = { tokens: join(REPOSITORY, 'test/golden/fixtures/micro/calibration.safetensors'), microbatch: 1 };
 
+function lastOf(processId: number): number {
+  const [child] = childrenOf(processId);
+  return child === undefined ? processId : lastOf(child);
+}
+
 describe('whoever watches', () => {
+  it('hears that an engine hangs, which, and when it is ended; it goes on when the engine does', async () => {
+    await using bench = new Bench();
+    const cluster = await PlainCluster.create(bench);
+    await cluster.coordinator();
+    const worker = cluster.worker('w1', { SECATEUR_SLOW_MS: '25' });
+    await worker.printed(/attached to/);
+    const job = cluster.submit(bench.path('out'), { placement: { stages: 1 } });
+    await waitForCommit(cluster, 0);
+    const watched = bench.start(['watch', 'job', '--coordinator', cluster.address]);
+    await watched.printed(/layer\.committed/);
+    // The launcher, perhaps the agent below it, and below that the engine.
+    const engine = lastOf(worker.child.pid as number);
+    process.kill(engine, 'SIGSTOP');
+    try {
+      await watched.printed(
+        /Pruning \(EngineSilent\) since \S+: needs a word of an engine that runs a task; there: \S+ on w1, whose engine has said nothing since \S+Z and is ended at \S+Z/,
+        TOLD_WITHIN_MS + SLACK_MS,
+      );
+      const shown = await bench.run(['get', 'job', '--coordinator', cluster.address]);
+      expect(shown.stdout).toMatch(/phase +Pruning \(EngineSilent\) for/);
+      const workers = await bench.run(['workers', '--coordinator', cluster.address]);
+      expect(workers.stdout).toMatch(/w1 +attached .*runs \S+; its engine has said nothing since/);
+    } finally {
+      // Standing still, it would outlive its agent.
+      process.kill(engine, 'SIGCONT');
+    }
+    await watched.printed(/Pruning \(Running\) since/);
+    expect((await job.finished).code).toBe(0);
+    await expectWholeStory(cluster);
+  });
+
   it('hears that a worker is needed, that it is away, what is tried again and when, and whom a second job waits for', async () => {
     await using bench = new Bench();
     const address = `127.0.0.1:${await freePort()}`;
@@ -33,6 +73,7 @@ describe('whoever watches', () => {
 
     const slow = worker('slow', { SECATEUR_SLOW_MS: '1000' });
     await watched.printed(/stage\.assigned/);
+    await slow.printed(/begins calibrate-00000/);
     await slow.kill();
     await watched.printed(
       /Pruning \(WorkerAway\) since \S+: needs its workers back, or others; there: slow away since/,

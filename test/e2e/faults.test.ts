@@ -1,5 +1,5 @@
 /** Parts that die: the job goes on, ends with the bytes of a quiet run, and computes no committed layer twice. */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { expectWholeStory, PlainCluster, quietDigests, waitForCommit, waitForJob } from '../support/plain-cluster.ts';
@@ -74,14 +74,17 @@ describe('a job goes on when parts die', () => {
     await using bench = new Bench();
     const cluster = await PlainCluster.create(bench);
     await cluster.coordinator();
-    const poison = { SECATEUR_FAILPOINT: 'engine.pass-computed' };
+    const poison = { SECATEUR_FAILPOINT: 'engine.pass-computed=EXIT' };
     const poisoned = [cluster.worker('w1', poison), cluster.worker('w2', poison)];
     for (const worker of poisoned) await worker.printed(/attached to/);
     const failed = await cluster.submit(bench.path('out'), { placement: {} }).finished;
     expect(failed.code).not.toBe(0);
     expect(failed.stderr).toMatch(
-      /task calibrate-00000-m\S+ on w[12] failed \(tried 4 times\): the engine of worker w[12] ended .*SIGKILL.*EngineCrashed/s,
+      /task calibrate-00000-m\S+ on w[12] failed \(tried 4 times\): the engine of worker w[12] ended .*exited with code 70; its last words: gave up at the failpoint engine\.pass-computed.*EngineCrashed/s,
     );
+    // What it said on standard error is a line of the job's log as well.
+    const logs = await bench.run(['logs', 'job', '--coordinator', cluster.address]);
+    expect(logs.stdout).toMatch(/w[12] engine calibrate-00000-m\S+: gave up at the failpoint engine\.pass-computed/);
     // Each of them had its turn.
     for (const worker of poisoned) expect(worker.stderr).toContain('the engine ended');
     for (const worker of poisoned) await worker.kill();
@@ -100,5 +103,21 @@ describe('a job goes on when parts die', () => {
     const second = await bench.run(['coordinator', '--state', cluster.state, '--listen', '127.0.0.1:0']);
     expect(second.code).toBe(4);
     expect(second.stderr).toContain(String(first.child.pid));
+  });
+
+  it.each([
+    ['its state folder is renamed', (state: string) => renameSync(state, `${state}-moved`)],
+    ['its state folder is removed', (state: string) => rmSync(state, { recursive: true })],
+    ['its lock is removed', (state: string) => rmSync(join(state, 'lock.sqlite'))],
+  ])('a coordinator ends when %s under it, and names the folder', async (_, disturb) => {
+    await using bench = new Bench();
+    const cluster = await PlainCluster.create(bench);
+    const coordinator = await cluster.coordinator();
+    disturb(cluster.state);
+    const beganMs = performance.now();
+    const ended = await coordinator.finished;
+    expect(performance.now() - beganMs).toBeLessThan(10_000);
+    expect(ended.code).not.toBe(0);
+    expect(ended.stderr).toContain(`the state folder ${cluster.state} was removed, renamed or replaced`);
   });
 });

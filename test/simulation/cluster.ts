@@ -95,7 +95,8 @@ export class Cluster {
   effectFails: (command: EffectCommand) => EffectFailure | null = () => null;
   private pending: Command[] = [];
   readonly layerCount: number;
-  readonly intake: JobIntake;
+  /** What the inputs are now; exchanged by tests that change them, never written to once a job has read them. */
+  intake: JobIntake;
   private readonly random: () => number;
 
   readonly samples: number;
@@ -120,6 +121,9 @@ export class Cluster {
     this.checkReplicas(result.state);
     this.checkSnapshots(event, result.state);
     this.state = result.state;
+    for (const { verb, data } of result.events) {
+      if (data.epoch !== this.state.epoch) this.violations.push(`${verb} was told in epoch ${data.epoch}`);
+    }
     this.events.push(...result.events);
     this.pending.push(...result.commands);
   }

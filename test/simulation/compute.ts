@@ -64,7 +64,7 @@ export class SimulatedEngine implements Engine {
   readonly ready: Promise<EngineReady>;
   readonly processId: number;
   readonly process: SimulatedProcess;
-  /** What it is computing now. */
+  /** What it was given and has not answered yet. */
   task: Task__Output | null = null;
   private readonly settings: EngineSettings;
   private readonly listener: EngineListener;
@@ -87,6 +87,7 @@ export class SimulatedEngine implements Engine {
   }
 
   run(task: Task__Output): void {
+    this.task = task;
     this.turn = this.turn.then(() => this.perform(task));
   }
 
@@ -126,7 +127,6 @@ export class SimulatedEngine implements Engine {
 
   private async perform(task: Task__Output): Promise<void> {
     const job = task.identity?.job ?? '';
-    this.task = task;
     try {
       if (this.settings.isPoisoned(task.identity?.task ?? '')) {
         await this.sleep(SMALL_TASK_MS);

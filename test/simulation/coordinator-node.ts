@@ -89,6 +89,7 @@ async function boot(settings: CoordinatorSettings): Promise<SimulatedCoordinator
     logs,
     progress,
     statistics: work,
+    checkStaged: async (asked, outcome) => work.checkStaged(asked, outcome),
     coordinatorId: loop.coordinatorId,
     timers,
     log,

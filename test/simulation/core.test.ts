@@ -10,6 +10,11 @@ import { replicasOf } from './replicas.ts';
 
 const HICCUP = { code: 'StorageFailed', message: 'EIO', details: {}, retryable: true } as const;
 
+/** A model whose digests wait until its layers are through. */
+function enlarge({ intake }: Cluster): void {
+  Object.assign(intake, { shards: intake.shards.map((shard) => ({ ...shard, sizeBytes: 2 * 1024 ** 3 })) });
+}
+
 /** One simulated life of a job under seeded faults; the seed in the test's name reproduces it. */
 function live(seed: number): Cluster {
   const random = seededRandom(seed);
@@ -18,6 +23,7 @@ function live(seed: number): Cluster {
   for (const { linears } of cluster.intake.layers) {
     if (random() < 0.15) Object.assign(linears[0] as object, { choice: { kind: 'keepAll' } });
   }
+  if (random() < 0.5) enlarge(cluster);
   const propagate = random() < 0.5 ? 'pruned' : 'dense';
   const layerCount = cluster.layerCount;
   const stages = random() < 0.3 ? 'auto' : 1 + Math.floor(random() * Math.min(3, layerCount));
@@ -64,8 +70,9 @@ function live(seed: number): Cluster {
   cluster.effectFails = () => null;
   if (cluster.job.phase === 'Failed' || cluster.job.phase === 'Cancelled')
     cluster.take({ type: 'resumeRequested', job: cluster.job.id });
-  for (const name of names) if (!cluster.workers.has(name)) cluster.attach(name);
-  attachAll(cluster);
+  // One that is about to leave might be the last.
+  for (const name of names) if (cluster.workers.get(name)?.draining) cluster.kill(name);
+  for (const name of names) if (!cluster.workers.get(name)?.attached) cluster.attach(name);
   return cluster;
 }
 
@@ -153,6 +160,7 @@ function advanceUntil(cluster: Cluster, isThere: () => boolean): void {
 describe('a job that is resumed', () => {
   it('gives no task while its inputs are read again, and is assembled when nothing else is left to do', () => {
     const cluster = begin(2, 4, ['w1']);
+    enlarge(cluster);
     advanceUntil(cluster, () => cluster.commits.size === 2 && Object.keys(cluster.job.digests).length === 1);
     cluster.take({ type: 'cancelRequested', job: 'fake-1' });
     cluster.take({ type: 'resumeRequested', job: 'fake-1' });
@@ -170,6 +178,22 @@ describe('a job that is resumed', () => {
     expect(cluster.job.phase).toBe('Intake');
     cluster.take({ type: 'effectFailed', job: 'fake-1', life: 1, effect: 'intake', failure });
     expect(cluster.job.phase).toBe('Failed');
+  });
+
+  it('calibrates a layer again whose sums were no numbers', () => {
+    const cluster = begin(2, 4, ['w1']);
+    const failure = { code: 'NonFiniteValue' as const, message: 'NaN', details: { layer: 1 }, retryable: false };
+    cluster.effectFails = ({ kind }) => (kind === 'reduceStatistics' && cluster.commits.size === 1 ? failure : null);
+    cluster.settle(1_000);
+    expect([cluster.job.phase, cluster.job.layers[1]?.status]).toEqual(['Failed', 'reducing']);
+    cluster.effectFails = () => null;
+    cluster.take({ type: 'resumeRequested', job: 'fake-1' });
+    expect(cluster.job.layers.map(({ status, parts }) => [status, parts.length])).toEqual([
+      ['committed', 1],
+      ['pending', 0],
+    ]);
+    expect(cluster.settle(1_000)).toBe(true);
+    expect([cluster.job.phase, cluster.violations]).toEqual(['Succeeded', []]);
   });
 
   it('waits for the job that runs meanwhile', () => {
@@ -197,6 +221,123 @@ describe('a job that is resumed', () => {
     cluster.take({ type: 'workerAttached', worker: 'w1', incarnation, capabilities, tasks: [], holdings });
     expect([cluster.job.calibration, cluster.job.held]).toEqual([null, {}]);
   });
+});
+
+describe('the digests of the shards', () => {
+  const digests = (cluster: Cluster): number => Object.keys(cluster.job.digests).length;
+
+  it('of a small model are taken before its first layer, of a large one when its layers are through', () => {
+    const small = begin(2, 4, ['w1']);
+    advanceUntil(small, () => leasesOf(small, 'pass').length > 0);
+    expect(digests(small)).toBe(2);
+    const large = begin(2, 4, ['w1']);
+    enlarge(large);
+    advanceUntil(large, () => large.commits.size === 1);
+    expect(digests(large)).toBe(0);
+    expect(large.settle(1_000)).toBe(true);
+    expect(large.job.phase).toBe('Succeeded');
+  });
+});
+
+describe('a job whose coordinator was started again', () => {
+  const changed = [{ file: '/a.txt', sizeBytes: 11, mtimeMs: 2 }];
+
+  it('has its inputs read again before it gets a task, and goes on where nothing changed', () => {
+    const cluster = begin(3, 4, ['w1']);
+    advanceUntil(cluster, () => cluster.commits.size === 1 && leasesOf(cluster, 'pass').length === 0);
+    cluster.kill('w1');
+    cluster.restartCoordinator();
+    cluster.attach('w1');
+    expect([cluster.job.phase, cluster.job.leases]).toEqual(['Intake', {}]);
+    expect(cluster.settle(1_000)).toBe(true);
+    expect([cluster.job.phase, cluster.violations]).toEqual(['Succeeded', []]);
+    expect(cluster.events.map(({ verb }) => verb)).not.toContain('begunAnew');
+  });
+
+  it('fails where its inputs changed meanwhile, before anything else is committed', () => {
+    const cluster = begin(3, 4, ['w1']);
+    advanceUntil(cluster, () => cluster.commits.size === 1);
+    cluster.kill('w1');
+    cluster.intake = { ...cluster.intake, calibrationFiles: changed };
+    cluster.restartCoordinator();
+    cluster.attach('w1');
+    cluster.settle(1_000);
+    expect([cluster.job.phase, cluster.job.failure?.code, cluster.commits.size]).toEqual([
+      'Failed',
+      'SourceChanged',
+      1,
+    ]);
+    expect(cluster.job.failure?.message).toContain('size of /a.txt was 10, is 11');
+  });
+
+  it('and that has committed nothing begins anew with changed inputs, and says so; what workers had does not count', () => {
+    const cluster = begin(3, 4, ['w1', 'w2']);
+    const runs = (worker: string): unknown => cluster.workers.get(worker)?.task?.spec.kind;
+    advanceUntil(cluster, () => runs('w1') === 'pass' && runs('w2') === 'pass');
+    const before = Object.values(cluster.job.leases);
+    cluster.intake = { ...cluster.intake, calibrationFiles: changed };
+    cluster.restartCoordinator();
+    for (const worker of ['w1', 'w2']) cluster.attach(worker);
+    expect(Object.values(cluster.job.leases), 'tasks that are under way go on').toEqual(before);
+    advanceUntil(cluster, () => cluster.job.phase !== 'Intake');
+    expect([cluster.job.phase, cluster.job.calibration, cluster.job.held]).toEqual(['Preparing', null, {}]);
+    const told = cluster.events.find(({ entity, verb }) => entity === 'job' && verb === 'begunAnew');
+    expect(told?.data.drift).toContain('size of /a.txt was 10, is 11');
+    expect(Object.values(cluster.job.leases).map(({ spec }) => spec.kind)).not.toContain('pass');
+    expect(cluster.settle(1_000)).toBe(true);
+    expect([cluster.job.phase, cluster.violations]).toEqual(['Succeeded', []]);
+  });
+
+  it('keeps what comes of its tasks while its inputs are read', () => {
+    const cluster = begin(2, 4, ['w1']);
+    advanceUntil(cluster, () => cluster.workers.get('w1')?.task?.spec.kind === 'prepareCalibration');
+    cluster.restartCoordinator();
+    const [task] = Object.values(cluster.job.leases);
+    cluster.attach('w1');
+    const { incarnation } = cluster.state.workers.w1 as (typeof cluster.state.workers)[string];
+    expect([task?.spec.kind, incarnation]).toEqual(['prepareCalibration', '1']);
+    const file = { name: 'ids', sizeBytes: 1, sha256: 'ids' };
+    const calibration = { inputDigests: [], samples: 4, sequenceLength: 1, file };
+    const identity = { job: 'fake-1', task: task?.task ?? '', attempt: task?.attempt ?? 0, epoch: task?.epoch ?? 0 };
+    const outcome = { kind: 'prepareCalibration' as const, calibration };
+    cluster.take({ type: 'taskSucceeded', worker: 'w1', identity, outcome, holdings: [] });
+    expect(cluster.job.phase).toBe('Intake');
+    expect(cluster.settle(1_000)).toBe(true);
+    expect(cluster.job.phase).toBe('Succeeded');
+  });
+});
+
+describe('a task that fails', () => {
+  const kinds = ['prepareCalibration', 'digestSource', 'prune'] as const;
+  it.each(kinds.flatMap((kind) => (['StorageFailed', 'EngineCrashed'] as const).map((code) => [kind, code] as const)))(
+    'is tried on another worker, although the one it failed on is idle first: %s, %s',
+    (kind, code) => {
+      const cluster = begin(2, 4, ['w1', 'w2']);
+      const current = () => Object.values(cluster.job.leases).find(({ spec }) => spec.kind === kind);
+      advanceUntil(cluster, () => current() !== undefined);
+      const begun = current()?.task;
+      const tried: string[] = [];
+      for (let count = 0; count < 3; count++) {
+        const lease = Object.values(cluster.job.leases).find(({ task }) => task === begun);
+        expect(lease, `attempt ${count + 1}`).toBeDefined();
+        const { task, attempt, epoch, worker } = lease as NonNullable<typeof lease>;
+        tried.push(worker);
+        const failure = { code, message: 'broken', details: {}, retryable: true };
+        const identity = { job: 'fake-1', task, attempt, epoch };
+        const fake = cluster.workers.get(worker);
+        if (fake?.task?.identity.attempt === attempt) fake.task = null;
+        fake?.waiting.splice(0);
+        cluster.take({ type: 'taskFailed', worker, identity, failure, holdings: null });
+        // The pause, and whoever is busy with something else comes to an end with it.
+        cluster.passTime(2_100);
+        for (let turn = 0; turn < 200 && !Object.hasOwn(cluster.job.leases, begun ?? ''); turn++) {
+          if (!cluster.advance()) cluster.passTime(100);
+        }
+      }
+      expect(tried[1]).not.toBe(tried[0]);
+      expect(tried[2]).not.toBe(tried[1]);
+    },
+  );
 });
 
 describe('many workers that go wrong once each', () => {

@@ -182,6 +182,7 @@ export class SimulatedDisk {
   of(process: SimulatedProcess): Disk {
     return {
       makeDirectory: async () => undefined,
+      isEmpty: async (path) => ![...this.names.keys()].some((name) => name.startsWith(`${path}/`)),
       open: (path, mode) => this.open(process, path, mode),
       rename: (from, to) => this.rename(process, from, to),
       remove: (path) => this.remove(process, path),
@@ -226,6 +227,7 @@ export class SimulatedDisk {
             inode.dirty = [];
           },
         ),
+      isAt: async (name) => this.names.get(name) === inode,
       close: async () => undefined,
     };
   }

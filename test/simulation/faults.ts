@@ -11,6 +11,8 @@ import type { SimulatedWorker } from './worker-node.ts';
 const WORKERS_MAX = 8;
 /** Of these, not the temporary ones. */
 const ROTS = /\/(snapshots|statistics|calibration|layers|publish)\/.*(?<!\.tmp)$/;
+/** Longer than any life. */
+const FOR_EVER_MS = 24 * 3_600_000;
 
 /** What of the world things can go wrong with. */
 export interface Fallible {
@@ -105,6 +107,10 @@ export class Faults {
         return this.cut(worker, 'coordinator');
       case 'breakStreams':
         return world.network.breakStreams(worker.name);
+      case 'pauseEngine':
+        return this.hang(worker);
+      case 'echo':
+        return this.echo();
       case 'pauseWorker':
         return world.pause(worker.process, this.duration());
       case 'pauseCoordinator':
@@ -142,6 +148,18 @@ export class Faults {
         if (world.workers.length < WORKERS_MAX) world.addWorker(worker.settings.sampleMs, '2').start();
         return;
     }
+  }
+
+  /** As SIGSTOP: for a while, or until somebody ends it. */
+  private hang({ engine }: SimulatedWorker): void {
+    engine?.process.pause(this.world.random() < 0.1 ? FOR_EVER_MS : this.duration());
+  }
+
+  /** As soon as there is a stream, and an earlier epoch in which something was said. */
+  private echo(): void {
+    const { network, time } = this.world;
+    if (this.world.isCalm || network.echo(this.anyWorker().name)) return;
+    time.after(1_000, null, () => this.echo());
   }
 
   private killAt(disk: SimulatedDisk, process: SimulatedProcess, died?: () => void): void {

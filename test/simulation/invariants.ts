@@ -31,6 +31,8 @@ export interface Clock {
 export interface Truth {
   /** Whether the task of a lease is on its way, runs, or waits with its result. */
   isCarriedOut(worker: string, lease: { task: string; attempt: number; epoch: number }): boolean;
+  /** Of the leases, those whose engine stands still while its agent lives and reaches the coordinator. */
+  silentEngines(): readonly string[];
   /** Workers that live, can be reached and have nothing to do. */
   idleWorkers(): readonly string[];
 }
@@ -47,8 +49,11 @@ export class Invariants {
   private readonly accepted = new Map<string, string>();
   /** Files that the state counted on and does no more. */
   private readonly givenUp = new Set<string>();
+  /** Of the newest event: a later one is never of an earlier epoch. */
+  private epochTold = 1;
   private readonly givenOut = new Map<string, LeaseNumbers & { worker: string }>();
   private readonly idleLeases = new Map<string, number>();
+  private readonly silentSince = new Map<string, number>();
   private retryingSinceMs: number | null = null;
   /** Of each stage, whoever ever had a share of it. */
   private readonly served: Set<string>[] = [];
@@ -115,6 +120,9 @@ export class Invariants {
 
   /** Called once for each event that a watcher has not seen before. */
   told(event: JobEvent): void {
+    const epoch = Number(event.data.epoch);
+    if (!(epoch >= this.epochTold)) this.breach(`event ${event.sequence} is of epoch ${epoch} after ${this.epochTold}`);
+    this.epochTold = epoch;
     this.triedOften(event);
     if (event.verb === 'lost' && event.entity !== 'worker' && event.entity !== 'task') return this.toldLoss(event);
     if (event.entity !== 'layer' || event.verb !== 'committed') return;
@@ -175,6 +183,7 @@ export class Invariants {
     if (job.reason === '' || job.message === '') this.breach(`${job.phase} without a reason or a message`);
     this.checkLeases(job, truth);
     this.checkRetries(job);
+    this.checkSilence(job, truth);
     const what = `${job.phase} ${job.reason}`;
     const isWaiting = Object.keys(job.leases).length === 0 && job.phase !== 'Assembling';
     if (!isWaiting) {
@@ -205,9 +214,25 @@ export class Invariants {
 
   /** The coordinator is not there, or stands still: nobody can expect a word of it. */
   forgetWaits(): void {
+    this.silentSince.clear();
     this.idleLeases.clear();
     this.retryingSinceMs = null;
     this.waitingSince = null;
+  }
+
+  /** An engine that hangs is said to, and since when. */
+  private checkSilence(job: JobState, truth: Truth): void {
+    const silent = new Set(truth.silentEngines());
+    for (const key of this.silentSince.keys()) if (!silent.has(key)) this.silentSince.delete(key);
+    for (const key of silent) {
+      const sinceMs = this.silentSince.get(key) ?? this.clock.nowMs;
+      this.silentSince.set(key, sinceMs);
+      const silentMs = this.clock.nowMs - sinceMs;
+      if (silentMs > EXPLAINED_WITHIN_MS + SLACK_MS && job.reason !== 'EngineSilent')
+        this.breach(
+          `the engine of ${key} is silent for ${silentMs} ms, but the job is ${job.reason}: "${job.message}"`,
+        );
+    }
   }
 
   private checkLeases(job: JobState, truth: Truth): void {

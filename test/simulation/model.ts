@@ -101,7 +101,7 @@ export const STATISTIC_BYTES = 40;
 
 /** Of a file's content; stands where a SHA-256 does. */
 export function digestOf(content: string): string {
-  return hashOf('file', content);
+  return hashOf('file', content).padStart(64, '0');
 }
 
 export function calibrationContent(samples: number): string {

@@ -8,6 +8,7 @@ import type { CoreEvent } from '../../coordinator/core/events.ts';
 import type { CoordinatorState } from '../../coordinator/core/state.ts';
 import type { Disk } from '../../coordinator/journal/disk.ts';
 import type { CoordinatorLoop } from '../../coordinator/loop.ts';
+import type { CoordinatorMessage__Output } from '../../shared/rpc/generated/secateur/v1/CoordinatorMessage.ts';
 import { between } from './between.ts';
 import type { Scenario } from './scenario.ts';
 
@@ -24,6 +25,8 @@ export interface Breakage {
   stream(stream: WorkerStream, loop: CoordinatorLoop): WorkerStream;
   /** Of the lives in which it is to be noticed, where those of the seeds seldom need the guard. */
   readonly lives: Partial<Scenario>;
+  /** What the coordinator says, as it comes to an agent that has registered with `epoch`. */
+  heard(message: CoordinatorMessage__Output, epoch: number): CoordinatorMessage__Output;
   /** What becomes of an event on its way to the core. */
   event(event: CoreEvent, state: CoordinatorState): CoreEvent;
 }
@@ -36,6 +39,7 @@ export const SOUND: Breakage = {
   looksAtNoDigest: false,
   disk: (disk) => disk,
   stream: (stream) => stream,
+  heard: (message) => message,
   event: (event) => event,
 };
 
@@ -68,6 +72,21 @@ export const MUTANTS: { readonly [name: string]: Breakage } = {
       const { code, message, details } = event.failure;
       return { ...event, failure: { code, message, details } };
     },
+  },
+  'an agent does not look at the epoch of a message': { ...SOUND, heard: (message, epoch) => ({ ...message, epoch }) },
+  'the coordinator does not look at the epoch of a message': {
+    ...SOUND,
+    stream: (stream, loop) => between(stream, { said: (message) => ({ ...message, epoch: loop.state.epoch }) }),
+  },
+  'an agent says nothing of an engine that hangs': {
+    ...SOUND,
+    stream: (stream) =>
+      between(stream, {
+        said: (message) => {
+          for (const task of message.heartbeat?.tasks ?? []) task.silentMs = 0;
+          return message;
+        },
+      }),
   },
   'the worker, the attempt and the epoch of a result are not looked at': {
     ...SOUND,

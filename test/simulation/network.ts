@@ -7,7 +7,9 @@
  *     and some overtake each other (never the first of a stream: without it there is no stream).
  *  3. A cut delivers nothing in its direction and tells nobody. What is under way waits in the kernel: it comes when the
  *     cut heals, unless the keepalive of either end has given the stream up before.
- *  4. A process that dies is told to the other end at once where the way there is open, else by the keepalive.
+ *  4. What was said in an earlier epoch is said again only where a test asks for it (`echo`): no stream does that, a
+ *     process that does not know that it was taken over from might.
+ *  5. A process that dies is told to the other end at once where the way there is open, else by the keepalive.
  */
 import { EventEmitter } from 'node:events';
 import type { WorkerStream } from '../../coordinator/api/worker-stream.ts';
@@ -17,6 +19,7 @@ import type { WorkerMessage } from '../../shared/rpc/generated/secateur/v1/Worke
 import { SERVICES } from '../../shared/rpc/load-protos.ts';
 import { toServiceError } from '../../shared/rpc/status.ts';
 import type { AttachCall, AttachTransport } from '../../worker/agent/attach-stream.ts';
+import type { Breakage } from './mutants.ts';
 import type { SimulatedProcess, SimulatedTime } from './time.ts';
 
 /** As gRPC's streams: past this, `write` says that the other side does not keep up. */
@@ -24,11 +27,17 @@ const HIGH_WATER_MESSAGES = 16;
 /** shared/rpc/channel.ts: a ping every 10 s, 5 s for its answer. */
 const KEEPALIVE_MIN_MS = 5_000;
 const KEEPALIVE_MAX_MS = 15_000;
+/** A stream must be over by the last of so many looks. */
+const ENDS_AFTER_LOOKS = 3;
+const ENDS_LOOK_MS = 700;
+/** What of an epoch may come again. */
+const ECHO_MESSAGES = 30;
 const CONNECT_TIMEOUT_MS = 20_000;
 
 const { requestSerialize, requestDeserialize, responseSerialize, responseDeserialize } =
   SERVICES.Workers.service.Attach;
 
+type Heard = Breakage['heard'];
 type Side = 'worker' | 'coordinator';
 
 export interface Link {
@@ -38,6 +47,8 @@ export interface Link {
   unruly: number;
   /** Nothing arrives at this side. */
   readonly cut: Set<Side>;
+  /** To either side, by epoch: the newest messages, without those that only say how far something is. */
+  readonly said: { readonly [side in Side]: Map<number, Buffer[]> };
 }
 
 type Frame =
@@ -58,6 +69,8 @@ export class SimulatedNetwork {
   delivered = 0;
   readonly time: SimulatedTime;
   readonly random: () => number;
+  /** Told of an end that keeps its stream although a message of another epoch has come to it. */
+  wentOn: (who: string) => void = () => undefined;
   private readonly links = new Map<string, Link>();
   private readonly connections = new Set<Connection>();
   private listener: Listener | null = null;
@@ -74,7 +87,9 @@ export class SimulatedNetwork {
   linkOf(worker: string): Link {
     const known = this.links.get(worker);
     if (known !== undefined) return known;
-    const link: Link = { delayMs: 0.2 + this.random(), jitterMs: this.random() * 3, unruly: 0, cut: new Set() };
+    const said = { worker: new Map(), coordinator: new Map() };
+    const [delayMs, jitterMs] = [0.2 + this.random(), this.random() * 3];
+    const link: Link = { delayMs, jitterMs, unruly: 0, cut: new Set(), said };
     this.links.set(worker, link);
     return link;
   }
@@ -98,6 +113,18 @@ export class SimulatedNetwork {
     for (const connection of [...this.connections]) if (connection.link === link) connection.break();
   }
 
+  /** What was said in an earlier epoch than the newest comes once more, to one side of this worker's stream; false where nothing was. */
+  echo(worker: string): boolean {
+    const link = this.linkOf(worker);
+    const connection = [...this.connections].findLast((each) => each.link === link && each.isWhole);
+    if (connection === undefined) return false;
+    const side = this.random() < 0.5 ? 'worker' : 'coordinator';
+    const said = [...link.said[side]].sort(([a], [b]) => a - b).slice(0, -1);
+    const [, stale = []] = said[Math.floor(this.random() * said.length)] ?? [];
+    for (const bytes of stale) connection.push(side, { kind: 'message', bytes, isFirst: false });
+    return stale.length > 0;
+  }
+
   /** A process that stands still answers no ping. */
   doubt(process: SimulatedProcess): void {
     for (const connection of this.connections) if (connection.concerns(process)) connection.doubt();
@@ -109,13 +136,14 @@ export class SimulatedNetwork {
       if (connection.concerns(process) && connection.link.cut.size === 0) connection.resume();
   }
 
-  transport(process: SimulatedProcess, worker: string): AttachTransport {
-    return { address: 'coordinator:7', open: () => this.connect(process, worker), close: () => undefined };
+  transport(process: SimulatedProcess, worker: string, heard: Heard): AttachTransport {
+    const open = (): AttachCall => this.connect(process, worker, heard);
+    return { address: 'coordinator:7', open, close: () => undefined };
   }
 
-  private connect(process: SimulatedProcess, worker: string): AttachCall {
+  private connect(process: SimulatedProcess, worker: string, heard: Heard): AttachCall {
     const link = this.linkOf(worker);
-    const connection = new Connection(this, link, process);
+    const connection = new Connection(this, link, process, heard);
     const target = this.listener;
     const unavailable = new SecateurError('Unavailable', 'cannot reach the coordinator', { retryable: true });
     if (link.cut.size > 0) {
@@ -160,7 +188,7 @@ class WorkerEnd extends End implements AttachCall {
   }
 
   write(message: WorkerMessage): boolean {
-    return this.connection.send('coordinator', requestSerialize(message));
+    return this.connection.send('coordinator', message, requestSerialize(message));
   }
 
   end(): void {
@@ -184,7 +212,7 @@ class CoordinatorEnd extends End implements WorkerStream {
   }
 
   write(message: CoordinatorMessage): void {
-    this.connection.send('worker', responseSerialize(message));
+    this.connection.send('worker', message, responseSerialize(message));
   }
 
   get writableLength(): number {
@@ -222,13 +250,17 @@ class Connection {
   readonly link: Link;
   private readonly network: SimulatedNetwork;
   private readonly client: SimulatedProcess;
+  private readonly heard: Heard;
+  /** As which the worker has registered. */
+  private epoch = 0;
   private server: SimulatedProcess | null = null;
   private readonly toWorker = new Direction();
   private readonly toCoordinator = new Direction();
   private isDoubted = false;
   private doubtCount = 0;
 
-  constructor(network: SimulatedNetwork, link: Link, client: SimulatedProcess) {
+  constructor(network: SimulatedNetwork, link: Link, client: SimulatedProcess, heard: Heard) {
+    this.heard = heard;
     this.network = network;
     this.link = link;
     this.client = client;
@@ -261,8 +293,15 @@ class Connection {
     return side === 'worker' ? this.client : this.server;
   }
 
-  send(to: Side, bytes: Buffer): boolean {
+  /** Both ends have said their first word, and neither its last. */
+  get isWhole(): boolean {
+    const isBegun = this.toWorker.sentFirst && this.toCoordinator.sentFirst;
+    return isBegun && !this.worker.isOver && !this.coordinator.isOver;
+  }
+
+  send(to: Side, message: WorkerMessage | CoordinatorMessage, bytes: Buffer): boolean {
     const direction = this.direction(to);
+    this.keep(to, message, bytes);
     const { most } = this.network;
     most.messageBytes = Math.max(most.messageBytes, bytes.length);
     const isFirst = !direction.sentFirst;
@@ -273,6 +312,13 @@ class Connection {
     const isRoom = direction.queue.length < HIGH_WATER_MESSAGES;
     direction.wantsDrain ||= !isRoom;
     return isRoom;
+  }
+
+  private keep(to: Side, message: WorkerMessage | CoordinatorMessage, bytes: Buffer): void {
+    const isOfNoUse = 'registered' in message || 'heartbeat' in message || 'statistics' in message;
+    if (message.epoch === undefined || isOfNoUse) return;
+    const said = this.link.said[to];
+    said.set(Number(message.epoch), [...(said.get(Number(message.epoch)) ?? []), bytes].slice(-ECHO_MESSAGES));
   }
 
   push(to: Side, frame: Frame): void {
@@ -326,7 +372,7 @@ class Connection {
     if (frame.kind === 'message') {
       direction.queuedBytes -= frame.bytes.length;
       this.network.delivered += 1;
-      if (!end.isOver) end.tell('data', (to === 'worker' ? responseDeserialize : requestDeserialize)(frame.bytes));
+      if (!end.isOver) end.tell('data', this.messageOf(to, frame.bytes));
       if (direction.wantsDrain && direction.queue.length === 0) {
         direction.wantsDrain = false;
         this.end(to === 'worker' ? 'coordinator' : 'worker').tell('drain');
@@ -336,6 +382,28 @@ class Connection {
     } else {
       this.over(to, frame.error);
     }
+  }
+
+  private messageOf(to: Side, bytes: Buffer): unknown {
+    if (to === 'coordinator') {
+      const message = requestDeserialize(bytes);
+      if (!message.register && message.epoch !== this.epoch) this.expectEnd(to, ENDS_AFTER_LOOKS);
+      return message;
+    }
+    const message = responseDeserialize(bytes);
+    if (message.registered) this.epoch = message.epoch;
+    if (message.epoch !== this.epoch) this.expectEnd(to, ENDS_AFTER_LOOKS);
+    return this.heard(message, this.epoch);
+  }
+
+  /** Looks several times: one that was paused gets all that came meanwhile at once, and a disk takes its time. */
+  private expectEnd(side: Side, looks: number): void {
+    const process = this.process(side);
+    process?.after(ENDS_LOOK_MS, () => {
+      if (this.end(side).isOver) return;
+      if (looks > 1) this.expectEnd(side, looks - 1);
+      else this.network.wentOn(process.name);
+    });
   }
 
   /** The next in order; on an unruly link perhaps the one behind it, or one that comes again. */

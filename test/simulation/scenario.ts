@@ -32,7 +32,10 @@ const FAULT_KINDS = [
   'joinOther',
 ] as const;
 
-export type FaultKind = (typeof FAULT_KINDS)[number] | 'hiccups';
+/** Drawn by themselves: a life of a seed that has none of them is what it was before there were any. */
+const LATER_FAULT_KINDS = ['echo', 'pauseEngine'] as const;
+
+export type FaultKind = (typeof FAULT_KINDS)[number] | (typeof LATER_FAULT_KINDS)[number] | 'hiccups';
 
 export interface Scenario {
   readonly seed: number;
@@ -86,7 +89,11 @@ export function scenarioOf(seed: number): Scenario {
 function faultsOf(seed: number, random: () => number, chance: number): readonly FaultKind[] {
   if (seed % 20 === 0) return [];
   if (seed % 20 === 1) return ['drain', 'join'];
-  const drawn: readonly FaultKind[] = FAULT_KINDS.filter(() => random() < chance);
+  const later = seededRandom(seed * 7919 + 2);
+  const drawn: readonly FaultKind[] = [
+    ...FAULT_KINDS.filter(() => random() < chance),
+    ...LATER_FAULT_KINDS.filter(() => later() < chance),
+  ];
   // Not drawn: the other lives stay those that the table of bugs speaks of.
   return seed % 5 === 3 ? [...drawn, 'hiccups'] : drawn;
 }

@@ -8,7 +8,7 @@ import { World } from './world.ts';
 const SEEDS = 200;
 const SEEDS_A_TEST = 20;
 /** A mutant that lives through so many proves that nothing looks there. */
-const MUTANT_SEEDS = 100;
+const MUTANT_SEEDS = 150;
 
 describe('the simulated world', () => {
   for (let from = 0; from < SEEDS; from += SEEDS_A_TEST) {

@@ -1,7 +1,8 @@
 /** What stands behind the coordinator's commands in a simulation: the same steps on simulated disks. */
-
+import { type Asked, misfit } from '../../coordinator/api/check-outcome.ts';
+import { stagedBy } from '../../coordinator/api/check-staged.ts';
 import type { Published } from '../../coordinator/assembly/publish.ts';
-import type { TaskIdentity } from '../../coordinator/core/events.ts';
+import type { TaskIdentity, TaskOutcome } from '../../coordinator/core/events.ts';
 import type { AssembledShard, JobIntake, JobState, StagedFile } from '../../coordinator/core/state.ts';
 import type { TaskSpec } from '../../coordinator/core/task.ts';
 import { jobPaths, samplesFileName, samplesPrefix, sumsFileName } from '../../coordinator/effects/job-paths.ts';
@@ -102,6 +103,14 @@ export class SimulatedWork implements JobWork, StatisticsStore {
   async removeStaged(job: JobState, names: readonly string[]): Promise<void> {
     const { process, shared } = this.settings;
     for (const name of names) await shared.remove(process, `${this.paths(job).staging}/${name}`);
+  }
+
+  /** @throws EngineFailed where what a worker has committed is not there */
+  checkStaged(asked: Asked, outcome: TaskOutcome): void {
+    const file = stagedBy(outcome);
+    if (file === null) return;
+    const found = this.settings.shared.peek(`${this.paths(asked.job).staging}/${file.name}`);
+    if (found?.length !== file.sizeBytes) throw misfit(asked, 'file', file.sizeBytes, found?.length ?? 'none');
   }
 
   async assembleShard(job: JobState, shard: number): Promise<AssembledShard> {

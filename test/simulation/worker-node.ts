@@ -3,6 +3,7 @@ import { toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { TaskIdentity__Output } from '../../shared/rpc/generated/secateur/v1/TaskIdentity.ts';
 import { Agent } from '../../worker/agent/agent.ts';
 import { type EngineSettings, SimulatedEngine } from './compute.ts';
+import type { Breakage } from './mutants.ts';
 import type { SimulatedNetwork } from './network.ts';
 import { SimulatedProcess, type SimulatedTime } from './time.ts';
 
@@ -11,6 +12,7 @@ export interface WorkerSettings
   readonly time: SimulatedTime;
   readonly network: SimulatedNetwork;
   readonly random: () => number;
+  readonly heard: Breakage['heard'];
   readonly trace: (text: string) => void;
 }
 
@@ -33,7 +35,7 @@ export class SimulatedWorker {
 
   start(): void {
     if (this.process.isAlive) return;
-    const { time, network, random, trace } = this.settings;
+    const { time, network, random, heard, trace } = this.settings;
     this.incarnation += 1;
     this.hasLeft = false;
     const process = new SimulatedProcess(time, this.name);
@@ -47,7 +49,7 @@ export class SimulatedWorker {
         this.engine = new SimulatedEngine({ ...this.settings, agent: process }, this.incarnation, listener);
         return this.engine;
       },
-      transport: network.transport(process, this.name),
+      transport: network.transport(process, this.name, heard),
       removeCache: async () => undefined,
       timers: process.timers,
       random,

@@ -18,7 +18,7 @@ export function flawsOf(run: JobRun, quiet: Readonly<Record<string, string>>): s
     if (quiet[file] !== digests[file]) flaws.push(`${file}: ${digests[file] ?? 'absent'} instead of ${quiet[file]}`);
   }
   if (existsSync(join(output, '.secateur'))) flaws.push('the staging folder is still there');
-  flaws.push(...sequenceFlaws('told', told), ...layerFlaws(told));
+  flaws.push(...sequenceFlaws('told', told), ...epochFlaws(told), ...layerFlaws(told));
   if (!isSame(told, retold)) flaws.push('what a later watcher hears is not what was told');
   if (published !== null) {
     flaws.push(...sequenceFlaws('NATS', published));
@@ -30,6 +30,16 @@ export function flawsOf(run: JobRun, quiet: Readonly<Record<string, string>>): s
 export function sequenceFlaws(where: string, events: readonly CloudEvent[]): string[] {
   return events.flatMap((event, index) =>
     Number(event.sequence) === index + 1 ? [] : [`${where}: event ${index + 1} has sequence ${Number(event.sequence)}`],
+  );
+}
+
+/** Every event says in which epoch it was told; a later one never in an earlier. */
+export function epochFlaws(events: readonly Pick<CloudEvent, 'data'>[]): string[] {
+  const epochs = events.map(({ data }) => Number(data.epoch));
+  return epochs.flatMap((epoch, index) =>
+    Number.isSafeInteger(epoch) && epoch >= Math.max(1, epochs[index - 1] ?? 1)
+      ? []
+      : [`event ${index + 1} is of epoch ${epoch}, the one before of ${epochs[index - 1]}`],
   );
 }
 

@@ -16,12 +16,14 @@ import type { Disk, DiskFile, OpenMode } from '../../coordinator/journal/disk.ts
 
 export type DiskOperation =
   | 'makeDirectory'
+  | 'isEmpty'
   | 'open'
   | 'sizeBytes'
   | 'read'
   | 'write'
   | 'truncate'
   | 'datasync'
+  | 'isAt'
   | 'close'
   | 'rename'
   | 'remove'
@@ -140,6 +142,8 @@ export class MemoryDisk {
     const act: Act = (operation, path, run) => this.#act(life, operation, path, run);
     return {
       makeDirectory: (path) => act('makeDirectory', path, () => this.#makeDirectory(path)),
+      isEmpty: (path) =>
+        act('isEmpty', path, () => ![...this.#names.keys()].some((name) => name !== path && dirname(name) === path)),
       open: async (path, mode) => this.#handle(await act('open', path, () => this.#open(path, mode)), act),
       rename: (from, to) => act('rename', to, () => this.#rename(from, to)),
       remove: (path) =>
@@ -316,6 +320,7 @@ export class MemoryDisk {
           for (const change of node.unsynced) node.durable.apply(change);
           node.unsynced = [];
         }),
+      isAt: (path) => act('isAt', path, () => this.#names.get(path) === node),
       close: () => act('close', node.path, () => undefined),
     };
   }

@@ -2,6 +2,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import type { CloudEvent } from '../../shared/events/cloud-event.ts';
+import { epochFlaws } from './job-flaws.ts';
 import { freePort } from './nats-server.ts';
 import { Bench, digestTree, microManifest, REPOSITORY, type SecateurProcess } from './secateur-process.ts';
 
@@ -11,7 +13,7 @@ const TOKENS = join(REPOSITORY, 'test/golden/fixtures/micro/calibration.safetens
 export interface ToldEvent {
   readonly type: string;
   readonly sequence: string;
-  readonly data: Record<string, unknown>;
+  readonly data: CloudEvent['data'];
 }
 
 export class PlainCluster {
@@ -89,6 +91,7 @@ export async function quietDigests(): Promise<Record<string, string>> {
 export async function expectWholeStory(cluster: PlainCluster): Promise<ToldEvent[]> {
   const events = await cluster.events();
   expect(events.map((event) => Number(event.sequence))).toEqual(events.map((_, index) => index + 1));
+  expect(epochFlaws(events)).toEqual([]);
   const committed = events
     .filter((event) => event.type === 'secateur.layer.committed.v1')
     .map((event) => event.data.layer);

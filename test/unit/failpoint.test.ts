@@ -9,10 +9,15 @@ import { FAILPOINTS, type FailpointName, Failpoints } from '../../shared/failpoi
 import { REPOSITORY } from '../support/secateur-process.ts';
 
 let deaths = 0;
+const lastWords: string[] = [];
 function failpoints(environment: Record<string, string>): Failpoints {
   deaths = 0;
-  return new Failpoints(environment, () => {
-    deaths += 1;
+  lastWords.length = 0;
+  return new Failpoints(environment, {
+    die: () => {
+      deaths += 1;
+    },
+    dieSaying: (words) => lastWords.push(words),
   });
 }
 
@@ -33,6 +38,13 @@ describe('failpoints out of SECATEUR_FAILPOINT', () => {
     expect(deaths).toBe(1);
     points.reach('agent.result-sent');
     expect(deaths).toBe(2);
+  });
+
+  it('EXIT ends the process, with a word on standard error', () => {
+    const points = failpoints({ SECATEUR_FAILPOINT: 'engine.pass-computed=EXIT' });
+    points.reach('engine.pass-computed');
+    expect(lastWords).toEqual(['gave up at the failpoint engine.pass-computed']);
+    expect(deaths).toBe(0);
   });
 
   it.each(['ENOSPC', 'EIO'])('%s is thrown once, as the system call would have', (errno) => {

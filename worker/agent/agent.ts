@@ -194,8 +194,9 @@ export class Agent {
   }
 
   private sendHeartbeat(): void {
-    const { host } = this.options;
-    if (this.running !== null && this.options.timers.monotonicMs() - this.heardMs > ENGINE_SILENCE_MAX_MS) {
+    const { host, timers } = this.options;
+    const silentMs = Math.floor(timers.monotonicMs() - this.heardMs);
+    if (this.running !== null && silentMs > ENGINE_SILENCE_MAX_MS) {
       this.log(
         'error',
         `the engine said nothing for ${ENGINE_SILENCE_MAX_MS / 60_000} minutes: it is ended`,
@@ -207,7 +208,8 @@ export class Agent {
     const enginePid = this.engine?.processId;
     this.stream.send({
       heartbeat: {
-        tasks: this.running === null ? [] : [this.running.report()],
+        tasks:
+          this.running === null ? [] : [{ ...this.running.report(), silentMs, silentMaxMs: ENGINE_SILENCE_MAX_MS }],
         residentBytes: host.residentBytes(),
         engineResidentBytes: enginePid === undefined ? 0 : host.residentBytes(enginePid),
       },

@@ -2,9 +2,13 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { CoreEvent } from '../../../coordinator/core/events.ts';
+import { INITIAL_STATE } from '../../../coordinator/core/state.ts';
+import { step } from '../../../coordinator/core/step.ts';
 import { claimOutput } from '../../../coordinator/effects/claim-output.ts';
 import { jobPaths } from '../../../coordinator/effects/job-paths.ts';
 import { StateLock } from '../../../coordinator/journal/state-lock.ts';
+import { fakeManifest } from '../../simulation/cluster.ts';
 
 describe('claiming an output directory', () => {
   let folder: string;
@@ -39,6 +43,22 @@ describe('claiming an output directory', () => {
       code: 'OutputExists',
       message: expect.stringContaining('first'),
     });
+  });
+
+  it('refuses one inside the output or the staging of another job, however it is spelled, and one around it', async () => {
+    await claimOutput(paths('deep/out'), 'first');
+    symlinkSync(join(folder, 'deep/out'), join(folder, 'link'));
+    for (const inside of ['sub', 'sub/of/it', '.secateur', '.secateur/layers', '.secateur/new']) {
+      for (const output of [join('deep/out', inside), join('link', inside)]) {
+        await expect(claimOutput(paths(output), 'second'), output).rejects.toMatchObject({
+          code: 'OutputExists',
+          message: expect.stringContaining(`it lies inside ${join(folder, 'deep/out')}, which job first writes to`),
+        });
+      }
+    }
+    expect(existsSync(join(folder, 'deep/out/sub'))).toBe(false);
+    await expect(claimOutput(paths('deep'), 'second')).rejects.toMatchObject({ code: 'OutputExists' });
+    await claimOutput(paths('deep/beside'), 'second');
   });
 
   it('takes a directory in which a crash left nothing but the beginning of a claim', async () => {
@@ -76,6 +96,24 @@ describe('claiming an output directory', () => {
     symlinkSync('/nowhere/at/all', join(folder, 'link'));
     await expect(claimOutput(paths('file'), 'job')).rejects.toMatchObject({ code: 'OutputExists' });
     await expect(claimOutput(paths('link'), 'job')).rejects.toThrow();
+  });
+});
+
+describe('a submission', () => {
+  const submitted = (job: string, destination: string): CoreEvent => {
+    const manifest = fakeManifest({ propagate: 'pruned', stages: 1 });
+    const spec = { ...manifest.spec, output: { ...manifest.spec.output, destination } };
+    return { type: 'jobSubmitted', job, namespace: 'default', name: job, manifest: { ...manifest, spec } };
+  };
+
+  it('inside the destination of a job that has not ended, or around it, is no job', () => {
+    const first = step(INITIAL_STATE, submitted('first', 'file:///a/out'), 1).state;
+    for (const overlapping of ['file:///a/out', 'file:///a/out/', 'file:///a/out/.secateur', 'file:///a', 'file:///']) {
+      expect(Object.keys(step(first, submitted('second', overlapping), 2).state.jobs), overlapping).toEqual(['first']);
+    }
+    for (const beside of ['file:///a/out2', 'file:///a/other', 'file:///out']) {
+      expect(Object.keys(step(first, submitted('second', beside), 2).state.jobs), beside).toEqual(['first', 'second']);
+    }
   });
 });
 

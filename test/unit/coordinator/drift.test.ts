@@ -1,6 +1,13 @@
 /** What a job does not go on after: every input and every program that is not as it was, by name. */
 import { describe, expect, it } from 'vitest';
-import { describeDrift, describeVersionDrift, fitsVersions, knownInputs } from '../../../coordinator/core/drift.ts';
+import {
+  adviceFor,
+  describeDrift,
+  describeVersionDrift,
+  fitsVersions,
+  knownInputs,
+  undigestedChanges,
+} from '../../../coordinator/core/drift.ts';
 import type { FileIntake, JobIntake, JobState, WorkerState } from '../../../coordinator/core/state.ts';
 import { fakeIntake } from '../../simulation/cluster.ts';
 
@@ -32,12 +39,12 @@ describe('describeDrift', () => {
     [
       'the time of a shard',
       { shards: [file({ mtimeMs: 3_000 })] },
-      'time of the last change of a.safetensors was 1970-01-01T00:00:01.000Z, is 1970-01-01T00:00:03.000Z',
+      'modification time of a.safetensors was 1970-01-01T00:00:01.000Z, is 1970-01-01T00:00:03.000Z',
     ],
     [
       'a shard that was put back with its old time',
       { shards: [file({ ctimeMs: 3_000 })] },
-      'time of the last status change of a.safetensors was 1970-01-01T00:00:02.000Z, is 1970-01-01T00:00:03.000Z',
+      'status time of a.safetensors was 1970-01-01T00:00:02.000Z, is 1970-01-01T00:00:03.000Z',
     ],
     ['a shard that is gone', { shards: [] }, 'a.safetensors was there, is absent'],
     [
@@ -70,6 +77,30 @@ describe('describeDrift', () => {
     expect(describeDrift(before, touched(DIGEST.now))).toEqual([
       'SHA-256 of a.safetensors was bbbbbbbbbbbb…, is cccccccccccc…',
     ]);
+  });
+
+  it('shows two times that differ by less than a microsecond as two', () => {
+    const [drift = ''] = describeDrift(
+      intake({ shards: [file({ mtimeMs: 1_795_600_856_872.125 })] }),
+      intake({ shards: [file({ mtimeMs: 1_795_600_856_872.1252 })] }),
+    );
+    const [, was, is] = /was (\S+), is (\S+)$/.exec(drift) ?? [];
+    expect(was).toMatch(/^2026-11-25T10:00:56\.8721\d{3}Z$/);
+    expect(was).not.toBe(is);
+  });
+
+  it('advises to put back only what a digest from before can be held against', () => {
+    const digested = (digestedMs: number) => intake({ shards: [file({ sha256: DIGEST.before, digestedMs })] });
+    const touched = intake({ shards: [file({ ctimeMs: 3_000 })] });
+    expect(undigestedChanges(intake(), intake())).toEqual([]);
+    expect(undigestedChanges(intake(), touched)).toEqual(['a.safetensors']);
+    expect(undigestedChanges(digested(2_500), touched)).toEqual([]);
+    expect(undigestedChanges(digested(3_500), touched), 'taken after the change').toEqual(['a.safetensors']);
+    expect(undigestedChanges(intake(), intake({ shards: [] }))).toEqual(['a.safetensors']);
+    expect(adviceFor([])).toMatch(/^Put them back, or submit a new job with another destination/);
+    expect(adviceFor(['a.safetensors'])).toMatch(
+      /of a\.safetensors: .* putting files back does not help\. Submit a new job/,
+    );
   });
 
   it('of an older journal, which knows no status times, goes by what it knows', () => {

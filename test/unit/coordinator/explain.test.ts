@@ -1,7 +1,8 @@
 /** Every state that a user can get a job into says what is needed, what is there, and since when. */
 import { describe, expect, it } from 'vitest';
+import { ProgressTracker } from '../../../coordinator/api/progress.ts';
 import { StatusChanges } from '../../../coordinator/api/status-changes.ts';
-import type { Command, CoreEvent } from '../../../coordinator/core/events.ts';
+import type { Command, CoreEvent, TaskIdentity } from '../../../coordinator/core/events.ts';
 import { explainWorker } from '../../../coordinator/core/explain.ts';
 import { type CoordinatorState, INITIAL_STATE, type JobState, workerOf } from '../../../coordinator/core/state.ts';
 import { step } from '../../../coordinator/core/step.ts';
@@ -31,7 +32,7 @@ class Told {
     this.tell({ type: 'jobSubmitted', job, namespace: 'default', name: job, manifest });
   }
 
-  attach(worker: string, version = '0.1.0'): void {
+  attach(worker: string, version = '0.1.0', tasks: readonly TaskIdentity[] = []): void {
     const capabilities = { host: 'h', processId: 1, provider: 'cpu', threads: 1, memoryBytes: 1 } as const;
     const figures = {
       storageReadBytesPerSecond: 0,
@@ -44,7 +45,7 @@ class Told {
       worker,
       incarnation: '1',
       capabilities: { ...capabilities, ...figures, version, engineVersion: '1.30.0' },
-      tasks: [],
+      tasks,
       holdings: [],
     });
   }
@@ -113,6 +114,38 @@ describe('a job says', () => {
     for (let n = 1; n <= 2; n++) told.attach(`w${n}`);
     expect(told.said).toMatch(/^Preparing Running: \S+ on w\d, \S+ on w\d$/);
     expect(told.does('w1')).toMatch(/^runs \S+$/);
+  });
+
+  it('which engine says nothing, about what, since when, and when it is ended', () => {
+    const told = planned();
+    told.attach('w1');
+    const [lease] = Object.values(told.job('a').leases);
+    if (lease === undefined) throw new Error('no lease');
+    const { task, attempt, epoch } = lease;
+    const silence = (worker: string, silentMs: number, of: number = attempt): void => {
+      const identity = { job: 'a', task, attempt: of, epoch };
+      told.tell({ type: 'engineSilence', worker, identity, silentMs, silentMaxMs: 900_000 });
+    };
+    const { state } = told;
+    // Of another worker, of another attempt: nothing that counts.
+    silence('w2', 7_000);
+    silence('w1', 7_000, attempt + 1);
+    expect(told.state).toBe(state);
+    expect(told.said).toMatch(/^Preparing Running: /);
+    told.nowMs = START_MS + 20_000 - told.betweenMs;
+    silence('w1', 7_000);
+    const words = 'engine has said nothing since 2026-01-01T00:00:13Z and is ended at 2026-01-01T00:15:13Z';
+    expect(told.said).toBe(
+      `Preparing EngineSilent: needs a word of an engine that runs a task; there: ${task} on w1, whose ${words}`,
+    );
+    expect(told.does('w1')).toBe(`runs ${task}; its ${words}`);
+    expect(new ProgressTracker().of(told.job('a'), told.nowMs).remainingMs).toBe(-1);
+    silence('w1', 0);
+    expect(told.said).toMatch(/^Preparing Running: /);
+    // A stream that was down for a moment changes nothing about it.
+    silence('w1', 9_000);
+    told.attach('w1', '0.1.0', [{ job: 'a', task, attempt, epoch }]);
+    expect(told.said).toMatch(/^Preparing EngineSilent: /);
   });
 
   it('who is away, since when, and when its work is given to another', () => {

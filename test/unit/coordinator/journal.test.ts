@@ -1,4 +1,13 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -102,6 +111,53 @@ describe('the journal', () => {
     appendFileSync(file(), 'hello\nworld\n');
     await expect(read()).rejects.toMatchObject({ code: 'JournalCorrupt' });
     expect(readFileSync(file(), 'utf8')).toBe('hello\nworld\n');
+    writeFileSync(file(), Buffer.alloc(4096));
+    await expect(read()).rejects.toMatchObject({ code: 'JournalCorrupt' });
+    expect(readFileSync(file())).toHaveLength(4096);
+  });
+
+  const damages: [string, (whole: Buffer) => Buffer | null][] = [
+    ['gone', () => null],
+    ['empty', () => Buffer.alloc(0)],
+    ['all zeros', (whole) => Buffer.alloc(whole.length)],
+    ['cut inside its header', (whole) => whole.subarray(0, 50)],
+    ['cut behind its header', (whole) => whole.subarray(0, whole.indexOf(0x0a) + 1)],
+    ['damaged in the only record that is left', (whole) => whole.subarray(0, whole.indexOf(0x0a) + 20)],
+  ];
+  it.each(damages)('%s beside the folders of jobs is lost, not new', async (_, damage) => {
+    await write(tick, drain('a'));
+    mkdirSync(join(folder, 'jobs', 'a-job'), { recursive: true });
+    expect(await read(), 'whole, it is opened').toEqual([tick, drain('a')]);
+    const left = damage(readFileSync(file()));
+    if (left === null) rmSync(file());
+    else writeFileSync(file(), left);
+    const refused = {
+      code: 'JournalCorrupt',
+      message: expect.stringMatching(/journal\.jsonl: .*Restore the file from a backup/),
+    };
+    await expect(read()).rejects.toMatchObject(refused);
+    await expect(Journal.read(SYSTEM_DISK, folder)).rejects.toMatchObject(refused);
+    expect(existsSync(file()) ? readFileSync(file()) : null, 'nothing was written').toEqual(left);
+    rmSync(join(folder, 'jobs', 'a-job'), { recursive: true });
+    if (left === null || left.length < 100) expect(await read(), 'a folder without jobs begins anew').toEqual([]);
+  });
+
+  it('whose folder was renamed, removed or replaced says so, and names it', async () => {
+    const journal = await open();
+    await journal.checkInPlace();
+    renameSync(folder, `${folder}-moved`);
+    const lost = {
+      code: 'StorageFailed',
+      message: expect.stringContaining(`the state folder ${folder} was removed, renamed`),
+    };
+    await expect(journal.checkInPlace()).rejects.toMatchObject(lost);
+    mkdirSync(folder);
+    await write(tick);
+    await expect(journal.checkInPlace(), 'another journal in its place').rejects.toMatchObject(lost);
+    rmSync(folder, { recursive: true });
+    renameSync(`${folder}-moved`, folder);
+    await journal.checkInPlace();
+    await journal.close();
   });
 });
 

@@ -56,6 +56,7 @@ function serve() {
     logs: { append: async () => true, lastSequence: async () => 0 },
     progress: { forget: () => undefined } as never,
     statistics: fileStatistics((job) => join(folder, job)),
+    checkStaged: async () => undefined,
     coordinatorId: 'x',
     timers: SYSTEM_TIMERS,
     log: () => undefined,
@@ -69,8 +70,11 @@ function serve() {
     service.attach(stream as never);
     stream.emit('data', { register: { ...register, lastEpoch: 0, lastCoordinatorId: '' } });
   };
-  const say = (stream: FakeStream, sample: number, floats: number): boolean =>
-    stream.emit('data', { epoch, statistics: { identity, layer: 0, sample, float32: new Uint8Array(4 * floats) } });
+  const say = (stream: FakeStream, sample: number, floats: number, seventh = 0): boolean => {
+    const float32 = Buffer.alloc(4 * floats);
+    if (seventh !== 0) float32.writeFloatLE(seventh, 4 * 7);
+    return stream.emit('data', { epoch, statistics: { identity, layer: 0, sample, float32 } });
+  };
   return { cluster, service, identity, files, attach, say };
 }
 
@@ -98,7 +102,16 @@ it.each([9, 11, 9.5, 0])(
     try {
       attach(stream);
       for (const sample of [0, 1, 2, 3]) say(stream, sample, sample === 2 ? floats : 10);
-      const pass = { tokens: 32, computeMs: 1, snapshots: [], done: [{ first: 0, end: 4 }] };
+      const pass = {
+        tokens: 32,
+        computeMs: 1,
+        loadMs: 1,
+        snapshotMs: 0,
+        bytesRead: 1,
+        peakResidentBytes: 1,
+        snapshots: [],
+        done: [{ first: 0, end: 4 }],
+      };
       stream.emit('data', { epoch: identity.epoch, result: { identity, holdings: [], pass } });
       const failures = () => cluster.events.filter(({ entity, verb }) => entity === 'task' && verb === 'failed');
       await expect.poll(failures).toHaveLength(1);
@@ -114,6 +127,37 @@ it.each([9, 11, 9.5, 0])(
       expect([cluster.job.phase, cluster.job.layers[0]?.parts]).toEqual(['Pruning', []]);
       await expect.poll(files).toEqual([]);
       expect(stream.failures).toEqual([]);
+    } finally {
+      service.close();
+    }
+  },
+);
+
+it.each([Number.NaN, Number.POSITIVE_INFINITY, -1])(
+  'with a column of %d fail the task of that worker',
+  async (value) => {
+    const { cluster, service, identity, files, attach, say } = serve();
+    const stream = new FakeStream();
+    try {
+      attach(stream);
+      for (const sample of [0, 1, 2, 3]) say(stream, sample, 10, sample === 2 ? value : 0);
+      const pass = {
+        tokens: 32,
+        computeMs: 1,
+        loadMs: 1,
+        snapshotMs: 0,
+        bytesRead: 1,
+        peakResidentBytes: 1,
+        snapshots: [],
+        done: [{ first: 0, end: 4 }],
+      };
+      stream.emit('data', { epoch: identity.epoch, result: { identity, holdings: [], pass } });
+      const failures = () => cluster.events.filter(({ entity, verb }) => entity === 'task' && verb === 'failed');
+      await expect.poll(failures).toHaveLength(1);
+      const message = `layer 0, sample 2: expected finite sums of squares; found ${value} at column 7`;
+      expect(failures()[0]?.data).toMatchObject({ worker: 'w1', code: 'EngineFailed', message, retried: true });
+      expect([cluster.job.phase, cluster.job.layers[0]?.parts]).toEqual(['Pruning', []]);
+      await expect.poll(files).toEqual([]);
     } finally {
       service.close();
     }

@@ -12,6 +12,11 @@ export interface TaskProgress {
   'done'?: (number);
   'total'?: (number);
   'unit'?: (string);
+  /**
+   * Since the engine last said anything while it runs this task, and after how long of that the agent ends it.
+   */
+  'silentMs'?: (number);
+  'silentMaxMs'?: (number);
 }
 
 export interface TaskProgress__Output {
@@ -22,4 +27,9 @@ export interface TaskProgress__Output {
   'done': (number);
   'total': (number);
   'unit': (string);
+  /**
+   * Since the engine last said anything while it runs this task, and after how long of that the agent ends it.
+   */
+  'silentMs': (number);
+  'silentMaxMs': (number);
 }
