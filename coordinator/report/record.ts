@@ -49,8 +49,8 @@ const workerSchema = z.object({
   memoryBytes: z.number(),
   version: z.string(),
   engineVersion: z.string(),
-  storageReadBytesPerSecond: z.number().optional(),
-  computeFlops: z.number().optional(),
+  storageReadBytesPerSecond: measured.optional(),
+  computeFlops: measured.optional(),
 });
 
 const spanSchema = z.object({

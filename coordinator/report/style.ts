@@ -99,7 +99,7 @@ ${MARK_RULES}
 details{margin:.5rem 0}
 summary{cursor:pointer;color:var(--muted)}
 table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
-th,td{padding:.25rem .9rem .25rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--grid)}
+th,td{padding:.25rem .7rem .25rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--grid)}
 td{overflow-wrap:normal}
 td.name{overflow-wrap:anywhere;min-width:9rem}
 td.digest{overflow-wrap:anywhere;min-width:17rem;font-family:ui-monospace,monospace;font-size:.78rem}

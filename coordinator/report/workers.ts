@@ -117,7 +117,7 @@ ${table(
     { title: 'tokens through a layer', value: ([id]) => rate(rates.get(id), showShort), kind: 'number' },
     {
       title: 'compute',
-      value: ([, worker]) => rate(worker.computeFlops, (value) => `${showShort(value)}FLOP`),
+      value: ([, worker]) => rate(worker.computeFlops, (value) => `${showShort(value).replace(/[kMG]?$/, ' $&')}FLOP`),
       kind: 'number',
     },
     { title: 'reads', value: ([, worker]) => rate(worker.storageReadBytesPerSecond, showBytes), kind: 'number' },
