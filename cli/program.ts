@@ -12,6 +12,7 @@ import { addDoctor } from './verbs/doctor.ts';
 import { addGet } from './verbs/get.ts';
 import { addLogs } from './verbs/logs.ts';
 import { addPlan } from './verbs/plan.ts';
+import { addReport } from './verbs/report.ts';
 import { addResume } from './verbs/resume.ts';
 import { addRun } from './verbs/run.ts';
 import { addSubmit } from './verbs/submit.ts';
@@ -26,6 +27,7 @@ const VERBS = [
   addCompare,
   addPlan,
   addVerify,
+  addReport,
   addDoctor,
   addCoordinator,
   addWorker,

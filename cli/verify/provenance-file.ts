@@ -86,13 +86,23 @@ export type RecordedTensor = Provenance['layers'][number]['tensors'][string];
 /** @throws VerificationFailed where there is none, or it cannot be understood */
 export async function readProvenance(directory: string): Promise<Provenance> {
   const file = join(directory, PROVENANCE_FILE);
-  const parsed = provenanceSchema.safeParse(parseJson(await readText(file), file));
+  const parsed = provenanceSchema.safeParse(await readRecord(directory));
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   throw notVerified(
     file,
     `its field ${issue?.path.join('.') || '(root)'} is wrong: ${issue?.message ?? 'unknown'}. It was changed, or another version of secateur wrote it.`,
   );
+}
+
+/**
+ * The record as JSON has it, unchecked.
+ *
+ * @throws VerificationFailed where there is none, it is too large, or it is no JSON
+ */
+export async function readRecord(directory: string): Promise<unknown> {
+  const file = join(directory, PROVENANCE_FILE);
+  return parseJson(await readText(file), file);
 }
 
 async function readText(file: string): Promise<string> {

@@ -2,7 +2,7 @@
 import { sparsityScope, updatesWeights } from '../../shared/manifest/method-options.ts';
 import { perplexities, relativeErrors } from '../core/evaluation.ts';
 import { measurementOf } from '../core/measurement.ts';
-import { type AssembledShard, countPruned, type JobState, type Plan } from '../core/state.ts';
+import { type AssembledShard, countPruned, type JobState, own, type Plan } from '../core/state.ts';
 
 const PROVENANCE_FORMAT = 'secateur.provenance/v1';
 
@@ -13,6 +13,8 @@ export interface StatisticSummary {
   readonly min: number;
   readonly mean: number;
   readonly max: number;
+  /** Of the sum of all columns' sums of squares, what the largest hundredth of the columns has; 0 where all are zero. */
+  readonly topShare: number;
 }
 
 export interface ProvenanceParts {
@@ -73,6 +75,7 @@ export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
     statistics: parts.statistics,
     ...(parts.statisticsMissing.length === 0 ? {} : { statisticsMissing: parts.statisticsMissing }),
     workers: job.workersSeen,
+    timeline: timelineOf(job),
     times: {
       submitted: new Date(job.submittedMs).toISOString(),
       started: job.startedMs === null ? null : new Date(job.startedMs).toISOString(),
@@ -86,6 +89,20 @@ export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
 function placementOf(plan: Plan): object {
   const { stages, replicas, replicasMax, wave, snapshotInterval, microbatch } = plan;
   return { stages, replicas, replicasMax, wave, snapshotInterval, microbatch };
+}
+
+/** Times since the job's start: of every worker that was given a task, in the order in which they were first. */
+function timelineOf(job: JobState): object[] {
+  const startMs = job.startedMs ?? job.submittedMs;
+  return Object.keys(job.workersSeen).map((worker) => ({
+    worker,
+    tokensPerSecond: own(job.rates, worker) ?? null,
+    spans: (own(job.timeline ?? {}, worker) ?? []).map((span) => ({
+      ...span,
+      fromMs: span.fromMs - startMs,
+      toMs: span.toMs - startMs,
+    })),
+  }));
 }
 
 /** An unstructured sparsity says what it holds for, where that is not each row. */

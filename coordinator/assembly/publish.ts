@@ -10,7 +10,7 @@ import { createHash } from 'node:crypto';
 import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
-import { PROVENANCE_FILE } from '../../shared/checkpoint/provenance-name.ts';
+import { MODEL_CARD_FILE, PROVENANCE_FILE, REPORT_FILE } from '../../shared/checkpoint/provenance-name.ts';
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import {
   type ErrorCode,
@@ -29,12 +29,17 @@ import type { AssembledShard, JobState, StagedFile } from '../core/state.ts';
 import type { JobPaths } from '../effects/job-paths.ts';
 import { checkInputsUnchanged } from '../effects/source-drift.ts';
 import { loadSums } from '../effects/statistics.ts';
+import { renderModelCard } from '../report/model-card.ts';
+import { parseReportRecord, type ReportRecord } from '../report/record.ts';
+import { renderReport } from '../report/render-report.ts';
 import { HashedFile } from './copy-range.ts';
-import { buildProvenance, type StatisticSummary } from './provenance.ts';
+import { buildProvenance, type ProvenanceParts, type StatisticSummary } from './provenance.ts';
 
 const INDEX_FILE = 'model.safetensors.index.json';
 /** Apart from the checkpoint's own files: loaders that take every *.safetensors of a folder must not see these. */
 const EXTRAS_FOLDER = 'secateur';
+
+const WRITTEN_HERE: readonly string[] = [REPORT_FILE, MODEL_CARD_FILE];
 
 interface PublishList extends Published {
   readonly job: string;
@@ -209,7 +214,7 @@ async function prepare(job: JobState, paths: JobPaths, nowMs: number, verified: 
   const index = plan.outputShards.length > 1 ? [await writeIndex(job, paths)] : [];
   const auxiliary: AssembledShard[] = [];
   for (const { file } of intake.auxiliaryFiles)
-    auxiliary.push(await carryOver(join(intake.sourceDirectory, file), file, paths));
+    auxiliary.push(await carryOver(join(intake.sourceDirectory, file), carriedName(file), paths));
   const ids = join(paths.staging, tokens.file.name);
   await verified.verify(ids, tokens.file);
   const calibration = await carryOver(ids, `${EXTRAS_FOLDER}/calibration.safetensors`, paths);
@@ -222,20 +227,28 @@ async function prepare(job: JobState, paths: JobPaths, nowMs: number, verified: 
     sizeBytes,
     sha256: job.calibration?.inputDigests[position] ?? '',
   }));
-  const provenance = buildProvenance(job, {
+  const parts = {
     version: VERSION,
     nodeVersion: process.version,
     publishedMs: nowMs,
     outputs,
-    auxiliaryInputs: auxiliary,
+    auxiliaryInputs: intake.auxiliaryFiles.map(({ file }, index) => ({
+      ...(auxiliary[index] as AssembledShard),
+      file,
+    })),
     calibrationInputs,
     statistics: summaries,
     statisticsMissing,
-  });
+  };
+  // A card describes a checkpoint.
+  const card = isPublished(job) ? [await writeModelCard(job, recordOf(job, parts), paths)] : [];
+  const described = { ...parts, outputs: [...outputs, ...card] };
+  const report = await writeText(renderReport(recordOf(job, described)), REPORT_FILE, paths);
+  const provenance = buildProvenance(job, { ...described, outputs: [...described.outputs, report] });
   const provenanceFile = await writeJson(provenance, PROVENANCE_FILE, paths);
-  const last = index[0] ?? job.assembled[0];
+  const last = isPublished(job) ? (index[0] ?? job.assembled[0]) : undefined;
   const loadable = last === undefined ? [] : [last];
-  const files = [...outputs.filter((file) => file !== last), provenanceFile, ...loadable];
+  const files = [...outputs.filter((file) => file !== last), ...card, report, provenanceFile, ...loadable];
   const list: PublishList = { job: job.id, files, statisticsMissing };
   reach('coordinator.publish-prepared');
   await writeFileAtomic(paths.publishList, [Buffer.from(JSON.stringify(list))]);
@@ -254,8 +267,37 @@ async function writeIndex(job: JobState, paths: JobPaths): Promise<AssembledShar
   return writeJson({ metadata: { total_size: totalSize }, weight_map: weightMap }, INDEX_FILE, paths);
 }
 
-async function writeJson(content: object, file: string, paths: JobPaths): Promise<AssembledShard> {
-  const bytes = Buffer.from(`${JSON.stringify(content, null, 2)}\n`);
+/**
+ * Where a file of the source goes. What has the name of one that is written here (in any case: some file systems tell no
+ * case from another) is kept beside the extras: it is of the source, and says nothing of these weights.
+ */
+function carriedName(file: string): string {
+  const isWritten = WRITTEN_HERE.some((name) => name.toLowerCase() === file.toLowerCase());
+  return isWritten ? `${EXTRAS_FOLDER}/source-${file}` : file;
+}
+
+function writeJson(content: object, file: string, paths: JobPaths): Promise<AssembledShard> {
+  return writeText(`${JSON.stringify(content, null, 2)}\n`, file, paths);
+}
+
+/** The provenance as it will be read again: so `secateur report` gives the same bytes. */
+function recordOf(job: JobState, parts: ProvenanceParts): ReportRecord {
+  return parseReportRecord(JSON.parse(JSON.stringify(buildProvenance(job, parts))), PROVENANCE_FILE);
+}
+
+async function writeModelCard(job: JobState, record: ReportRecord, paths: JobPaths): Promise<AssembledShard> {
+  const hasCard = job.intake?.auxiliaryFiles.some(({ file }) => file === MODEL_CARD_FILE) ?? false;
+  const cardFile = hasCard ? carriedName(MODEL_CARD_FILE) : null;
+  const source = {
+    directory: job.intake?.sourceDirectory ?? '',
+    card: cardFile === null ? null : await readFile(join(paths.publish, cardFile), 'utf8'),
+    cardFile,
+  };
+  return writeText(renderModelCard(record, source), MODEL_CARD_FILE, paths);
+}
+
+async function writeText(text: string, file: string, paths: JobPaths): Promise<AssembledShard> {
+  const bytes = Buffer.from(text);
   await writeFileAtomic(join(paths.publish, file), [bytes]);
   return { file, sizeBytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
 }
@@ -308,6 +350,7 @@ async function writeStatistics(
         min: values.reduce((a, b) => Math.min(a, b)),
         mean: sum / values.length,
         max: values.reduce((a, b) => Math.max(a, b)),
+        topShare: sum > 0 ? sumOfLargest(values, Math.ceil(values.length / 100)) / sum : 0,
       });
     }
   }
@@ -330,6 +373,13 @@ async function sumsOrNull(stateDirectory: string, file: StagedFile): Promise<Map
     if (!DAMAGED.has(code) && details.errno !== 'EIO') throw thrown;
     return null;
   }
+}
+
+function sumOfLargest(values: Float64Array, count: number): number {
+  return values
+    .toSorted()
+    .subarray(-count)
+    .reduce((sum, value) => sum + value, 0);
 }
 
 /** A file that is in its place already, and no longer in the publish folder, was moved before a crash. */

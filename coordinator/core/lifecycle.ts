@@ -29,6 +29,7 @@ import {
   type Lease,
   NOTHING_SPENT,
 } from './state.ts';
+import { noteLease } from './timeline.ts';
 import type { Transition } from './transition.ts';
 
 /** Kinds of failure that pass when somebody else makes room or comes back. */
@@ -69,6 +70,7 @@ export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
     shunnedUntilMs: {},
     assembled: [],
     workersSeen: {},
+    timeline: {},
     versions: null,
     workDone: 0,
     workTotal: 0,
@@ -182,6 +184,7 @@ function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>, drift: read
     versions: null,
     rates: {},
     workersSeen: {},
+    timeline: {},
     workDone: 0,
     workTotal: 0,
     workRedone: 0,
@@ -319,6 +322,7 @@ export function endLeases(t: Transition, jobId: string): void {
   for (const lease of Object.values(job.leases)) {
     const { task, attempt, epoch, worker } = lease;
     t.command({ kind: 'abort', worker, identity: { job: jobId, task, attempt, epoch } });
+    noteLease(job, lease, 'stopped', t.nowMs);
     removeUnfinished(t, jobId, lease);
   }
   job.leases = {};

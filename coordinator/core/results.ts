@@ -45,6 +45,7 @@ import {
   own,
 } from './state.ts';
 import { type PassSpec, taskKind, taskName } from './task.ts';
+import { type LeaseEnd, noteLease } from './timeline.ts';
 import type { Transition } from './transition.ts';
 import { LOST_MAX, setHeld } from './workers.ts';
 
@@ -63,7 +64,7 @@ const RATE_WEIGHT = 0.5;
 type OutcomeOf<K extends TaskOutcome['kind']> = Extract<TaskOutcome, { kind: K }>;
 
 export function taskSucceeded(t: Transition, event: EventOf<'taskSucceeded'>): void {
-  const lease = takeLease(t, event.worker, event.identity);
+  const lease = takeLease(t, event.worker, event.identity, 'done');
   if (lease === null) return;
   const jobId = event.identity.job;
   setHeld(t, jobId, event.worker, event.holdings);
@@ -100,10 +101,12 @@ export function taskSucceeded(t: Transition, event: EventOf<'taskSucceeded'>): v
 }
 
 /** Ends the lease that a message is about; null where it is about none (stale, twice, of an ended job). */
-function takeLease(t: Transition, worker: string, identity: TaskIdentity): Lease | null {
+function takeLease(t: Transition, worker: string, identity: TaskIdentity, end: LeaseEnd): Lease | null {
   const lease = currentLease(t.state, identity);
   if (lease === undefined || lease.worker !== worker) return null;
-  delete t.editJob(identity.job).leases[lease.task];
+  const job = t.editJob(identity.job);
+  delete job.leases[lease.task];
+  noteLease(job, lease, end, t.nowMs);
   return lease;
 }
 
@@ -312,7 +315,7 @@ export function advancePhase(t: Transition): void {
  * time), a hand-over only saves computing again, and a file that is damaged, or stays away, is made again.
  */
 export function taskFailed(t: Transition, event: EventOf<'taskFailed'>): void {
-  const lease = takeLease(t, event.worker, event.identity);
+  const lease = takeLease(t, event.worker, event.identity, 'failed');
   if (lease === null) return;
   const jobId = event.identity.job;
   const { code, message, retryable } = event.failure;
@@ -500,6 +503,7 @@ function retire(job: JobState): void {
     held: {},
     snapshots: [],
     rates: {},
+    timeline: {},
     retries: {},
     shunnedUntilMs: {},
   });

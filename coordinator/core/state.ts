@@ -334,6 +334,22 @@ export interface RetryState {
   why?: string;
 }
 
+/** A stretch of a worker's time (timeline.ts). */
+export interface Span {
+  readonly kind: 'prepare' | 'digest' | 'calibrate' | 'forward' | 'prune' | 'evaluate' | 'handOver' | 'several';
+  /** The first and the last layer; absent for what is at none. */
+  readonly layers?: readonly [number, number];
+  readonly fromMs: number;
+  readonly toMs: number;
+  /** With a task, between the first and the last moment. */
+  readonly busyMs: number;
+  readonly tasks: number;
+  /** Of the tasks: those that failed, were lost with their worker, were stopped with the job. Absent: none. */
+  readonly failed?: number;
+  readonly lost?: number;
+  readonly stopped?: number;
+}
+
 export interface AssembledShard {
   readonly file: string;
   readonly sizeBytes: number;
@@ -441,6 +457,8 @@ export interface JobState {
   assembled: AssembledShard[];
   /** Who was given tasks, and what it ran them with. */
   workersSeen: { readonly [worker: string]: WorkerCapabilities };
+  /** What each of them did, in the order of time. Absent in older journals. */
+  timeline?: { readonly [worker: string]: readonly Span[] };
   /** Of the workers that compute this job: others would round otherwise. Null before its first task. */
   versions: Pick<WorkerCapabilities, 'version' | 'engineVersion' | 'provider'> | null;
   /** Tokens through layers: what has been computed of what an undisturbed run computes, and what was computed again. */

@@ -27,7 +27,7 @@ export class Transition {
   }
 
   /**
-   * The job, free to be written to; but its shares, rates and workersSeen, which have an entry for each worker and are
+   * The job, free to be written to; but its shares, rates, workersSeen and timeline, which have an entry for each worker and are
    * seldom written, whoever writes replaces as a whole: a thousand workers must not cost a copy of them with each result.
    */
   editJob(id: string): JobState {

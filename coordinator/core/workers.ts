@@ -18,6 +18,7 @@ import {
   workerOf,
 } from './state.ts';
 import { taskKind } from './task.ts';
+import { noteLease } from './timeline.ts';
 import type { Transition } from './transition.ts';
 
 /** How long a worker whose stream broke may take to come back before its work is given to another. */
@@ -198,6 +199,7 @@ function loseWorker(t: Transition, worker: string, why: string): void {
 function loseLease(t: Transition, jobId: string, lease: Lease, why: string): void {
   const job = t.editJob(jobId);
   delete job.leases[lease.task];
+  noteLease(job, lease, 'lost', t.nowMs);
   const retry = retryOf(job, taskKind(lease.spec));
   const charged = chargedBy(lease.spec);
   retry.lost = charge(retry.lost, charged);

@@ -105,11 +105,14 @@ export class Bench {
   }
 }
 
-/** SHA-256 of every file below a folder, by relative name; `secateur.json` (it holds times) left out. */
+/** What holds times and workers: no two runs write the same. */
+const OF_ONE_RUN: ReadonlySet<string> = new Set(['secateur.json', 'report.html']);
+
+/** SHA-256 of every file below a folder, by relative name; what belongs to one run left out. */
 export function digestTree(folder: string): Record<string, string> {
   const digests: Record<string, string> = {};
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile() || entry.name === 'secateur.json') continue;
+    if (!entry.isFile() || OF_ONE_RUN.has(entry.name)) continue;
     const path = join(entry.parentPath, entry.name);
     digests[relative(folder, path)] = createHash('sha256').update(readFileSync(path)).digest('hex');
   }
