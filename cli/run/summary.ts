@@ -4,7 +4,7 @@ import { basename } from 'node:path';
 import { spendingFields } from '../render/spending.ts';
 import { renderFields } from '../render/table.ts';
 import { showCount, showShare } from '../render/units.ts';
-import type { Provenance } from '../verify/provenance-file.ts';
+import { hasCheckpoint, type Provenance } from '../verify/provenance-file.ts';
 import { formatVerifyCommand } from './shell-commands.ts';
 
 export interface RunSummary {
@@ -37,7 +37,7 @@ export function summarizeRun(provenance: Provenance, output: string, source: str
     measured: provenance.measurement ?? null,
     perplexity: provenance.perplexity ?? [],
     output,
-    verify: provenance.outputs.length === 0 ? null : formatVerifyCommand(output, source),
+    verify: hasCheckpoint(provenance) ? formatVerifyCommand(output, source) : null,
   };
 }
 

@@ -83,6 +83,11 @@ export type Provenance = z.infer<typeof provenanceSchema>;
 export type RecordedChoice = z.infer<typeof choiceSchema>;
 export type RecordedTensor = Provenance['layers'][number]['tensors'][string];
 
+/** False where the job had `publish: false`: then its record and report are all that there is. */
+export function hasCheckpoint({ outputs }: Provenance): boolean {
+  return outputs.some(({ file }) => file.endsWith('.safetensors'));
+}
+
 /** @throws VerificationFailed where there is none, or it cannot be understood */
 export async function readProvenance(directory: string): Promise<Provenance> {
   const file = join(directory, PROVENANCE_FILE);

@@ -12,7 +12,7 @@ import { isFloatDtype } from '../../shared/safetensors/dtype.ts';
 import { readSafetensorsHeader, type SafetensorsFile } from '../../shared/safetensors/read-header.ts';
 import { checkFiles, checkIsPublished } from './check-files.ts';
 import { checkIndex } from './check-index.ts';
-import { type Provenance, readProvenance } from './provenance-file.ts';
+import { hasCheckpoint, type Provenance, readProvenance } from './provenance-file.ts';
 import { scanShard } from './scan-shard.ts';
 import { TensorCheck } from './tensor-check.ts';
 
@@ -54,10 +54,10 @@ export interface VerifyReport {
 export async function verifyCheckpoint(directory: string, source: string | null): Promise<VerifyReport> {
   await checkIsPublished(directory);
   const provenance = await readProvenance(directory);
-  if (provenance.outputs.length === 0) {
+  if (!hasCheckpoint(provenance)) {
     throw new SecateurError(
       'VerificationFailed',
-      `${directory}: there is no checkpoint to verify: job ${provenance.job.id} had spec.output.publish: false, and wrote its record only.`,
+      `${directory}: there is no checkpoint to verify: job ${provenance.job.id} had spec.output.publish: false, and wrote its record and its report only.`,
       { details: { directory } },
     );
   }
