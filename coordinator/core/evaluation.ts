@@ -120,6 +120,8 @@ export function measureErrorTasks(
   idle: readonly WorkerState[],
   usable: number,
 ): { readonly worker: string; readonly spec: MeasureErrorSpec }[] {
+  // The samples are prepared again first.
+  if (job.calibration?.isLost === true) return [];
   const specs = Object.values(job.leases).map((lease) => lease.spec);
   let missing = difference(
     unmeasuredSamples(job),

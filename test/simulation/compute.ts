@@ -182,7 +182,7 @@ export class SimulatedEngine implements Engine {
     for (const [layer, { tensors }] of layers.entries()) {
       if (this.isYielding) return { evaluate: { done: [], nll: [], tokens: 0, computeMs: 0 } };
       weights.push(await this.weightsOf(task, { layer, tensors }));
-      await this.sleep(ms);
+      await this.throughLayer(layer, layers.length, members.length, sequenceLength);
     }
     const nll = members.map((window) => likelihoodOf(this.settings.engineVersion, ids, window, weights));
     const tokens = members.length * sequenceLength * layers.length;
@@ -197,7 +197,7 @@ export class SimulatedEngine implements Engine {
     for (const [layer, { tensors }] of committed.entries()) {
       if (this.isYielding) return { measureError: { done: [], error: [], output: [], computeMs: 0 } };
       const weights = await this.weightsOf(task, { layer, tensors });
-      await this.sleep(this.settings.sampleMs * samples.length);
+      await this.throughLayer(layer, committed.length, samples.length, measure.sequenceLength);
       for (const { sample, error, output } of rows) {
         error.push(likelihoodOf(this.settings.engineVersion, content, sample, [weights]));
         output.push(1);
@@ -206,6 +206,15 @@ export class SimulatedEngine implements Engine {
     const error = rows.flatMap((row) => row.error);
     const output = rows.flatMap((row) => row.output);
     return { measureError: { done: windows, error, output, computeMs: this.settings.sampleMs * samples.length } };
+  }
+
+  /** Windows one after the other, each of which is told, as the real engine does. */
+  private async throughLayer(layer: number, layers: number, windows: number, tokens: number): Promise<void> {
+    for (let window = 1; window <= windows; window++) {
+      await this.sleep(this.settings.sampleMs);
+      const done = (layer * windows + window) * tokens;
+      this.say({ type: 'progress', done, total: layers * windows * tokens, unit: 'tokens' });
+    }
   }
 
   private smallTask(samples: number): Promise<void> {

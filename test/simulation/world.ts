@@ -20,7 +20,7 @@ import { SimulatedWorker } from './worker-node.ts';
 
 const JOB = 'simulated-1';
 /** After the last fault, a job that has not ended by then never will. */
-const ENDS_WITHIN_MS = 60 * 60_000;
+const ENDS_WITHIN_MS = 120 * 60_000;
 /** Of the 20 s that a worker has to leave, for the microbatch that it is at. */
 const HANDS_OVER_WITHIN_MS = 18_000;
 const ENGINE_VERSIONS = ['1', '2'];
