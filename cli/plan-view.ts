@@ -4,8 +4,8 @@ import type { Range, ShardMap } from '../coordinator/core/shard-map.ts';
 import type { JobIntake, Plan } from '../coordinator/core/state.ts';
 import type { PlanPreview, PreviewedPlacement, PreviewedWorker } from '../coordinator/effects/preview-plan.ts';
 import type { LinearChoice } from '../shared/manifest/select-linears.ts';
+import { showShare } from '../shared/units.ts';
 import { planWarnings } from './plan-warnings.ts';
-import { showShare } from './render/units.ts';
 
 interface ChoiceSummary {
   readonly choice: string;

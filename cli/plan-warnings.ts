@@ -1,6 +1,6 @@
 /** What a person should know of a plan before it runs. Pure. */
 import type { PlanPreview } from '../coordinator/effects/preview-plan.ts';
-import { showBytes } from './render/units.ts';
+import { showBytes } from '../shared/units.ts';
 
 export function planWarnings(preview: PlanPreview, diskNeededBytes: number): string[] {
   const { problem } = preview.destination;

@@ -13,8 +13,8 @@ import { SecateurError } from '../shared/errors/secateur-error.ts';
 import { toCloudEvent } from '../shared/events/cloud-event.ts';
 import type { Job__Output } from '../shared/rpc/generated/secateur/v1/Job.ts';
 import { SERVICES } from '../shared/rpc/load-protos.ts';
+import { showDuration } from '../shared/units.ts';
 import { note } from './render/output.ts';
-import { showDuration } from './render/units.ts';
 
 const EVENTS_READ_MAX = 256;
 

@@ -3,6 +3,7 @@
  * their own beside. Text and axes take the colour scheme of the reader. Pure.
  */
 import { basename } from 'node:path';
+import { linearScale } from '../../shared/plots/scale.ts';
 import type { Comparison, TrialResult } from './comparison.ts';
 
 const PANEL = { width: 640, height: 360, left: 70, right: 150, top: 40, bottom: 50 };
@@ -12,6 +13,8 @@ const PLOT_HEIGHT = PANEL.height - PANEL.top - PANEL.bottom;
 const COLUMN_WIDTH_MAX = 60;
 /** From here on, small values would lie on each other: the axis becomes logarithmic. */
 const LINEAR_RANGE_MAX = 5;
+/** About so many, between the ticks of a linear axis. */
+const INTERVALS = 5;
 /** Readable on white and on black, and told apart by people who do not see red and green. */
 const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#8c6bb1', '#b8860b'];
 const STYLE = [
@@ -108,18 +111,11 @@ function isPattern({ amount }: TrialResult): boolean {
 function verticalScale(values: readonly number[]): Pick<Scale, 'y' | 'ticks' | 'isLogarithmic'> {
   const [least, most] = [Math.min(...values), Math.max(...values)];
   const isLogarithmic = most / least > LINEAR_RANGE_MAX;
-  const ticks = isLogarithmic ? decadeTicks(least, most) : evenTicks(Math.max(most, least + 1e-9));
+  const ticks = isLogarithmic ? decadeTicks(least, most) : linearScale(most, INTERVALS).ticks;
   const place = isLogarithmic ? Math.log : (value: number): number => value;
   const [from, to] = [place(ticks[0] as number), place(ticks.at(-1) as number)];
   const y = (value: number): number => round(PANEL.top + PLOT_HEIGHT * (1 - (place(value) - from) / (to - from)));
   return { y, ticks, isLogarithmic };
-}
-
-/** From 0 in steps of 1, 2 or 5 times a power of ten, the last at or above `most`. */
-function evenTicks(most: number): number[] {
-  const power = 10 ** Math.floor(Math.log10(most / 4));
-  const step = ([1, 2, 5, 10].find((factor) => factor * power * 5 >= most) ?? 10) * power;
-  return Array.from({ length: Math.ceil(most / step) + 1 }, (_, index) => Number((index * step).toPrecision(12)));
 }
 
 /** 1, 2 and 5 times powers of ten around the values; only the powers where those would be too many. */

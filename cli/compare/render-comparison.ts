@@ -1,7 +1,7 @@
 /** A comparison as a table for the terminal and as Markdown: the dense model first, the best of each amount marked. Pure. */
 import { basename } from 'node:path';
+import { showDuration, showShare } from '../../shared/units.ts';
 import { type Column, clean, renderTable } from '../render/table.ts';
-import { showDuration, showShare } from '../render/units.ts';
 import { type Comparison, isBest, ratioOf, type TextFigure, type TrialResult } from './comparison.ts';
 
 const NOTHING = '-';

@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import { access, statfs } from 'node:fs/promises';
 import { arch, availableParallelism, freemem, tmpdir, totalmem } from 'node:os';
-import { showBytes } from '../render/units.ts';
+import { showBytes } from '../../shared/units.ts';
 import { type Finding, fail, ok, warn } from './finding.ts';
 
 const NODE_MAJOR_MIN = 24;

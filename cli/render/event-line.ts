@@ -2,8 +2,8 @@
 import type { CloudEvent } from '../../shared/events/cloud-event.ts';
 import { eventFacts, roundForReading } from '../../shared/events/event-facts.ts';
 import type { JsonValue } from '../../shared/events/job-event.ts';
+import { showBytes, showDuration, showShare, showShort } from '../../shared/units.ts';
 import { clean } from './table.ts';
-import { showBytes, showDuration, showShare, showShort } from './units.ts';
 
 const VALUE_LENGTH_MAX = 60;
 /** Of a list; the rest is counted. */

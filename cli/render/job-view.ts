@@ -1,10 +1,11 @@
 /** A job as it is printed: the wire's message with its JSON texts unfolded, as fields and as tables. */
+import type { Prediction } from '../../coordinator/core/state.ts';
 import { toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { Job__Output } from '../../shared/rpc/generated/secateur/v1/Job.ts';
 import type { ReplicaStatus__Output } from '../../shared/rpc/generated/secateur/v1/ReplicaStatus.ts';
-import { type Spending, spendingFields } from './spending.ts';
+import { showCount, showDuration } from '../../shared/units.ts';
+import { type MeasuredParts, spendingFields } from './spending.ts';
 import { type Column, renderFields, renderTable } from './table.ts';
-import { showCount, showDuration } from './units.ts';
 
 /** The job for JSON and YAML: null where there is nothing to say yet, which the wire has as 0 or -1. */
 export function jobView(job: Job__Output): object {
@@ -76,9 +77,9 @@ export function renderJob(job: Job__Output, nowMs: number): string {
 
 /** Of a job that has succeeded: its time and its parts beside what was predicted. */
 function showSpending(job: Job__Output): [string, string][] {
-  const measured = unfold(job.measurementJson) as Spending | null;
+  const measured = unfold(job.measurementJson) as MeasuredParts | null;
   if (typeof measured?.totalMs !== 'number') return [];
-  const { prediction = null } = (unfold(job.planJson) ?? {}) as { prediction?: Spending | null };
+  const { prediction = null } = (unfold(job.planJson) ?? {}) as { prediction?: Prediction | null };
   return spendingFields(measured.totalMs, measured, prediction);
 }
 

@@ -2,9 +2,9 @@
 
 import type { MappedShard, MappedStage } from '../../coordinator/core/shard-map.ts';
 import type { PreviewedPlacement, PreviewedWorker } from '../../coordinator/effects/preview-plan.ts';
+import { showBytes, showCount, showDuration } from '../../shared/units.ts';
 import { type PlanView, showRange } from '../plan-view.ts';
 import { type Column, renderFields, renderTable } from './table.ts';
-import { showBytes, showCount, showDuration } from './units.ts';
 
 /** Of a table; the rest is counted. `-o json` has all. */
 const ROWS_MAX = 12;

@@ -1,7 +1,7 @@
 /** A job's progress as one line of text. Pure: what is drawn is a function of the progress and of the width. */
 import type { Progress__Output } from '../../shared/rpc/generated/secateur/v1/Progress.ts';
+import { showDuration, showShort } from '../../shared/units.ts';
 import { clean } from './table.ts';
-import { showDuration, showShort } from './units.ts';
 
 const BAR_WIDTH_MAX = 30;
 const BAR_WIDTH_MIN = 10;

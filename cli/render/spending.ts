@@ -1,18 +1,9 @@
 /** What a job took beside what was predicted, as fields. Pure. */
-import { showBytes, showDuration } from './units.ts';
+import type { Measurement, Prediction } from '../../coordinator/core/state.ts';
+import { showBytes, showDuration } from '../../shared/units.ts';
 
-export interface Spending {
-  readonly totalMs: number;
-  readonly computeMs: number;
-  readonly loadMs: number;
-  readonly pruneMs: number;
-  readonly snapshotMs: number;
-  readonly bytesRead: number;
-  readonly bytesWritten: number;
-  readonly workerMemoryBytes: number;
-  /** Of a measurement. */
-  readonly evaluateMs?: number;
-}
+/** What is shown of a measurement; records of earlier versions tell nothing of evaluations. */
+export type MeasuredParts = Prediction & Partial<Pick<Measurement, 'evaluateMs'>>;
 
 /** A job of seconds is overhead; its parts say nothing. */
 const PARTS_SHOWN_FROM_MS = 10_000;
@@ -30,8 +21,8 @@ const PARTS = [
 /** Times of the parts are added up over the workers; memory is that of the worker that had the most. */
 export function spendingFields(
   elapsedMs: number,
-  measured: Spending | null,
-  predicted: Spending | null,
+  measured: MeasuredParts | null,
+  predicted: Prediction | null,
 ): [string, string][] {
   const time: [string, string] = ['time', beside(showDuration, elapsedMs, predicted?.totalMs)];
   if (measured === null || elapsedMs < PARTS_SHOWN_FROM_MS) return [time];

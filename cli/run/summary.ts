@@ -1,9 +1,9 @@
 /** What a finished run shows: read from the provenance beside its output. */
 
 import { basename } from 'node:path';
+import { showCount, showShare } from '../../shared/units.ts';
 import { spendingFields } from '../render/spending.ts';
 import { renderFields } from '../render/table.ts';
-import { showCount, showShare } from '../render/units.ts';
 import { hasCheckpoint, type Provenance } from '../verify/provenance-file.ts';
 import { formatVerifyCommand } from './shell-commands.ts';
 

@@ -1,10 +1,10 @@
 /** `secateur verify DIR`: proves a pruned checkpoint against its record and, if asked, against its source. */
 import type { Command } from 'commander';
 import { EXIT, SecateurError } from '../../shared/errors/secateur-error.ts';
+import { showBytes, showCount, showShare } from '../../shared/units.ts';
 import { type EndVerb, type OutputOptions, withOutput } from '../options.ts';
 import { note, printData } from '../render/output.ts';
 import { type Column, renderFields, renderTable } from '../render/table.ts';
-import { showBytes, showCount, showShare } from '../render/units.ts';
 import { errorLine } from '../report-error.ts';
 import { type LinearSummary, type VerifyReport, verifyCheckpoint } from '../verify/verify-checkpoint.ts';
 

@@ -2,11 +2,11 @@
 import type { Command } from 'commander';
 import { EXIT } from '../../shared/errors/secateur-error.ts';
 import type { WorkerStatus__Output } from '../../shared/rpc/generated/secateur/v1/WorkerStatus.ts';
+import { showBytes, showDuration } from '../../shared/units.ts';
 import { connect } from '../connection.ts';
 import { type CoordinatorOptions, type EndVerb, type OutputOptions, withCoordinator, withOutput } from '../options.ts';
 import { note, printData } from '../render/output.ts';
 import { type Column, renderTable } from '../render/table.ts';
-import { showBytes, showDuration } from '../render/units.ts';
 
 export function addWorkers(program: Command, end: EndVerb): void {
   const command = program

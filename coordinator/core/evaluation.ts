@@ -89,7 +89,11 @@ export function evaluateTasks(
   for (const [index, text] of job.evaluation.entries()) {
     if (text === null) continue;
     for (const weights of ['source', 'committed'] as const) {
-      let missing = difference(missingWindows(text, weights), leasedWindows(job, index, weights));
+      const leased = leasedWindows(
+        job,
+        (spec) => spec.kind === 'evaluate' && spec.text === index && spec.weights === weights,
+      );
+      let missing = difference(missingWindows(text, weights), leased);
       while (!isEmpty(missing)) {
         const worker = waiting.shift();
         if (worker === undefined) return found;
@@ -122,10 +126,9 @@ export function measureErrorTasks(
 ): { readonly worker: string; readonly spec: MeasureErrorSpec }[] {
   // The samples are prepared again first.
   if (job.calibration?.isLost === true) return [];
-  const specs = Object.values(job.leases).map((lease) => lease.spec);
   let missing = difference(
     unmeasuredSamples(job),
-    union(...specs.map((spec) => (spec.kind === 'measureError' ? spec.windows : []))),
+    leasedWindows(job, ({ kind }) => kind === 'measureError'),
   );
   const share = Math.ceil(errorSamples(job) / Math.max(1, usable));
   return idle.flatMap(({ id }) => {
@@ -142,7 +145,7 @@ export function errorsMeasured(t: Transition, jobId: string, outcome: OutcomeOf<
     return errors === undefined ? [] : [[sample, errors] as const];
   });
   job.outputErrors = { ...job.outputErrors, ...Object.fromEntries(added) };
-  job.spent = { ...job.spent, evaluateMs: job.spent.evaluateMs + outcome.computeMs };
+  addEvaluateMs(job, outcome.computeMs);
   if (!isEmpty(unmeasuredSamples(job))) return;
   const layers = relativeErrors(job).map(({ relative }, layer) => ({ layer, relative }));
   t.tell(jobId, 'evaluation', 'compared', { samples: errorSamples(job), layers });
@@ -185,11 +188,17 @@ function fittingWindows(job: JobState, text: EvaluatedText, { capabilities }: Wo
   return Math.max(1, Math.floor(memory / bytes));
 }
 
-function leasedWindows(job: JobState, text: number, weights: EvaluateSpec['weights']): MicrobatchSet {
-  const specs = Object.values(job.leases).map((lease) => lease.spec);
-  return specs.flatMap((spec) =>
-    spec.kind === 'evaluate' && spec.text === text && spec.weights === weights ? spec.windows : [],
+/** Windows of the tasks that workers have now, of those that are meant. */
+function leasedWindows(job: JobState, isMeant: (spec: EvaluateSpec | MeasureErrorSpec) => boolean): MicrobatchSet {
+  const sets = Object.values(job.leases).map(({ spec }) =>
+    (spec.kind === 'evaluate' || spec.kind === 'measureError') && isMeant(spec) ? spec.windows : [],
   );
+  return union(...sets);
+}
+
+/** Time of perplexity or output errors, beside what the job has spent. */
+function addEvaluateMs(job: JobState, computeMs: number): void {
+  job.spent = { ...job.spent, evaluateMs: job.spent.evaluateMs + computeMs };
 }
 
 export function textPrepared(
@@ -242,7 +251,7 @@ export function windowsEvaluated(
   const after = { ...text, likelihoods };
   job.evaluation[spec.text] = after;
   job.workDone += outcome.tokens;
-  job.spent = { ...job.spent, evaluateMs: job.spent.evaluateMs + outcome.computeMs };
+  addEvaluateMs(job, outcome.computeMs);
   if (!isEmpty(missingWindows(after, spec.weights))) return;
   t.tell(jobId, 'evaluation', 'measured', {
     text: evaluationLocations(job.manifest)[spec.text] ?? '',

@@ -57,7 +57,9 @@ export function assignments(state: CoordinatorState, job: JobState, nowMs: numbe
   }
   const idle = usableWorkers(state, job)
     .filter(({ id }) => !busy.has(id))
-    .sort((a, b) => Number(isShunned(job, a, nowMs)) - Number(isShunned(job, b, nowMs)) || (a.id < b.id ? -1 : 1));
+    .sort(
+      (a, b) => Number(isShunned(job, a.id, nowMs)) - Number(isShunned(job, b.id, nowMs)) || (a.id < b.id ? -1 : 1),
+    );
   if (idle.length === 0) return round.given;
   for (const { worker, spec } of pruneAssignments(job, idle, nowMs)) round.give(worker, spec);
   if (job.phase === 'Evaluating') {
@@ -76,8 +78,8 @@ export function assignments(state: CoordinatorState, job: JobState, nowMs: numbe
 }
 
 /** Something failed on it lately: what anybody can do goes to others first. */
-function isShunned(job: JobState, { id }: WorkerState, nowMs: number): boolean {
-  return (own(job.shunnedUntilMs, id) ?? 0) > nowMs;
+function isShunned(job: JobState, worker: string, nowMs: number): boolean {
+  return (own(job.shunnedUntilMs, worker) ?? 0) > nowMs;
 }
 
 /** What is given out in one go: nothing twice, and nothing that waits for its retry. */
@@ -135,7 +137,7 @@ class Round {
 /** How much speaks against giving a task to a worker: it failed there last; something else failed there lately. */
 function blameOf(job: JobState, worker: string, spec: TaskSpec, nowMs: number): number {
   const isLast = own(job.retries, taskKind(spec))?.worker === worker;
-  return (isLast ? 2 : 0) + ((own(job.shunnedUntilMs, worker) ?? 0) > nowMs ? 1 : 0);
+  return (isLast ? 2 : 0) + Number(isShunned(job, worker, nowMs));
 }
 
 /**

@@ -22,6 +22,7 @@ import {
 import { committedSlots } from '../assembly/committed-layer.ts';
 import type { TaskIdentity } from '../core/events.ts';
 import { hessianFiles, prunedStatistics } from '../core/hessians.ts';
+import { isPropagatedPruned } from '../core/lineage.ts';
 import { RUN_TOKENS_MAX } from '../core/plan.ts';
 import type { JobIntake, JobState, LinearIntake, StagedFile, TensorSlot } from '../core/state.ts';
 import type { EvaluateSpec, MeasureErrorSpec, PassSpec, TaskSpec } from '../core/task.ts';
@@ -149,7 +150,7 @@ function measureErrorMessage(
     embedding: sourceTensor(intake.embedding, intake),
     source: layers('source'),
     committed: layers('committed'),
-    propagatePruned: job.manifest.spec.pruning.propagate === 'pruned',
+    propagatePruned: isPropagatedPruned(job),
   };
 }
 

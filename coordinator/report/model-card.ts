@@ -6,7 +6,7 @@ import { stringify } from 'yaml';
 import { showCount, showShare } from '../../shared/units.ts';
 import { type FrontMatter, readFrontMatter } from './front-matter.ts';
 import { baseName, linearName, showDecimal, showPerplexity, UNKNOWN } from './quantities.ts';
-import type { ReportRecord } from './record.ts';
+import { askedFor, type ReportRecord } from './record.ts';
 
 export interface CardSource {
   /** Folder of the source. */
@@ -22,9 +22,11 @@ const HUB_CACHE = /(?:^|\/)models--([A-Za-z0-9._-]+?)(?:--([A-Za-z0-9._-]+?))?\/
 
 export function renderModelCard(record: ReportRecord, source: CardSource): string {
   const carried = source.card === null ? {} : readFrontMatter(source.card);
-  const { pruning, name } = { pruning: pruningOf(record), name: sourceName(source.directory) };
-  const front = stringify(frontMatter(carried, source.directory, pruning.method), { lineWidth: 0 });
-  const asked = [pruning.method, pruning.amount].filter((part) => part !== null).map(word);
+  const name = sourceName(source.directory);
+  const { method: known, amount } = askedFor(record);
+  const method = known ?? UNKNOWN;
+  const front = stringify(frontMatter(carried, source.directory, method), { lineWidth: 0 });
+  const asked = [method, amount].filter((part) => part !== null).map(word);
   return `---
 ${front}---
 
@@ -67,20 +69,6 @@ people. \`secateur verify path/to/this/folder\` proves both the files and the sp
     source.cardFile === null ? '' : `\n\nThe source's own card is in ${code(source.cardFile)}.`
   }
 `;
-}
-
-interface Pruning {
-  readonly method: string;
-  readonly amount: string | null;
-}
-
-function pruningOf({ manifest }: ReportRecord): Pruning {
-  const { method, sparsity, pattern } = pruningSection(manifest);
-  const amount = typeof sparsity === 'number' ? `${showDecimal(sparsity * 100)} %` : pattern;
-  return {
-    method: typeof method === 'string' ? method : UNKNOWN,
-    amount: typeof amount === 'string' ? amount : null,
-  };
 }
 
 type Section = Record<string, unknown>;

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { REPORT_FILE } from '../../shared/checkpoint/provenance-name.ts';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { showDecimal } from './quantities.ts';
 
 /** What was no number (NaN, infinite) is null in JSON. */
 const measured = z.number().nullable();
@@ -103,6 +104,23 @@ const recordSchema = z.object({
 
 export type ReportRecord = z.infer<typeof recordSchema>;
 export type RecordedSpan = z.infer<typeof spanSchema>;
+
+export interface AskedFor {
+  readonly method: string | null;
+  /** `50 %`, `2:4`; exceptions apart. */
+  readonly amount: string | null;
+}
+
+/** What the manifest asks for. */
+export function askedFor({ manifest }: Pick<ReportRecord, 'manifest'>): AskedFor {
+  const spec = manifest?.spec as { readonly pruning?: Record<string, unknown> } | undefined;
+  const { method, sparsity, pattern } = spec?.pruning ?? {};
+  const amount = typeof sparsity === 'number' ? `${showDecimal(sparsity * 100)} %` : pattern;
+  return {
+    method: typeof method === 'string' ? method : null,
+    amount: typeof amount === 'string' ? amount : null,
+  };
+}
 
 /**
  * @param record what JSON.parse gave

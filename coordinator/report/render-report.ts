@@ -7,7 +7,7 @@ import { html, type Markup, NOTHING } from '../../shared/plots/markup.ts';
 import { showBytes, showCount, showDuration, showShare } from '../../shared/units.ts';
 import { columnsSection, outputErrorSection, perplexitySection, sparsitySection } from './plots.ts';
 import { baseName, showDecimal, showPerplexity, UNKNOWN } from './quantities.ts';
-import type { ReportRecord } from './record.ts';
+import { askedFor, type ReportRecord } from './record.ts';
 import { STYLE } from './style.ts';
 import { folded, table } from './table.ts';
 import { timelineSection, workersSection } from './workers.ts';
@@ -43,25 +43,13 @@ ${filesSection(record)}
 `.text;
 }
 
-interface Pruning {
-  readonly method?: unknown;
-  readonly sparsity?: unknown;
-  readonly pattern?: unknown;
-}
-
-/** `wanda, 50 %`, `magnitude, 2:4`: as the manifest asks for it, exceptions apart. */
-function askedFor({ manifest }: ReportRecord): string {
-  const spec = manifest?.spec as { pruning?: Pruning } | undefined;
-  const { method, sparsity, pattern } = spec?.pruning ?? {};
-  const amount = typeof sparsity === 'number' ? `${showDecimal(sparsity * 100)} %` : pattern;
-  return [method, amount].filter((part) => typeof part === 'string').join(', ');
-}
-
 function summarySection(record: ReportRecord, name: string): Markup {
   const { job, model, layers, totals, times, perplexity = [], measurement, versions } = record;
+  const { method, amount } = askedFor(record);
+  const asked = [method, amount].filter((part) => part !== null).join(', ');
   const architecture = typeof model?.architecture === 'string' ? model.architecture : 'model';
   const facts: [string, string, string][] = [
-    ['asked for', askedFor(record) || UNKNOWN, 'method, amount'],
+    ['asked for', asked || UNKNOWN, 'method, amount'],
     ['sparsity reached', showShare(totals.sparsity), `${showCount(totals.zeros)} of ${showCount(totals.weights)}`],
     ...perplexity.map(({ text, dense, pruned, ratio }): [string, string, string] => [
       `perplexity, ${baseName(text)}`,

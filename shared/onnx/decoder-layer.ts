@@ -12,12 +12,13 @@
  * The layer follows huggingface/transformers' LlamaDecoderLayer; accumulation is in float32 wherever computeDtype is F32.
  */
 import type { TensorLocation } from '../checkpoint/tensor-location.ts';
-import { invariant, SecateurError } from '../errors/secateur-error.ts';
+import { invariant } from '../errors/secateur-error.ts';
 import { layerTensors, type ModelDescription, type Statistic, statisticWidth } from '../models/family.ts';
-import { type FloatDtype, isFloatDtype } from '../safetensors/dtype.ts';
+import type { FloatDtype } from '../safetensors/dtype.ts';
 import { type AttentionOperator, addAttention } from './attention.ts';
 import { DATA_TYPE_OF, float, GraphBuilder, int, ints } from './graph.ts';
 import { DATA_TYPE } from './model-proto.ts';
+import { addParameter } from './parameter.ts';
 
 export const LAYER_INPUT = 'hidden';
 export const LAYER_OUTPUT = 'nextHidden';
@@ -220,20 +221,12 @@ class LayerBuilder {
     return this.parameterOf(this.options.tensors, name);
   }
 
-  /** `label`: of the value in the graph, where two tensors have one name. */
   private parameterOf(tensors: ReadonlyMap<string, TensorLocation>, name: string, label = ''): string {
     const { computeDtype } = this.options;
     const fullName = this.prefix + name;
-    const location = tensors.get(fullName);
     const shape = this.shapes.get(fullName);
     invariant(shape !== undefined, `${fullName} is a tensor of the layer`);
-    if (location === undefined) throw misfit(fullName, shape, 'nothing');
-    const { dtype } = location;
-    if (!isFloatDtype(dtype) || location.shape.join() !== shape.join()) {
-      throw misfit(fullName, shape, `${dtype} [${location.shape.join(', ')}]`);
-    }
-    const external = this.graph.external({ ...location, name: label + location.name }, dtype);
-    return dtype === computeDtype ? external : this.graph.cast(external, DATA_TYPE_OF[computeDtype]);
+    return addParameter(this.graph, tensors, { name: fullName, shape, computeDtype, label });
   }
 }
 
@@ -242,13 +235,4 @@ function accumulationStages(sequenceLength: number): readonly number[] {
   let factor = Math.floor(Math.sqrt(sequenceLength));
   while (sequenceLength % factor !== 0) factor--;
   return factor === 1 ? [sequenceLength] : [factor, sequenceLength / factor];
-}
-
-function misfit(name: string, shape: readonly number[], found: string): SecateurError {
-  const expected = `F32, F16 or BF16 [${shape.join(', ')}]`;
-  return new SecateurError(
-    'CheckpointInvalid',
-    `${name}: expected ${expected}; found ${found}. Check that config.json belongs to these shards.`,
-    { details: { tensor: name, expected, found } },
-  );
 }

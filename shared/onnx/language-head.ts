@@ -9,11 +9,11 @@
  * The logits [T, V] are the largest value of the whole model: whoever runs it cuts T.
  */
 import type { TensorLocation } from '../checkpoint/tensor-location.ts';
-import { invariant, SecateurError } from '../errors/secateur-error.ts';
+import { invariant } from '../errors/secateur-error.ts';
 import type { ModelDescription } from '../models/family.ts';
-import { isFloatDtype } from '../safetensors/dtype.ts';
 import { float, GraphBuilder, int } from './graph.ts';
 import { DATA_TYPE } from './model-proto.ts';
+import { addParameter } from './parameter.ts';
 
 export const HEAD_INPUT = 'hidden';
 export const HEAD_TARGET = 'target';
@@ -44,8 +44,10 @@ export function buildLanguageHead(
   const graph = new GraphBuilder('language_head');
   const hidden = graph.input(HEAD_INPUT, DATA_TYPE.FLOAT, ['tokens', hiddenSize]);
   const target = graph.input(HEAD_TARGET, DATA_TYPE.INT64, ['tokens', 1]);
-  const norm = parameter(graph, tensors, normName, [hiddenSize]);
-  const head = parameter(graph, tensors, headName, [vocabularySize, hiddenSize]);
+  const parameter = (name: string, shape: readonly number[]): string =>
+    addParameter(graph, tensors, { name, shape, computeDtype: 'F32' });
+  const norm = parameter(normName, [hiddenSize]);
+  const head = parameter(headName, [vocabularySize, hiddenSize]);
   const normed = graph.operator('SimplifiedLayerNormalization', [hidden, norm], {
     attributes: { axis: int(-1), epsilon: float(rmsNormEpsilon), stash_type: int(1) },
   });
@@ -55,24 +57,4 @@ export function buildLanguageHead(
   graph.operator('Neg', [chosen], { output: HEAD_OUTPUT });
   graph.output(HEAD_OUTPUT, DATA_TYPE.FLOAT, ['tokens', 1]);
   return graph.encode();
-}
-
-function parameter(
-  graph: GraphBuilder,
-  tensors: ReadonlyMap<string, TensorLocation>,
-  name: string,
-  shape: readonly number[],
-): string {
-  const location = tensors.get(name);
-  if (location === undefined || !isFloatDtype(location.dtype) || location.shape.join() !== shape.join()) {
-    const expected = `F32, F16 or BF16 [${shape.join(', ')}]`;
-    const found = location === undefined ? 'nothing' : `${location.dtype} [${location.shape.join(', ')}]`;
-    throw new SecateurError(
-      'CheckpointInvalid',
-      `${name}: expected ${expected}; found ${found}. Check that config.json belongs to these shards.`,
-      { details: { tensor: name, expected, found } },
-    );
-  }
-  const external = graph.external(location, location.dtype);
-  return location.dtype === 'F32' ? external : graph.cast(external, DATA_TYPE.FLOAT);
 }

@@ -1,12 +1,11 @@
 /** Calibration data of a job: one safetensors file with `input_ids` I32 [samples, sequenceLength]. */
-import { createHash } from 'node:crypto';
-import { invariant } from '../../shared/errors/secateur-error.ts';
-import { layoutSafetensors } from '../../shared/safetensors/layout.ts';
-import { writeFileAtomic } from '../../shared/storage/atomic-file.ts';
+import { digestFile } from '../../shared/checkpoint/source-digest.ts';
+import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
 import { indexDocuments } from './index-documents.ts';
 import { type LoadedTokens, loadTokens } from './load-tokens.ts';
 import type { TextFile } from './read-documents.ts';
 import { type CalibrationWindow, selectWindows } from './select-windows.ts';
+import { idsTensor } from './stored-ids.ts';
 import { loadTokenizer } from './tokenizer.ts';
 
 export interface TextSource {
@@ -57,16 +56,10 @@ export async function prepareCalibration(
       ? await fromText(source, modelDirectory, vocabularySize)
       : await fromTokens(source, vocabularySize);
   const { ids, samples, sequenceLength, windows, provenance } = calibration;
-  invariant(ids.length === samples * sequenceLength, `${ids.length} ids are [${samples}, ${sequenceLength}]`);
-
-  const data = new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength);
-  const { headerBytes } = layoutSafetensors([{ name: 'input_ids', dtype: 'I32', shape: [samples, sequenceLength] }], {
-    format: 'pt',
-    calibration: JSON.stringify(provenance),
-  });
-  await writeFileAtomic(outputFile, [headerBytes, data]);
-  const sha256 = createHash('sha256').update(headerBytes).update(data).digest('hex');
-  return { samples, sequenceLength, sha256, sizeBytes: headerBytes.byteLength + data.byteLength, windows };
+  const metadata = { format: 'pt', calibration: JSON.stringify(provenance) };
+  await writeSafetensorsFile(outputFile, [idsTensor(ids, samples, sequenceLength)], metadata);
+  const { sha256, sizeBytes } = await digestFile(outputFile);
+  return { samples, sequenceLength, sha256, sizeBytes, windows };
 }
 
 async function fromText(source: TextSource, modelDirectory: string, vocabularySize: number): Promise<Calibration> {

@@ -1,14 +1,14 @@
 /** Products of input columns (worker/methods/sparsegpt/column-products.ts) as files: I32, one tensor a statistic, packed. */
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import { openSourceFile, readFully } from '../../shared/checkpoint/source-file.ts';
-import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import { reach } from '../../shared/failpoint.ts';
 import type { FileRef, FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
-import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
 import { hessianFileName } from '../../shared/storage/staging-names.ts';
 import { type ColumnProducts, ProductsSum, packedLength, toHessian } from '../methods/sparsegpt/column-products.ts';
-import { withScratch } from './scratch.ts';
+import { inputsMissing } from './inputs-missing.ts';
+import { stageSafetensors } from './scratch.ts';
 import type { TaskContext } from './task-context.ts';
 
 /** Read at once. */
@@ -21,17 +21,13 @@ export async function writeProducts(
   suffix: string,
   products: ReadonlyMap<string, ColumnProducts>,
 ): Promise<FileRef> {
-  const { files } = context;
-  const name = hessianFileName(layer, suffix);
-  const tensors = [...products].map(([statistic, { values }]) => ({
-    ...{ name: statistic, dtype: 'I32' as const, shape: [values.length] },
+  const tensors = [...products].map(([name, { values }]) => ({
+    name,
+    dtype: 'I32' as const,
+    shape: [values.length],
     data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
   }));
-  const file = await withScratch(files, name, async (scratch) => {
-    await writeSafetensorsFile(scratch, tensors);
-    const { sha256, sizeBytes } = await digestFile(scratch);
-    return files.commit({ root: 'FILE_ROOT_STAGING', name, sizeBytes, sha256 }, scratch);
-  });
+  const file = await stageSafetensors(context.files, hessianFileName(layer, suffix), tensors);
   reach('engine.hessian-written');
   return file;
 }
@@ -81,14 +77,9 @@ async function readPart(
     await addPieces(path, location.offset, location.sizeBytes, sum);
     context.files.release(ref);
   } catch (thrown) {
-    const cause = toSecateurError(thrown);
-    // A coordinator that is away, or a lease that is over, says nothing about the file.
-    if (cause.code === 'Unavailable' || cause.code === 'StaleEpoch' || cause.code === 'DeadlineExceeded') throw cause;
-    throw new SecateurError(
-      'InputsMissing',
-      `layer ${layer}: a part of its Hessians cannot be read: ${cause.message}. It is computed again.`,
-      { retryable: true, cause, details: { layer, hessian: ref.name } },
-    );
+    const what = (reason: string) =>
+      `layer ${layer}: a part of its Hessians cannot be read: ${reason}. It is computed again.`;
+    throw inputsMissing(thrown, what, { layer, hessian: ref.name });
   }
 }
 

@@ -1,12 +1,13 @@
 /// <reference lib="esnext.float16" />
 /** All weights of one linear in memory, for methods that change them: read as float32, written back in the stored type. */
 import { open } from 'node:fs/promises';
-import { openSourceFile, readFully } from '../../shared/checkpoint/source-file.ts';
+import { openSourceFile } from '../../shared/checkpoint/source-file.ts';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import { DTYPE_SIZE_BYTES, type FloatDtype } from '../../shared/safetensors/dtype.ts';
 import { writeFully } from '../../shared/storage/write-fully.ts';
 import { widen } from '../calibration/widen.ts';
 import type { LinearJob } from '../methods/method.ts';
+import { readPiece } from './read-piece.ts';
 
 /** Weights that are read or written at once. */
 const CHUNK_WEIGHTS = 1024 * 1024;
@@ -24,13 +25,7 @@ export async function readLinear({ tensor, dtype, rows, columns, source }: Linea
     for (let first = 0; first < weights.length; first += CHUNK_WEIGHTS) {
       const chunk = weights.subarray(first, first + CHUNK_WEIGHTS);
       const bytes = buffer.subarray(0, chunk.length * size);
-      if ((await readFully(handle, bytes, source.offset + first * size)) < bytes.length) {
-        throw new SecateurError(
-          'SourceChanged',
-          `${source.file}: ends inside tensor ${tensor}. It was cut short while the job ran: restore it, then resume.`,
-          { details: { file: source.file, tensor } },
-        );
-      }
+      await readPiece(handle, bytes, source.offset + first * size, { file: source.file, tensor });
       widen(bytes, dtype, chunk);
     }
   } finally {

@@ -83,11 +83,44 @@ export interface LayerSession {
   release(): Promise<void>;
 }
 
+interface StableSession {
+  /**
+   * @param what could not be done, where it fails
+   * @param inputs made inside the run: a length that does not fit its dimensions fails as the run does
+   * @throws EngineFailed
+   */
+  run(what: string, inputs: () => InferenceSession.FeedsType): Promise<InferenceSession.OnnxValueMapType>;
+  readonly release: () => Promise<void>;
+}
+
 /**
- * A session of a model of buildDecoderLayer, whose results on the CPU are the same bytes for any number of threads and
- * any grouping of samples into batches. That holds for packed weights only: MLAS cuts the sum of a dot product at every
- * 256th term of packed weights, but for others at places that depend on the columns that a thread is given, and takes
- * another kernel for a single row (onnxruntime/core/mlas/lib/sgemm.cpp, MlasSgemmOperation). Hence casts are folded.
+ * A session whose results on the CPU are the same bytes for any number of threads and any grouping of samples into
+ * batches. That holds for packed weights only: MLAS cuts the sum of a dot product at every 256th term of packed weights,
+ * but for others at places that depend on the columns that a thread is given, and takes another kernel for a single row
+ * (onnxruntime/core/mlas/lib/sgemm.cpp, MlasSgemmOperation). Hence casts are folded.
+ *
+ * @throws EngineFailed
+ */
+async function createStableSession(
+  modelBytes: Uint8Array,
+  unfoldedSettings: Omit<SessionSettings, 'foldCasts'>,
+): Promise<StableSession> {
+  const settings = { ...unfoldedSettings, foldCasts: true };
+  const session = await createSession(modelBytes, settings);
+  return {
+    run: async (what, inputs) => {
+      try {
+        return await session.run(inputs());
+      } catch (cause) {
+        throw engineFailed(what, settings, cause);
+      }
+    },
+    release: () => session.release(),
+  };
+}
+
+/**
+ * A session of a model of buildDecoderLayer, as independent of threads and batches as createStableSession says.
  *
  * @throws EngineFailed
  */
@@ -95,17 +128,13 @@ export async function createLayerSession(
   modelBytes: Uint8Array,
   layerSettings: Omit<SessionSettings, 'foldCasts'>,
 ): Promise<LayerSession> {
-  const settings = { ...layerSettings, foldCasts: true };
-  const session = await createSession(modelBytes, settings);
+  const session = await createStableSession(modelBytes, layerSettings);
   return {
     run: async (hidden, dims) => {
-      try {
-        return layerOutputs(await session.run({ [LAYER_INPUT]: new Tensor('float32', hidden, dims) }));
-      } catch (cause) {
-        throw engineFailed(`could not run the model on hidden states [${dims.join(', ')}]`, settings, cause);
-      }
+      const what = `could not run the model on hidden states [${dims.join(', ')}]`;
+      return layerOutputs(await session.run(what, () => ({ [LAYER_INPUT]: new Tensor('float32', hidden, dims) })));
     },
-    release: () => session.release(),
+    release: session.release,
   };
 }
 
@@ -145,23 +174,19 @@ export async function createComparisonSession(
   linears: readonly string[],
   layerSettings: Omit<SessionSettings, 'foldCasts'>,
 ): Promise<ComparisonSession> {
-  const settings = { ...layerSettings, foldCasts: true };
-  const session = await createSession(modelBytes, settings);
+  const session = await createStableSession(modelBytes, layerSettings);
   return {
     run: async (hidden, dims) => {
-      try {
-        const outputs = await session.run({ [LAYER_INPUT]: new Tensor('float32', hidden, dims) });
-        return new Map(
-          linears.map((linear) => {
-            const names = comparisonOutputs(linear);
-            return [linear, { error: float32Of(outputs[names.error]), output: float32Of(outputs[names.output]) }];
-          }),
-        );
-      } catch (cause) {
-        throw engineFailed(`could not compare weights on hidden states [${dims.join(', ')}]`, settings, cause);
-      }
+      const what = `could not compare weights on hidden states [${dims.join(', ')}]`;
+      const outputs = await session.run(what, () => ({ [LAYER_INPUT]: new Tensor('float32', hidden, dims) }));
+      return new Map(
+        linears.map((linear) => {
+          const names = comparisonOutputs(linear);
+          return [linear, { error: float32Of(outputs[names.error]), output: float32Of(outputs[names.output]) }];
+        }),
+      );
     },
-    release: () => session.release(),
+    release: session.release,
   };
 }
 
@@ -174,22 +199,17 @@ export async function createHeadSession(
   modelBytes: Uint8Array,
   headSettings: Omit<SessionSettings, 'foldCasts'>,
 ): Promise<HeadSession> {
-  const settings = { ...headSettings, foldCasts: true };
-  const session = await createSession(modelBytes, settings);
+  const session = await createStableSession(modelBytes, headSettings);
   return {
     run: async (hidden, targets) => {
       const tokens = targets.length;
-      try {
-        const outputs = await session.run({
-          [HEAD_INPUT]: new Tensor('float32', hidden, [tokens, hidden.length / tokens]),
-          [HEAD_TARGET]: new Tensor('int64', BigInt64Array.from(targets, BigInt), [tokens, 1]),
-        });
-        return float32Of(outputs[HEAD_OUTPUT]);
-      } catch (cause) {
-        throw engineFailed(`could not run the language head on ${tokens} tokens`, settings, cause);
-      }
+      const outputs = await session.run(`could not run the language head on ${tokens} tokens`, () => ({
+        [HEAD_INPUT]: new Tensor('float32', hidden, [tokens, hidden.length / tokens]),
+        [HEAD_TARGET]: new Tensor('int64', BigInt64Array.from(targets, BigInt), [tokens, 1]),
+      }));
+      return float32Of(outputs[HEAD_OUTPUT]);
     },
-    release: () => session.release(),
+    release: session.release,
   };
 }
 

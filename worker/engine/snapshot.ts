@@ -1,13 +1,12 @@
 /** Hidden states of one microbatch as a file that anybody can go on from: float32 [B, S, H], bit for bit. */
-import { digestFile } from '../../shared/checkpoint/source-digest.ts';
-import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
+import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import { reach } from '../../shared/failpoint.ts';
 import type { SnapshotFile } from '../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
 import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
 import { readTensorBytes } from '../../shared/safetensors/read-tensor.ts';
-import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
 import { snapshotFileName } from '../../shared/storage/staging-names.ts';
-import { withScratch } from './scratch.ts';
+import { inputsMissing } from './inputs-missing.ts';
+import { stageSafetensors } from './scratch.ts';
 import type { TaskContext } from './task-context.ts';
 
 const TENSOR = 'hidden';
@@ -24,11 +23,7 @@ export async function writeSnapshot(
   const name = snapshotFileName(boundary, microbatch, suffix);
   const shape = [states.length / (job.sequenceLength * model.hiddenSize), job.sequenceLength, model.hiddenSize];
   const data = new Uint8Array(states.buffer, states.byteOffset, states.byteLength);
-  const file = await withScratch(files, name, async (scratch) => {
-    await writeSafetensorsFile(scratch, [{ name: TENSOR, dtype: 'F32', shape, data }]);
-    const { sha256, sizeBytes } = await digestFile(scratch);
-    return files.commit({ root: 'FILE_ROOT_STAGING', name, sizeBytes, sha256 }, scratch);
-  });
+  const file = await stageSafetensors(files, name, [{ name: TENSOR, dtype: 'F32', shape, data }]);
   reach('engine.snapshot-written');
   const snapshot = { boundary, microbatch, file };
   context.snapshotWritten(snapshot);
@@ -50,13 +45,8 @@ export async function readSnapshot(snapshot: SnapshotFile, context: TaskContext)
     context.files.release(ref);
     return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
   } catch (thrown) {
-    const cause = toSecateurError(thrown);
-    // A coordinator that is away, or a lease that is over, says nothing about the file.
-    if (cause.code === 'Unavailable' || cause.code === 'StaleEpoch' || cause.code === 'DeadlineExceeded') throw cause;
-    throw new SecateurError(
-      'InputsMissing',
-      `the hidden states of microbatch ${microbatch} at boundary ${boundary} cannot be read: ${cause.message}. They are computed again.`,
-      { retryable: true, cause, details: { boundary: boundary ?? 0, microbatch: microbatch ?? 0 } },
-    );
+    const what = (reason: string) =>
+      `the hidden states of microbatch ${microbatch} at boundary ${boundary} cannot be read: ${reason}. They are computed again.`;
+    throw inputsMissing(thrown, what, { boundary: boundary ?? 0, microbatch: microbatch ?? 0 });
   }
 }

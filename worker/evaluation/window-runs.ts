@@ -2,13 +2,12 @@
  * Windows of token ids through the whole model with one layer in memory at a time: their embedding, and the way through a
  * layer. Nothing depends on how windows are grouped into runs.
  */
-import { invariant, SecateurError } from '../../shared/errors/secateur-error.ts';
+import { invariant } from '../../shared/errors/secateur-error.ts';
 import { buildDecoderLayer, chooseAttention } from '../../shared/onnx/decoder-layer.ts';
 import type { FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { TensorRef__Output } from '../../shared/rpc/generated/secateur/v1/TensorRef.ts';
-import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
-import { readTensorBytes } from '../../shared/safetensors/read-tensor.ts';
 import { embedTokens } from '../calibration/embed.ts';
+import { readIds } from '../calibration/stored-ids.ts';
 import { createLayerSession } from '../engine/session.ts';
 import type { TaskContext } from '../engine/task-context.ts';
 
@@ -36,12 +35,7 @@ export async function embedWindows(
   { files }: TaskContext,
 ): Promise<WindowRun[]> {
   invariant(file && embedding, 'a task through the whole model names its ids and its embedding');
-  const path = await files.localPath(file);
-  const location = (await readSafetensorsHeader(path)).tensors.get('input_ids');
-  if (location === undefined)
-    throw new SecateurError('SafetensorsInvalid', `${path}: expected a tensor input_ids.`, { details: { file: path } });
-  const bytes = await readTensorBytes(location);
-  const all = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  const all = await readIds(await files.localPath(file));
   const table = (await files.fetchTensors([embedding])).get(embedding.name);
   invariant(table !== undefined, 'what was fetched is there');
   const runs: WindowRun[] = [];

@@ -48,6 +48,16 @@ export interface KernelPoolOptions {
   readonly threadFile?: URL;
 }
 
+interface PassCall<Result> {
+  readonly matrix: StoredMatrix;
+  readonly pass: KernelPass;
+  /** Left out where the pass changes nothing. */
+  readonly destination?: MatrixPruneJob['destination'];
+  readonly writeTables: (layout: KernelLayout) => void;
+  /** Makes the result of the memory and of the zeros that threads counted. */
+  readonly collect: (layout: KernelLayout, zeros: number) => Result;
+}
+
 interface PoolThread {
   readonly index: number;
   readonly worker: Worker;
@@ -100,7 +110,7 @@ export class KernelPool {
     checkSaliency(saliency, job.tensor, job.columns);
     const pass: KernelPass = { kind: 'prune', saliency: codeOf(saliency), selection };
     const tables = (layout: KernelLayout) => writeTables(this.memory, layout, job, saliency);
-    return this.enqueue(job, pass, destination, tables, (_, zeros) => ({ zeros }));
+    return this.enqueue({ matrix: job, pass, destination, writeTables: tables, collect: (_, zeros) => ({ zeros }) });
   }
 
   /**
@@ -114,7 +124,8 @@ export class KernelPool {
     checkSaliency(saliency, matrix.tensor, matrix.columns);
     const pass: KernelPass = { kind: 'countKeys', saliency: codeOf(saliency), upper };
     const tables = (layout: KernelLayout) => writeTables(this.memory, layout, matrix, saliency);
-    return this.enqueue(matrix, pass, null, tables, (layout) => this.addCounters(layout, KEY_HALF_COUNT));
+    const collect = (layout: KernelLayout) => this.addCounters(layout, KEY_HALF_COUNT);
+    return this.enqueue({ matrix, pass, writeTables: tables, collect });
   }
 
   /** How many weights the selection `cumulative` would zero at each of these alphas, ascending. `saliency`: normed. */
@@ -131,14 +142,16 @@ export class KernelPool {
       writeTables(this.memory, layout, matrix, saliency);
       writeTable(this.memory, layout, alphas);
     };
-    return this.enqueue(matrix, pass, null, tables, (layout) => this.addCounters(layout, alphas.length));
+    const collect = (layout: KernelLayout) => this.addCounters(layout, alphas.length);
+    return this.enqueue({ matrix, pass, writeTables: tables, collect });
   }
 
   /** Sums of |w| over the rows, [I]: in float64 within blocks of rows that depend on the matrix alone, then over those. */
   async sumColumns(matrix: StoredMatrix): Promise<Float64Array> {
     checkMatrix(matrix);
     const pass: KernelPass = { kind: 'sumColumns' };
-    return this.enqueue(matrix, pass, null, noTables, (layout) => this.addBlocks(layout, matrix, pass));
+    const collect = (layout: KernelLayout) => this.addBlocks(layout, matrix, pass);
+    return this.enqueue({ matrix, pass, writeTables: noTables, collect });
   }
 
   /** Lets the jobs that wait finish, then ends the threads. */
@@ -172,15 +185,9 @@ export class KernelPool {
     settle(thread, null);
   }
 
-  /** Runs a pass when its turn comes; `collect` makes its result of the memory and of the zeros that threads counted. */
-  private enqueue<Result>(
-    matrix: StoredMatrix,
-    pass: KernelPass,
-    destination: MatrixPruneJob['destination'] | null,
-    writeTablesOf: (layout: KernelLayout) => void,
-    collect: (layout: KernelLayout, zeros: number) => Result,
-  ): Promise<Result> {
-    const result = this.queue.then(() => this.run(matrix, pass, destination, writeTablesOf, collect));
+  /** Runs a pass when its turn comes. */
+  private enqueue<Result>(call: PassCall<Result>): Promise<Result> {
+    const result = this.queue.then(() => this.run(call));
     this.queue = result.then(
       () => undefined,
       () => undefined,
@@ -188,16 +195,11 @@ export class KernelPool {
     return result;
   }
 
-  private async run<Result>(
-    matrix: StoredMatrix,
-    pass: KernelPass,
-    destination: MatrixPruneJob['destination'] | null,
-    writeTablesOf: (layout: KernelLayout) => void,
-    collect: (layout: KernelLayout, zeros: number) => Result,
-  ): Promise<Result> {
+  private async run<Result>(call: PassCall<Result>): Promise<Result> {
+    const { matrix, pass, destination = null } = call;
     if (this.failure !== null) throw this.failure;
     const { layout, blockChunks } = this.reserve(matrix, pass);
-    writeTablesOf(layout);
+    call.writeTables(layout);
     for (const area of layout.areas) new Uint8Array(this.memory.buffer).fill(0, area.counters, area.digits);
     Atomics.store(this.control, CONTROL.nextBlock, 0);
     Atomics.store(this.control, CONTROL.lastBlock, NO_LAST_BLOCK);
@@ -224,7 +226,7 @@ export class KernelPool {
       await written?.close();
     }
     if (this.failure !== null) throw this.failure;
-    return collect(layout, sumZeros(answers, matrix, destination?.file ?? matrix.source.file));
+    return call.collect(layout, sumZeros(answers, matrix, destination?.file ?? matrix.source.file));
   }
 
   /** Memory for as many threads as there are blocks to claim. */

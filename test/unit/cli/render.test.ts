@@ -4,11 +4,11 @@ import { describeEvent } from '../../../cli/render/event-line.ts';
 import { jobView, renderJob } from '../../../cli/render/job-view.ts';
 import { drawProgress } from '../../../cli/render/progress-line.ts';
 import { renderFields, renderTable } from '../../../cli/render/table.ts';
-import { showBytes, showCount, showDuration, showShare, showShort } from '../../../cli/render/units.ts';
 import { formatVerifyCommand } from '../../../cli/run/shell-commands.ts';
 import { logLine } from '../../../cli/text-log.ts';
 import type { JsonObject } from '../../../shared/events/job-event.ts';
 import type { Job__Output } from '../../../shared/rpc/generated/secateur/v1/Job.ts';
+import { showBytes, showCount, showDuration, showShare, showShort } from '../../../shared/units.ts';
 
 describe('units', () => {
   it.each([

@@ -1,35 +1,28 @@
 /** Files of statistics that came half: closed and removed when the worker comes back in another session. */
-import { EventEmitter } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { WorkersService } from '../../../coordinator/api/workers-service.ts';
-import type { CoreEvent } from '../../../coordinator/core/events.ts';
 import { fileStatistics } from '../../../coordinator/effects/statistics-store.ts';
 import { SYSTEM_TIMERS } from '../../../shared/timers.ts';
 import { Cluster, fakeManifest } from '../../simulation/cluster.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
-
-class FakeStream extends EventEmitter {
-  readonly writableLength = 0;
-  write(): boolean {
-    return true;
-  }
-  end(): void {}
-  readonly failures: unknown[] = [];
-  fail(reason: unknown): void {
-    this.failures.push(reason);
-  }
-  pause(): void {}
-  resume(): void {}
-  isPaused(): boolean {
-    return false;
-  }
-}
+import { FakeStream, serveCluster } from '../../support/served-cluster.ts';
 
 /** Of the workers of a simulated cluster. */
 const VERSIONS = { version: '0', engineVersion: '0' };
+
+/** Of a pass over microbatches 0 to 3, all that the job has. */
+const PASS_RESULT = {
+  tokens: 32,
+  computeMs: 1,
+  loadMs: 1,
+  snapshotMs: 0,
+  bytesRead: 1,
+  peakResidentBytes: 1,
+  snapshots: [],
+  done: [{ first: 0, end: 4 }],
+};
 
 const folders: string[] = [];
 afterAll(() => {
@@ -53,21 +46,10 @@ function serve(measured: 'statistics' | 'hessian' = 'statistics') {
     cluster.advance();
   const { task, attempt, epoch } = Object.values(cluster.job.leases)[0] as (typeof cluster.job.leases)[string];
   const identity = { job: 'fake-1', task, attempt, epoch };
-  const loop = {
-    get state() {
-      return cluster.state;
-    },
-    submit: async (event: CoreEvent) => cluster.take(event),
-  };
-  const service = new WorkersService({
-    loop: loop as never,
-    logs: { append: async () => true, lastSequence: async () => 0 },
+  const service = serveCluster(cluster, {
     progress: { forget: () => undefined } as never,
     statistics: fileStatistics((job) => join(folder, job)),
-    checkStaged: async () => undefined,
-    coordinatorId: 'x',
     timers: SYSTEM_TIMERS,
-    log: () => undefined,
   });
   const files = (): string[] => {
     const statistics = join(folder, 'fake-1/statistics');
@@ -85,6 +67,8 @@ function serve(measured: 'statistics' | 'hessian' = 'statistics') {
   };
   return { cluster, service, identity, files, attach, say };
 }
+
+const failuresOf = ({ events }: Cluster) => events.filter(({ entity, verb }) => entity === 'task' && verb === 'failed');
 
 it('statistics of a session that was replaced leave neither a file nor an open one', async () => {
   const { service, files, attach, say } = serve();
@@ -110,26 +94,15 @@ it.each([9, 11, 9.5, 0])(
     try {
       attach(stream);
       for (const sample of [0, 1, 2, 3]) say(stream, sample, sample === 2 ? floats : 10);
-      const pass = {
-        tokens: 32,
-        computeMs: 1,
-        loadMs: 1,
-        snapshotMs: 0,
-        bytesRead: 1,
-        peakResidentBytes: 1,
-        snapshots: [],
-        done: [{ first: 0, end: 4 }],
-      };
-      stream.emit('data', { epoch: identity.epoch, result: { identity, holdings: [], pass } });
-      const failures = () => cluster.events.filter(({ entity, verb }) => entity === 'task' && verb === 'failed');
-      await expect.poll(failures).toHaveLength(1);
-      expect(failures()[0]?.data).toMatchObject({
+      stream.emit('data', { epoch: identity.epoch, result: { identity, holdings: [], pass: PASS_RESULT } });
+      await expect.poll(() => failuresOf(cluster)).toHaveLength(1);
+      expect(failuresOf(cluster)[0]?.data).toMatchObject({
         task: identity.task,
         worker: 'w1',
         code: 'EngineFailed',
         retried: true,
       });
-      expect(failures()[0]?.data.message).toBe(
+      expect(failuresOf(cluster)[0]?.data.message).toBe(
         `layer 0, sample 2: expected statistics of 10 floats, as wide as the inputs of its linears; found ${floats}`,
       );
       expect([cluster.job.phase, cluster.job.layers[0]?.parts]).toEqual(['Pruning', []]);
@@ -149,21 +122,15 @@ it.each([Number.NaN, Number.POSITIVE_INFINITY, -1])(
     try {
       attach(stream);
       for (const sample of [0, 1, 2, 3]) say(stream, sample, 10, sample === 2 ? value : 0);
-      const pass = {
-        tokens: 32,
-        computeMs: 1,
-        loadMs: 1,
-        snapshotMs: 0,
-        bytesRead: 1,
-        peakResidentBytes: 1,
-        snapshots: [],
-        done: [{ first: 0, end: 4 }],
-      };
-      stream.emit('data', { epoch: identity.epoch, result: { identity, holdings: [], pass } });
-      const failures = () => cluster.events.filter(({ entity, verb }) => entity === 'task' && verb === 'failed');
-      await expect.poll(failures).toHaveLength(1);
+      stream.emit('data', { epoch: identity.epoch, result: { identity, holdings: [], pass: PASS_RESULT } });
+      await expect.poll(() => failuresOf(cluster)).toHaveLength(1);
       const message = `layer 0, sample 2: expected finite sums of squares; found ${value} at column 7`;
-      expect(failures()[0]?.data).toMatchObject({ worker: 'w1', code: 'EngineFailed', message, retried: true });
+      expect(failuresOf(cluster)[0]?.data).toMatchObject({
+        worker: 'w1',
+        code: 'EngineFailed',
+        message,
+        retried: true,
+      });
       expect([cluster.job.phase, cluster.job.layers[0]?.parts]).toEqual(['Pruning', []]);
       await expect.poll(files).toEqual([]);
     } finally {
@@ -200,17 +167,7 @@ it.each([
     const say = (about: typeof identity, name: string | undefined): boolean => {
       const hessian =
         name === undefined ? null : { root: 'FILE_ROOT_STAGING', name, sizeBytes: 1, sha256: 'a'.repeat(64) };
-      const pass = {
-        tokens: 32,
-        computeMs: 1,
-        loadMs: 1,
-        snapshotMs: 0,
-        bytesRead: 1,
-        peakResidentBytes: 1,
-        snapshots: [],
-        done: [{ first: 0, end: 4 }],
-        hessian,
-      };
+      const pass = { ...PASS_RESULT, hessian };
       return stream.emit('data', { epoch: identity.epoch, result: { identity: about, holdings: [], pass } });
     };
     const told = (verb: string) => cluster.events.filter((event) => event.verb === verb);

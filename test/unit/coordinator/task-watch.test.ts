@@ -1,13 +1,11 @@
 /** Tasks whose worker lives and gets no further: noticed, explained, and given to another. */
-import { EventEmitter } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { TaskWatch } from '../../../coordinator/api/task-watch.ts';
-import { WorkersService } from '../../../coordinator/api/workers-service.ts';
-import type { CoreEvent } from '../../../coordinator/core/events.ts';
 import { explainWorker } from '../../../coordinator/core/explain.ts';
 import { type CoordinatorState, type Lease, workerOf } from '../../../coordinator/core/state.ts';
 import { Cluster, fakeManifest } from '../../simulation/cluster.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
+import { FakeStream, serveCluster } from '../../support/served-cluster.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -125,22 +123,6 @@ describe('a task that gets no further', () => {
   });
 });
 
-class FakeStream extends EventEmitter {
-  readonly writableLength = 0;
-  readonly written: Record<string, unknown>[] = [];
-  write(message: Record<string, unknown>): boolean {
-    this.written.push(message);
-    return true;
-  }
-  end(): void {}
-  fail(): void {}
-  pause(): void {}
-  resume(): void {}
-  isPaused(): boolean {
-    return false;
-  }
-}
-
 it('a worker that sends heartbeats and nothing else has its task for twenty minutes', async () => {
   const { cluster, lease } = begin();
   const identity = identityOf(lease);
@@ -155,21 +137,10 @@ it('a worker that sends heartbeats and nothing else has its task for twenty minu
       return { clear: () => undefined };
     },
   };
-  const loop = {
-    get state() {
-      return cluster.state;
-    },
-    submit: async (event: CoreEvent) => cluster.take(event),
-  };
-  const service = new WorkersService({
-    loop: loop as never,
-    logs: { append: async () => true, lastSequence: async () => 0 },
+  const service = serveCluster(cluster, {
     progress: { report: () => undefined } as never,
     statistics: {} as never,
-    checkStaged: async () => undefined,
-    coordinatorId: 'x',
     timers,
-    log: () => undefined,
   });
   const stream = new FakeStream();
   service.attach(stream as never);

@@ -9,7 +9,7 @@
  * Statistics of a sample go to the coordinator as one float32 row: the layer's statistics one after the other, in the
  * order in which the model lists its linears.
  */
-import { SecateurError, toSecateurError } from '../../../shared/errors/secateur-error.ts';
+import { invariant, SecateurError, toSecateurError } from '../../../shared/errors/secateur-error.ts';
 import { reach, slowDown } from '../../../shared/failpoint.ts';
 import { contains, countOf, lowest, type MicrobatchSet, membersOf } from '../../../shared/microbatch-set.ts';
 import { layerTensors, STATISTICS, type Statistic } from '../../../shared/models/family.ts';
@@ -18,9 +18,8 @@ import type { EmbedInput__Output } from '../../../shared/rpc/generated/secateur/
 import type { PassTask__Output } from '../../../shared/rpc/generated/secateur/v1/PassTask.ts';
 import type { SnapshotFile } from '../../../shared/rpc/generated/secateur/v1/SnapshotFile.ts';
 import { rangesOf, setOfRanges } from '../../../shared/rpc/microbatch-ranges.ts';
-import { readSafetensorsHeader } from '../../../shared/safetensors/read-header.ts';
-import { readTensorBytes } from '../../../shared/safetensors/read-tensor.ts';
 import { embedTokens } from '../../calibration/embed.ts';
+import { readIds } from '../../calibration/stored-ids.ts';
 import { ColumnProducts, TileScratch } from '../../methods/sparsegpt/column-products.ts';
 import { writeProducts } from '../hessian-files.ts';
 import { EngineMatrixProduct } from '../matrix-product.ts';
@@ -246,13 +245,9 @@ async function embedder(embed: EmbedInput__Output, context: TaskContext): Promis
   const { sequenceLength, microbatch: size, samples } = context.job;
   if (!embed.calibration || !embed.embedding)
     throw new SecateurError('Internal', 'an embed input names its ids and its table');
-  const file = await context.files.localPath(embed.calibration);
-  const ids = (await readSafetensorsHeader(file)).tensors.get('input_ids');
+  const all = await readIds(await context.files.localPath(embed.calibration));
   const table = (await context.files.fetchTensors([embed.embedding])).get(embed.embedding.name);
-  if (ids === undefined || table === undefined)
-    throw new SecateurError('SafetensorsInvalid', `${file}: expected a tensor input_ids.`, { details: { file } });
-  const bytes = await readTensorBytes(ids);
-  const all = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  invariant(table !== undefined, 'what was fetched is there');
   return (microbatch) => {
     const [first, end] = [microbatch * size, Math.min((microbatch + 1) * size, samples)];
     return embedTokens(all.subarray(first * sequenceLength, end * sequenceLength), table);

@@ -1,15 +1,13 @@
 /** A text to evaluation windows, or given ids checked, into staging. */
-import { createHash } from 'node:crypto';
 import { digestFile } from '../../../shared/checkpoint/source-digest.ts';
 import { invariant } from '../../../shared/errors/secateur-error.ts';
 import type { PrepareEvaluationTask__Output } from '../../../shared/rpc/generated/secateur/v1/PrepareEvaluationTask.ts';
-import { layoutSafetensors } from '../../../shared/safetensors/layout.ts';
-import { writeFileAtomic } from '../../../shared/storage/atomic-file.ts';
 import { loadTokens } from '../../calibration/load-tokens.ts';
+import { idsTensor } from '../../calibration/stored-ids.ts';
 import { loadTokenizer } from '../../calibration/tokenizer.ts';
 import { type ConsecutiveWindows, consecutiveWindows } from '../../evaluation/consecutive-windows.ts';
 import type { Outcome } from '../messages.ts';
-import { withScratch } from '../scratch.ts';
+import { stageSafetensors } from '../scratch.ts';
 import type { TaskContext } from '../task-context.ts';
 
 export async function runPrepareEvaluation(
@@ -26,17 +24,9 @@ export async function runPrepareEvaluation(
   const { ids, windows, sequenceLength } = task.text
     ? await fromText(task, context, text)
     : await fromTokens(task, path);
-  const data = new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength);
-  const { headerBytes } = layoutSafetensors([{ name: 'input_ids', dtype: 'I32', shape: [windows, sequenceLength] }], {
-    format: 'pt',
-  });
-  const sha256 = createHash('sha256').update(headerBytes).update(data).digest('hex');
-  const sizeBytes = headerBytes.byteLength + data.byteLength;
-  return withScratch(files, output.name, async (scratch) => {
-    await writeFileAtomic(scratch, [headerBytes, data]);
-    const file = await files.commit({ root: 'FILE_ROOT_STAGING', name: output.name, sizeBytes, sha256 }, scratch);
-    return { prepareEvaluation: { file, windows, sequenceLength, input } };
-  });
+  const tensor = idsTensor(ids, windows, sequenceLength);
+  const file = await stageSafetensors(files, output.name, [tensor], { format: 'pt' });
+  return { prepareEvaluation: { file, windows, sequenceLength, input } };
 }
 
 async function fromText(

@@ -19,6 +19,7 @@ import type { LinearStatistic, MethodOptions } from '../../methods/method.ts';
 import { methodByName } from '../../methods/registry.ts';
 import { LayerSolver } from '../layer-solver.ts';
 import type { Outcome } from '../messages.ts';
+import { readPiece } from '../read-piece.ts';
 import { withScratch } from '../scratch.ts';
 import type { TaskContext } from '../task-context.ts';
 
@@ -165,23 +166,10 @@ async function copyTensor(
   const source = await open(tensor.file, 'r');
   const buffer = Buffer.allocUnsafe(Math.min(COPY_CHUNK_BYTES, Math.max(1, tensor.sizeBytes)));
   try {
-    let done = 0;
-    while (done < tensor.sizeBytes) {
-      const { bytesRead } = await source.read(
-        buffer,
-        0,
-        Math.min(buffer.length, tensor.sizeBytes - done),
-        tensor.offset + done,
-      );
-      if (bytesRead === 0) {
-        throw new SecateurError(
-          'SourceChanged',
-          `${tensor.file}: ends inside tensor ${tensor.name}. It was cut short while the job ran: restore it, then resume.`,
-          { details: { file: tensor.file, tensor: tensor.name } },
-        );
-      }
-      await writeFully(destination, buffer.subarray(0, bytesRead), offset + done, file);
-      done += bytesRead;
+    for (let done = 0; done < tensor.sizeBytes; done += buffer.length) {
+      const bytes = buffer.subarray(0, Math.min(buffer.length, tensor.sizeBytes - done));
+      await readPiece(source, bytes, tensor.offset + done, { file: tensor.file, tensor: tensor.name });
+      await writeFully(destination, bytes, offset + done, file);
     }
   } finally {
     await source.close();
