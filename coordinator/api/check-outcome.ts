@@ -24,6 +24,7 @@ import {
   leaseSuffix,
   snapshotFileName,
 } from '../../shared/storage/staging-names.ts';
+import { budgetedLinears, choiceIn } from '../core/choices.ts';
 import type { Holding, TaskOutcome, WrittenSnapshot } from '../core/events.ts';
 import { samplesOf } from '../core/lineage.ts';
 import type { JobIntake, JobState, Lease, StagedFile } from '../core/state.ts';
@@ -61,6 +62,8 @@ export function checkOutcome(asked: Asked, outcome: TaskOutcome): void {
       return checkPass(asked, spec as SpecOf<'pass'>, outcome);
     case 'prune':
       return checkPrune(asked, spec as SpecOf<'prune'>, outcome);
+    case 'countOutliers':
+      return checkOutliers(asked, spec as SpecOf<'countOutliers'>, outcome);
     case 'handOver':
       return checkSnapshots(asked, outcome.snapshots, (spec as SpecOf<'handOver'>).microbatches);
     case 'evaluate':
@@ -134,11 +137,25 @@ function checkPrune(asked: Asked, { layer }: SpecOf<'prune'>, outcome: OutcomeOf
       throw misfit(asked, `${field}.zeros`, `0 to ${elements}`, found.zeros);
     }
     const linear = intake.linears.find(({ tensor }) => tensor === name);
-    const isPruned = linear !== undefined && linear.choice.kind !== 'keepAll';
+    const isPruned = linear !== undefined && choiceIn(asked.job, layer, linear).kind !== 'keepAll';
     if (found.pruned !== isPruned) throw misfit(asked, `${field}.pruned`, String(isPruned), String(found.pruned));
   }
   checkTime(asked, 'pruneMs', pruneMs);
   checkTime(asked, 'commitMs', commitMs);
+}
+
+/** Among all weights of the layer that its budget is for. */
+function checkOutliers(
+  asked: Asked,
+  { layer }: SpecOf<'countOutliers'>,
+  { outliers, weights, computeMs }: OutcomeOf<'countOutliers'>,
+): void {
+  const linears = budgetedLinears(asked.job, layer);
+  const expected = linears.reduce((sum, { outFeatures, inFeatures }) => sum + outFeatures * inFeatures, 0);
+  checkEqual(asked, 'weights', expected, weights);
+  if (!(Number.isSafeInteger(outliers) && outliers >= 0 && outliers <= weights))
+    throw misfit(asked, 'outliers', `0 to ${weights}`, outliers);
+  checkTime(asked, 'computeMs', computeMs);
 }
 
 function checkEvaluation(asked: Asked, spec: SpecOf<'evaluate'>, outcome: OutcomeOf<'evaluate'>): void {

@@ -43,6 +43,10 @@ export function readOutcome(result: TaskResult__Output): TaskOutcome {
     const done = setOfRanges(result.measureError.done);
     return { kind: 'measureError', done, samples: rowsOf(done, error, output), computeMs };
   }
+  if (result.countOutliers) {
+    const { outliers, weights, computeMs } = result.countOutliers;
+    return { kind: 'countOutliers', outliers, weights, computeMs };
+  }
   if (result.digestSource) return { kind: 'digestSource', sha256: stagedOf(result.digestSource.file).sha256 };
   if (result.prune) {
     const { file, tensors, pruneMs, commitMs, dampingRaises } = result.prune;

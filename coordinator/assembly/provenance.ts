@@ -1,5 +1,6 @@
 /** `secateur.json`: what was done to which bytes, with what, and what came of it. docs/provenance.md describes it. */
 import { sparsityScope, updatesWeights } from '../../shared/manifest/method-options.ts';
+import { choiceIn } from '../core/choices.ts';
 import { perplexities, relativeErrors } from '../core/evaluation.ts';
 import { measurementOf } from '../core/measurement.ts';
 import { type AssembledShard, countPruned, type JobState, own, type Plan } from '../core/state.ts';
@@ -61,6 +62,7 @@ export function buildProvenance(job: JobState, parts: ProvenanceParts): object {
       sha256: layer.file?.sha256,
       committed: new Date(layer.committedMs).toISOString(),
       pruneMs: layer.pruneMs,
+      ...budgetOf(job, index),
       ...(errors[index] === undefined ? {} : { outputError: errors[index].relative }),
       tensors: Object.fromEntries(
         layer.tensors
@@ -107,9 +109,15 @@ function timelineOf(job: JobState): object[] {
 
 /** An unstructured sparsity says what it holds for, where that is not each row. */
 function choiceOf(job: JobState, layer: number, tensor: string): object | undefined {
-  const choice = job.intake?.layers[layer]?.linears.find((linear) => linear.tensor === tensor)?.choice;
+  const linear = job.intake?.layers[layer]?.linears.find((each) => each.tensor === tensor);
+  const choice = linear === undefined ? undefined : choiceIn(job, layer, linear);
   const scope = sparsityScope(job.manifest.spec.pruning);
   return choice?.kind === 'unstructured' && scope !== 'row' ? { ...choice, scope } : choice;
+}
+
+function budgetOf({ budgets }: JobState, layer: number): object {
+  const budget = budgets?.[layer];
+  return budget ? { budget: { outlierRatio: budget.outlierRatio, sparsity: budget.sparsity } } : {};
 }
 
 function totals(job: JobState): object {

@@ -89,6 +89,12 @@ export type TaskOutcome =
       readonly samples: readonly OutputErrors[];
       readonly computeMs: number;
     }
+  | {
+      readonly kind: 'countOutliers';
+      readonly outliers: number;
+      readonly weights: number;
+      readonly computeMs: number;
+    }
   | { readonly kind: 'handOver'; readonly snapshots: readonly WrittenSnapshot[] }
   | {
       readonly kind: 'prune';

@@ -6,12 +6,14 @@
  */
 import { updatesWeights } from '../../shared/manifest/method-options.ts';
 import { difference, intersection, isEmpty, type MicrobatchSet, union } from '../../shared/microbatch-set.ts';
+import { budgetedLinears, choiceIn, isSurveyed, keepsAll } from './choices.ts';
 import { type JobState, jobOf, type LayerState, type StagedFile } from './state.ts';
 import type { PassSpec } from './task.ts';
 import type { Transition } from './transition.ts';
 
+/** While a job is surveyed nothing is measured but its statistics. */
 export function needsHessian(job: JobState): boolean {
-  return updatesWeights(job.manifest.spec.pruning);
+  return updatesWeights(job.manifest.spec.pruning) && isSurveyed(job);
 }
 
 /** Whether some microbatch is yet to be measured at a layer, now or when its statistics are added up. */
@@ -31,11 +33,20 @@ export function hessianFiles(job: JobState, layer: number): StagedFile[] {
 /** Statistics of the inputs of those linears of a layer that lose weights: others need no Hessian. */
 export function prunedStatistics(job: JobState, layer: number): Set<string> {
   const linears = job.intake?.layers[layer]?.linears ?? [];
-  return new Set(linears.flatMap(({ statistic, choice }) => (choice.kind === 'keepAll' ? [] : [statistic])));
+  return new Set(
+    linears.flatMap((linear) => (choiceIn(job, layer, linear).kind === 'keepAll' ? [] : [linear.statistic])),
+  );
 }
 
 /** What follows when a layer's statistics are added up, or when a part of its Hessians came or was lost. */
-export function measuredStatus(job: JobState, layer: LayerState, all: MicrobatchSet): 'correlating' | 'ready' {
+export function measuredStatus(
+  job: JobState,
+  index: number,
+  all: MicrobatchSet,
+): 'surveying' | 'surveyed' | 'correlating' | 'ready' {
+  const layer = job.layers[index];
+  if (layer === undefined || keepsAll(job, index)) return 'ready';
+  if (!isSurveyed(job)) return budgetedLinears(job, index).length > 0 ? 'surveying' : 'surveyed';
   return needsHessian(job) && !isEmpty(difference(all, correlatedIn(layer))) ? 'correlating' : 'ready';
 }
 
@@ -57,7 +68,7 @@ export function addHessian(
   }
   layer.hessians = [...(layer.hessians ?? []), { microbatches: done, file }];
   if (layer.status !== 'correlating') return;
-  layer.status = measuredStatus(job, layer, all);
+  layer.status = measuredStatus(job, spec.layer, all);
   if (layer.status === 'ready') tellCorrelated(t, job, spec.layer);
 }
 

@@ -2,6 +2,7 @@
 import { type ErrorCode, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { JsonValue } from '../../shared/events/job-event.ts';
 import { hessianFileName, layerFileName, leaseSuffix } from '../../shared/storage/staging-names.ts';
+import { keepsAll } from './choices.ts';
 import {
   adviceFor,
   chooseVersions,
@@ -160,7 +161,7 @@ function isUnderWay(job: JobState): boolean {
 
 /** Nothing is committed yet: the job begins again, what was computed goes, and everybody hears of it. */
 function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>, drift: readonly string[]): void {
-  releaseWorkers(t, event.job);
+  releaseAll(t, event.job);
   const job = t.editJob(event.job);
   const files = [
     ...job.snapshots.flatMap((snapshot) => Object.values(snapshot.files)),
@@ -182,6 +183,7 @@ function beginAnew(t: Transition, event: EventOf<'intakeSucceeded'>, drift: read
     snapshots: [],
     digests: {},
     versions: null,
+    budgets: undefined,
     rates: {},
     workersSeen: {},
     timeline: {},
@@ -217,9 +219,7 @@ export function tryPlan(t: Transition): void {
   edited.versions = versions;
   edited.evaluation = evaluationLocations(job.manifest).map(() => null);
   edited.stages = plan.stages.map((stage) => ({ ...stage, shares: {} }));
-  edited.layers = job.intake.layers.map((layer) =>
-    emptyLayer(layer.linears.every((linear) => linear.choice.kind === 'keepAll')),
-  );
+  edited.layers = job.intake.layers.map((_, layer) => emptyLayer(keepsAll(job, layer)));
   t.tell(job.id, 'job', 'planned', {
     stages: plan.stages as unknown as JsonValue,
     replicas: plan.replicas,
@@ -233,9 +233,9 @@ export function tryPlan(t: Transition): void {
 }
 
 /** A layer that keeps every weight needs no statistics: it can be committed at once. */
-function emptyLayer(keepsAll: boolean): LayerState {
+export function emptyLayer(isKept: boolean): LayerState {
   return {
-    status: keepsAll ? 'ready' : 'pending',
+    status: isKept ? 'ready' : 'pending',
     parts: [],
     statisticsFile: null,
     file: null,
@@ -298,35 +298,44 @@ export function cancelJob(t: Transition, event: EventOf<'cancelRequested'>): voi
 }
 
 function stopJob(t: Transition, jobId: string): JobState {
-  releaseWorkers(t, jobId);
+  releaseAll(t, jobId);
   const job = t.editJob(jobId);
   job.endedMs = t.nowMs;
   return job;
 }
 
 /** Takes back what workers run for a job, and has them forget what they hold of it. */
-function releaseWorkers(t: Transition, jobId: string): void {
+function releaseAll(t: Transition, jobId: string): void {
   const job = t.editJob(jobId);
-  const workers = new Set([
-    ...job.stages.flatMap((stage) => Object.keys(stage.shares)),
-    ...Object.keys(job.held),
-    ...Object.values(job.leases).map((each) => each.worker),
-  ]);
-  endLeases(t, jobId);
+  releaseWorkers(
+    t,
+    jobId,
+    new Set([
+      ...job.stages.flatMap((stage) => Object.keys(stage.shares)),
+      ...Object.keys(job.held),
+      ...Object.values(job.leases).map((each) => each.worker),
+    ]),
+  );
+}
+
+/** The same, of these workers. Nobody has a share then. */
+export function releaseWorkers(t: Transition, jobId: string, workers: ReadonlySet<string>): void {
+  endLeases(t, jobId, workers);
   for (const worker of workers) t.command({ kind: 'releaseJob', worker, job: jobId });
 }
 
-/** No worker runs anything for the job any more, nor holds anything that counts. */
-export function endLeases(t: Transition, jobId: string): void {
+/** These workers run nothing for the job any more, nor hold anything that counts; nobody has a share. */
+function endLeases(t: Transition, jobId: string, workers: ReadonlySet<string>): void {
   const job = t.editJob(jobId);
   for (const lease of Object.values(job.leases)) {
     const { task, attempt, epoch, worker } = lease;
+    if (!workers.has(worker)) continue;
     t.command({ kind: 'abort', worker, identity: { job: jobId, task, attempt, epoch } });
     noteLease(job, lease, 'stopped', t.nowMs);
     removeUnfinished(t, jobId, lease);
+    delete job.leases[task];
   }
-  job.leases = {};
-  job.held = {};
+  for (const worker of workers) delete job.held[worker];
   for (const stage of job.stages) stage.shares = {};
 }
 
@@ -397,11 +406,8 @@ export function adoptCalibration(job: JobState, calibration: Calibration): void 
 }
 
 /** What a whole run is worth in tokens through layers; known once the calibration data is. */
-function workTotal(job: JobState): number {
+export function workTotal(job: JobState): number {
   if (job.calibration === null) return 0;
-  const needsNone = (job.intake?.layers ?? []).map(
-    ({ linears }, layer) =>
-      job.layers[layer]?.statisticsFile != null || linears.every(({ choice }) => choice.kind === 'keepAll'),
-  );
+  const needsNone = job.layers.map(({ statisticsFile }, layer) => statisticsFile !== null || keepsAll(job, layer));
   return totalWork(job.manifest, needsNone, job.calibration.samples * job.calibration.sequenceLength);
 }

@@ -14,6 +14,7 @@ import {
   NO_MICROBATCHES,
   union,
 } from '../../shared/microbatch-set.ts';
+import { isSurveyed } from './choices.ts';
 import { correlatedIn, needsHessian } from './hessians.ts';
 import { endOf, type JobState, type LayerState, own, type Snapshot, type StageState } from './state.ts';
 import type { PassInput } from './task.ts';
@@ -35,8 +36,9 @@ export interface HiddenSource {
   readonly microbatches: MicrobatchSet;
 }
 
+/** Whether microbatches go on behind pruned layers. A survey goes through the dense ones, whatever follows it. */
 export function isPropagatedPruned(job: JobState): boolean {
-  return job.manifest.spec.pruning.propagate === 'pruned';
+  return job.manifest.spec.pruning.propagate === 'pruned' && isSurveyed(job);
 }
 
 /** Whether layers follow one another: a microbatch goes on from a layer only when all have been measured at it. */

@@ -48,7 +48,7 @@ function loseLayer(t: Transition, job: JobState, index: number, why: string): vo
   const layer = t.editJob(job.id).layers[index];
   const file = layer?.file;
   if (layer === undefined || !file) return;
-  const status = measuredStatus(job, layer, allMicrobatches(job));
+  const status = measuredStatus(job, index, allMicrobatches(job));
   Object.assign(layer, { status, file: null, lostSha256: file.sha256 });
   t.tell(job.id, 'layer', 'lost', { layer: index, file: file.name, sha256: file.sha256, why });
   makeAgain(t, job, `layer ${index}`, file, why);

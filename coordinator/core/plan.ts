@@ -154,7 +154,8 @@ export function planOutputShards(intake: JobIntake, shardSizeBytesMax: number): 
 
 /**
  * Tokens through layers in a run that nothing disturbs: with pruned propagation every layer runs twice. A layer that keeps
- * every weight is not calibrated; behind the last one that is, nothing runs. Hessians are a pass more over what is calibrated.
+ * every weight is not calibrated; behind the last one that is, nothing runs. Hessians are a pass more over what is calibrated;
+ * with `layerwise` a dense sweep comes first, which with dense propagation is that of the statistics.
  */
 export function totalWork(manifest: Manifest, keepsAll: readonly boolean[], tokens: number): number {
   const last = keepsAll.lastIndexOf(false);
@@ -162,7 +163,9 @@ export function totalWork(manifest: Manifest, keepsAll: readonly boolean[], toke
   const calibrated = keepsAll.filter((keeps) => !keeps).length;
   const { pruning } = manifest.spec;
   const correlated = updatesWeights(pruning) ? calibrated : 0;
-  return tokens * (correlated + (pruning.propagate === 'pruned' ? calibrated + last : last + 1));
+  const isPruned = pruning.propagate === 'pruned';
+  const surveyed = pruning.layerwise !== undefined && isPruned ? last + 1 : 0;
+  return tokens * (surveyed + correlated + (isPruned ? calibrated + last : last + 1));
 }
 
 function sum(values: readonly number[]): number {

@@ -11,11 +11,12 @@ import {
   union,
 } from '../../shared/microbatch-set.ts';
 import { fiveDigits } from '../../shared/storage/staging-names.ts';
+import { outliersCounted } from './budgets.ts';
 import { carryOutEffects, effectName } from './effects.ts';
 import { errorsMeasured, gateFailure, isEvaluated, isPrepared, textPrepared, windowsEvaluated } from './evaluation.ts';
 import type { EventOf, TaskIdentity, TaskOutcome } from './events.ts';
 import { addHessian, dropHessians, forgetHessian, measuredStatus } from './hessians.ts';
-import { adoptCalibration, committedCount, endLeases, failJob, removeUnfinished } from './lifecycle.ts';
+import { adoptCalibration, committedCount, failJob, releaseWorkers, removeUnfinished } from './lifecycle.ts';
 import { allMicrobatches, calibratedAt, correlatedAt, samplesOf, snapshotAt } from './lineage.ts';
 import { isAsBefore, isCountedOn, loseFile } from './losses.ts';
 import { measurementOf } from './measurement.ts';
@@ -83,6 +84,9 @@ export function taskSucceeded(t: Transition, event: EventOf<'taskSucceeded'>): v
       break;
     case 'measureError':
       errorsMeasured(t, jobId, outcome);
+      break;
+    case 'countOutliers':
+      if (lease.spec.kind === 'countOutliers') outliersCounted(t, jobId, lease.spec.layer, lease.worker, outcome);
       break;
     case 'digestSource':
       if (lease.spec.kind === 'digestSource')
@@ -303,8 +307,9 @@ export function advancePhase(t: Transition): void {
   if (failure !== null) return failJob(t, jobId, failure);
   if (job.calibration?.isLost === true) return;
   if (!active.intake.shards.every((shard) => own(job.digests, shard.file) !== undefined)) return;
-  for (const worker of Object.keys(t.state.workers)) t.command({ kind: 'releaseJob', worker, job: jobId });
-  endLeases(t, jobId);
+  const { leases, held } = t.editJob(jobId);
+  const busy = Object.values(leases).map(({ worker }) => worker);
+  releaseWorkers(t, jobId, new Set([...Object.keys(t.state.workers), ...Object.keys(held), ...busy]));
   t.explain(jobId, 'Assembling', 'WritingShards', 'every layer is committed');
   carryOutEffects(t, jobId);
 }
@@ -408,7 +413,7 @@ export function statisticsReduced(t: Transition, event: EventOf<'statisticsReduc
   const layer = jobOf(t.state, event.job)?.layers[event.layer];
   if (layer?.status !== 'reducing') return;
   const job = t.editJob(event.job);
-  const status = measuredStatus(job, layer, allMicrobatches(job));
+  const status = measuredStatus(job, event.layer, allMicrobatches(job));
   Object.assign(job.layers[event.layer] as object, { status, statisticsFile: event.file });
   forgive(job, effectName({ kind: 'reduceStatistics', job: event.job, layer: event.layer }), THE_WHOLE);
 }

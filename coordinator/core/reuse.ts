@@ -10,7 +10,9 @@
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { evaluationLocations, perplexityOf } from './evaluation.ts';
 import type { EventOf } from './events.ts';
+import { measuredStatus } from './hessians.ts';
 import { adoptCalibration } from './lifecycle.ts';
+import { allMicrobatches } from './lineage.ts';
 import {
   activeJob,
   type CoordinatorState,
@@ -87,7 +89,7 @@ function takeSums(job: JobState, sums: readonly (KeptWork['sums'][number] | unde
   for (const [index, layer] of job.layers.entries()) {
     const file = sums[index];
     if (layer.status !== 'pending' || !file) continue;
-    Object.assign(layer, { status: 'ready', statisticsFile: file });
+    Object.assign(layer, { status: measuredStatus(job, index, allMicrobatches(job)), statisticsFile: file });
     count += 1;
   }
   return count;

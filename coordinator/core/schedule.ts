@@ -305,6 +305,10 @@ function firstTask(job: JobState, worker: string, round: Round): TaskSpec | unde
     const spec = { kind: 'prepareEvaluation', text } as const;
     if (round.isFreeFor(worker, spec)) return spec;
   }
+  for (const [layer, { status }] of job.layers.entries()) {
+    const spec = { kind: 'countOutliers', layer } as const;
+    if (status === 'surveying' && round.isFreeFor(worker, spec)) return spec;
+  }
   const sizeBytes = (job.intake?.shards ?? []).reduce((sum, shard) => sum + shard.sizeBytes, 0);
   return sizeBytes <= DIGESTED_FIRST_BYTES_MAX ? digestTask(job, worker, round) : undefined;
 }

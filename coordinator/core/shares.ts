@@ -20,6 +20,7 @@ import {
   endOf,
   type JobState,
   jobOf,
+  type LayerState,
   own,
   type StageState,
   shareOf,
@@ -31,6 +32,9 @@ import type { Transition } from './transition.ts';
 /** Shares are evened out when that takes at least this part off the time of a pass, and at least so much time. */
 const GAIN_MIN = 0.2;
 const GAIN_MS_MIN = 100;
+
+/** No pass is needed of such a layer. */
+const MEASURED: ReadonlySet<LayerState['status']> = new Set(['surveying', 'surveyed', 'ready', 'committed']);
 
 /** Workers that may compute for a job: attached, staying, and of the versions that it began with. */
 export function usableWorkers(state: CoordinatorState, job: JobState): WorkerState[] {
@@ -133,9 +137,7 @@ function loadsIn(job: JobState): Map<string, Load> {
 }
 
 function isStageDone(job: JobState, stage: StageState): boolean {
-  return job.layers
-    .slice(stage.firstLayer, endOf(stage))
-    .every((layer) => layer.status === 'committed' || layer.status === 'ready');
+  return job.layers.slice(stage.firstLayer, endOf(stage)).every(({ status }) => MEASURED.has(status));
 }
 
 /** Contiguous parts of `unowned`, so that everybody's share takes about the same time. */

@@ -47,6 +47,12 @@ export function removeNeedlessSnapshots(t: Transition, jobId: string): void {
   }
 }
 
+/** Hidden states of the survey are none of what is pruned. */
+export function dropAllSnapshots(t: Transition, jobId: string): void {
+  for (const { boundary, microbatches } of jobOf(t.state, jobId)?.snapshots ?? [])
+    removeFiles(t, jobId, boundary, new Set(membersOf(microbatches)));
+}
+
 function removeFiles(t: Transition, jobId: string, boundary: number, gone: ReadonlySet<number>): void {
   const job = t.editJob(jobId);
   const names: string[] = [];

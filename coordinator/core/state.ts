@@ -271,12 +271,29 @@ interface HessianPart {
   readonly file: StagedFile;
 }
 
+interface OutlierCount {
+  readonly outliers: number;
+  readonly weights: number;
+  readonly computeMs: number;
+}
+
+/** What of a layer goes, where the manifest has that decided layer by layer (budgets.ts). */
+export interface LayerBudget {
+  readonly outlierRatio: number;
+  readonly sparsity: number;
+  /** By tensor: `sparsity`, rounded to whole weights of a row. */
+  readonly sparsities: { readonly [tensor: string]: number };
+}
+
 export interface LayerState {
   /**
-   * pending: its statistics are not complete. reducing: the coordinator adds them up. correlating: its Hessians are not
-   * complete (methods that need them). ready: it can be pruned. committed: its file is durable.
+   * pending: its statistics are not complete. reducing: the coordinator adds them up. surveying: its outliers are to be
+   * counted. surveyed: those of other layers are. correlating: its Hessians are not complete (methods that need them).
+   * ready: it can be pruned. committed: its file is durable.
    */
-  status: 'pending' | 'reducing' | 'correlating' | 'ready' | 'committed';
+  status: 'pending' | 'reducing' | 'surveying' | 'surveyed' | 'correlating' | 'ready' | 'committed';
+  /** Among the weights that the layer's budget is for. Absent where it has none, or before they are counted. */
+  outliers?: OutlierCount;
   /** Statistics that are there so far. */
   parts: readonly StatisticsPart[];
   /** Hessians that are there so far; they go with the commit. Absent where none has come. */
@@ -336,7 +353,16 @@ export interface RetryState {
 
 /** A stretch of a worker's time (timeline.ts). */
 export interface Span {
-  readonly kind: 'prepare' | 'digest' | 'calibrate' | 'forward' | 'prune' | 'evaluate' | 'handOver' | 'several';
+  readonly kind:
+    | 'prepare'
+    | 'digest'
+    | 'calibrate'
+    | 'forward'
+    | 'survey'
+    | 'prune'
+    | 'evaluate'
+    | 'handOver'
+    | 'several';
   /** The first and the last layer; absent for what is at none. */
   readonly layers?: readonly [number, number];
   readonly fromMs: number;
@@ -443,6 +469,8 @@ export interface JobState {
   outputErrors: { readonly [sample: string]: OutputErrors };
   stages: StageState[];
   layers: LayerState[];
+  /** Of each layer, null where nothing of it has one. Absent before all layers are surveyed, and without `layerwise`. */
+  budgets?: readonly (LayerBudget | null)[];
   held: { [worker: string]: readonly HiddenStates[] };
   /** By boundary, the lowest first. */
   snapshots: readonly Snapshot[];

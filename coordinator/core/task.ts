@@ -30,6 +30,8 @@ export type TaskSpec =
       /** Of the microbatches: those that the worker gives up afterwards. */
       readonly drop: MicrobatchSet;
     }
+  /** For `layerwise`: of the layer's weights, how many stand out. */
+  | { readonly kind: 'countOutliers'; readonly layer: number }
   | { readonly kind: 'prune'; readonly stage: number; readonly layer: number }
   /** Cuts a text into windows. */
   | { readonly kind: 'prepareEvaluation'; readonly text: number }
@@ -51,8 +53,8 @@ export type TaskSpec =
     };
 
 /** Whether a task carries the sums of its layer's statistics. */
-export function needsSums(spec: TaskSpec): spec is Extract<TaskSpec, { kind: 'pass' | 'prune' }> {
-  return spec.kind === 'prune' || (spec.kind === 'pass' && spec.hessian);
+export function needsSums(spec: TaskSpec): spec is Extract<TaskSpec, { kind: 'pass' | 'prune' | 'countOutliers' }> {
+  return spec.kind === 'prune' || spec.kind === 'countOutliers' || (spec.kind === 'pass' && spec.hessian);
 }
 
 /** A task's name, unique among the leased ones. */
@@ -74,6 +76,8 @@ export function taskKind(spec: TaskSpec): string {
       const verb = spec.statistics ? (spec.hidden ? 'pass' : 'calibrate') : 'forward';
       return `${verb}-${fiveDigits(spec.layer)}`;
     }
+    case 'countOutliers':
+      return `count-outliers-${fiveDigits(spec.layer)}`;
     case 'prune':
       return `prune-${fiveDigits(spec.layer)}`;
     case 'prepareEvaluation':

@@ -44,7 +44,7 @@ function spanOf({ spec, leasedMs }: Lease, end: LeaseEnd, nowMs: number): Span {
 }
 
 function layersOf(spec: TaskSpec): [number, number] | null {
-  if (spec.kind === 'pass' || spec.kind === 'prune') return [spec.layer, spec.layer];
+  if (spec.kind === 'pass' || spec.kind === 'prune' || spec.kind === 'countOutliers') return [spec.layer, spec.layer];
   return spec.kind === 'handOver' ? [spec.boundary, spec.boundary] : null;
 }
 
@@ -57,6 +57,8 @@ function kindOf(spec: TaskSpec): Span['kind'] {
       return 'digest';
     case 'pass':
       return spec.statistics ? 'calibrate' : 'forward';
+    case 'countOutliers':
+      return 'survey';
     case 'prune':
       return 'prune';
     case 'evaluate':

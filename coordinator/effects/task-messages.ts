@@ -2,6 +2,7 @@
 
 import { invariant } from '../../shared/errors/secateur-error.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import type { LinearChoice } from '../../shared/manifest/select-linears.ts';
 import { membersOf } from '../../shared/microbatch-set.ts';
 import { headTensorNames } from '../../shared/onnx/language-head.ts';
 import type { FileRef } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
@@ -20,6 +21,7 @@ import {
   leaseSuffix,
 } from '../../shared/storage/staging-names.ts';
 import { committedSlots } from '../assembly/committed-layer.ts';
+import { budgetedLinears, choiceIn } from '../core/choices.ts';
 import type { TaskIdentity } from '../core/events.ts';
 import { hessianFiles, prunedStatistics } from '../core/hessians.ts';
 import { isPropagatedPruned } from '../core/lineage.ts';
@@ -53,6 +55,8 @@ export function taskMessage(
       return { ...head, pass: passMessage(job, intake, spec, identity, sums) };
     case 'prune':
       return { ...head, prune: pruneMessage(job, intake, spec.layer, identity, sums) };
+    case 'countOutliers':
+      return { ...head, countOutliers: countOutliersMessage(job, intake, spec.layer, sums) };
     case 'prepareEvaluation':
       return { ...head, prepareEvaluation: evaluationMessage(job, intake, spec.text, identity) };
     case 'evaluate':
@@ -239,11 +243,29 @@ function pruneMessage(
     tensors: layerIntake.tensors.map((slot) => sourceTensor(slot, intake)),
     method: job.manifest.spec.pruning.method,
     options: methodOptions(job),
-    linears: layerIntake.linears.map(linearMessage),
+    linears: layerIntake.linears.map((linear) => linearMessage(linear, choiceIn(job, layer, linear))),
     statistics: sumsMessage(sums),
     samples: job.calibration?.samples ?? 0,
     output: { root: 'FILE_ROOT_STAGING', name: layerFileName(layer, identity) },
     hessians: hessianFiles(job, layer).map(stagedFile),
+  };
+}
+
+function countOutliersMessage(
+  job: JobState,
+  intake: JobIntake,
+  layer: number,
+  sums: ReadonlyMap<string, Uint8Array>,
+): NonNullable<Task['countOutliers']> {
+  const linears = budgetedLinears(job, layer);
+  const slots = new Map(intake.layers[layer]?.tensors.map((slot) => [slot.name, slot]));
+  return {
+    layer,
+    tensors: linears.map(({ tensor }) => sourceTensor(slots.get(tensor) as TensorSlot, intake)),
+    linears: linears.map(({ tensor, statistic }) => ({ tensor, statistic })),
+    statistics: sumsMessage(sums),
+    samples: job.calibration?.samples ?? 0,
+    threshold: job.manifest.spec.pruning.outlierThreshold ?? 0,
   };
 }
 
@@ -253,8 +275,7 @@ function methodOptions(job: JobState): MethodOptions {
   return { scope, variant, activationPower, seed, blockSize, dampingFraction };
 }
 
-function linearMessage(linear: LinearIntake): LinearSelection {
-  const { tensor, statistic, choice } = linear;
+function linearMessage({ tensor, statistic }: LinearIntake, choice: LinearChoice): LinearSelection {
   switch (choice.kind) {
     case 'keepAll':
       return { tensor, statistic, keepAll: true };

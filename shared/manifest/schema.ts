@@ -8,6 +8,7 @@
 
 import { z } from 'zod';
 import { expects, quoteHint } from './expectation.ts';
+import { LAYERWISE, withLayerwiseDefaults } from './layerwise.ts';
 import {
   METHOD_NAMES,
   methodOptionRules,
@@ -53,6 +54,10 @@ const SEED_MAX = 2 ** 32 - 1;
 const ACTIVATION_POWER_MAX = 2;
 /** Wide enough for whole matrices of small models; at more the blocks' scratch memory would grow with it. */
 const BLOCK_SIZE_MAX = 1024;
+/** Below the mean, nothing stands out. */
+const OUTLIER_THRESHOLD_MIN = 1;
+const OUTLIER_THRESHOLD_MAX = 1000;
+const DEVIATION_MAX = 0.5;
 const DAMPING_FRACTION_MIN = 1e-6;
 const DAMPING_FRACTION_MAX = 1;
 /** Above the layers of any model, and the workers of any job. */
@@ -66,6 +71,10 @@ const oneOfSparsity = exactlyOne('sparsity', 'pattern');
 const oneOfCalibration = exactlyOne('text', 'tokens');
 const sequenceLengthWithText = onlyWith('sequenceLength', 'text', 'tokens');
 const seedWithText = onlyWith('seed', 'text', 'tokens');
+
+const layerwiseWithSparsity = onlyWith('layerwise', 'sparsity', 'pattern');
+const thresholdWithLayerwise = needs('outlierThreshold', 'layerwise');
+const deviationWithLayerwise = needs('deviation', 'layerwise');
 
 const gateWithEvaluation = needs('qualityGate', 'evaluation');
 
@@ -145,6 +154,23 @@ const pruningSchema = strict({
         "With `sparsegpt`: what is added to the Hessian's diagonal, of its mean, 0.01 unless given. Where the factorization fails it is raised tenfold, twice.",
     })
     .optional(),
+  layerwise: words(LAYERWISE)
+    .meta({
+      description:
+        '`owl` (outlier weighed layerwise sparsity, Yin et al., 2024): layers with more outliers keep more of their weights, and the model as a whole has the `sparsity` that is asked for. Takes a dense pass over the model first. With `sparsity` only; what `overrides` say stays.',
+    })
+    .optional(),
+  outlierThreshold: numberBetween(OUTLIER_THRESHOLD_MIN, OUTLIER_THRESHOLD_MAX)
+    .meta({
+      description:
+        'With `layerwise: owl`: an outlier is a weight whose |weight| times the norm of its input is above so many times the mean of its layer, 5 unless given.',
+    })
+    .optional(),
+  deviation: numberBetween(0, DEVIATION_MAX)
+    .meta({
+      description: 'With `layerwise: owl`: layers differ in sparsity by twice this at most, 0.08 unless given.',
+    })
+    .optional(),
   propagate: words(['pruned', 'dense'])
     .meta({
       description:
@@ -166,12 +192,21 @@ const pruningSchema = strict({
 })
   .refine(oneOfSparsity.check, oneOfSparsity.rule)
   .refine(variantWithoutPattern.check, variantWithoutPattern.rule)
+  .refine(layerwiseWithSparsity.check, layerwiseWithSparsity.rule)
+  .refine(thresholdWithLayerwise.check, thresholdWithLayerwise.rule)
+  .refine(deviationWithLayerwise.check, deviationWithLayerwise.rule)
   .check(...methodOptionRules.map(({ check, rule }) => z.refine(check, rule)))
   .transform(withMethodDefaults)
+  .transform(withLayerwiseDefaults)
   .meta({
     description: 'What is pruned, how, and how much.',
     oneOf: oneOfSparsity.jsonSchema,
     allOf: methodOptionsJsonSchema,
+    dependentRequired: {
+      layerwise: ['sparsity'],
+      outlierThreshold: ['layerwise'],
+      deviation: ['layerwise'],
+    },
   });
 
 interface TextCalibration {

@@ -4,6 +4,7 @@
  * 1. A linear that `exclude` matches, or that `include` does not, keeps all its weights; no override changes that.
  * 2. Otherwise the last override that matches it decides; without one, the sparsity or pattern of `pruning`.
  * 3. Sparsity 0 keeps all.
+ * 4. `layerwise` changes the sparsity of `pruning`, layer by layer; what an override says stays.
  */
 
 import { SecateurError } from '../errors/secateur-error.ts';
@@ -17,8 +18,11 @@ import { parsePattern } from './sparsity-pattern.ts';
 /** What happens to the weights of one linear. */
 export type LinearChoice =
   | { readonly kind: 'keepAll' }
-  /** `sparsity` of every row becomes zero; 0 < sparsity < 1. */
-  | { readonly kind: 'unstructured'; readonly sparsity: number }
+  /**
+   * `sparsity` of every row becomes zero; 0 < sparsity < 1. With `layerwise` it is that of the model as a whole, and each
+   * layer gets its own.
+   */
+  | { readonly kind: 'unstructured'; readonly sparsity: number; readonly layerwise?: true }
   /** Of every `group` consecutive weights of a row, `keep` stay. */
   | { readonly kind: 'pattern'; readonly keep: number; readonly group: number };
 
@@ -51,8 +55,12 @@ function decide(pruning: PruningSpec, linear: NamedLinear): { choice: LinearChoi
   if (!matchesAny(pruning.include, linear)) return { choice: { kind: 'keepAll' }, field: 'include' };
   const index = pruning.overrides.findLastIndex((override) => overrideMatches(override, linear));
   const override = pruning.overrides[index];
-  if (override === undefined) return { choice: choiceOf(pruning), field: 'pattern' };
+  if (override === undefined) return { choice: withBudget(choiceOf(pruning), pruning), field: 'pattern' };
   return { choice: choiceOf(override), field: `overrides[${index}].pattern` };
+}
+
+function withBudget(choice: LinearChoice, { layerwise }: PruningSpec): LinearChoice {
+  return choice.kind === 'unstructured' && layerwise !== undefined ? { ...choice, layerwise: true } : choice;
 }
 
 function choiceOf(wanted: { sparsity?: number | undefined; pattern?: string | undefined }): LinearChoice {

@@ -3,6 +3,7 @@
  * does what next, who dies, whose message is lost or comes twice. The model of a worker is strict: it runs a pass only
  * on hidden states that it truly has, and counts what it computes.
  */
+import { budgetedLinears } from '../../coordinator/core/choices.ts';
 import { type EffectCommand, effectName } from '../../coordinator/core/effects.ts';
 import type {
   Command,
@@ -435,6 +436,11 @@ export class Cluster {
           commitMs: 1,
           dampingRaises: this.dampingRaises,
         };
+      }
+      case 'countOutliers': {
+        const linears = budgetedLinears(this.job, spec.layer);
+        const weights = linears.reduce((sum, { outFeatures, inFeatures }) => sum + outFeatures * inFeatures, 0);
+        return { kind: 'countOutliers', outliers: spec.layer % (weights + 1), weights, computeMs: 1 };
       }
       case 'handOver': {
         const members = [...membersOf(spec.microbatches)];

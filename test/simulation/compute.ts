@@ -8,6 +8,7 @@
  */
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { contains, countOf, lowest, membersOf, setOfMembers } from '../../shared/microbatch-set.ts';
+import type { CountOutliersTask__Output } from '../../shared/rpc/generated/secateur/v1/CountOutliersTask.ts';
 import type { EvaluateTask__Output } from '../../shared/rpc/generated/secateur/v1/EvaluateTask.ts';
 import type { FileRef, FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { HandOverTask__Output } from '../../shared/rpc/generated/secateur/v1/HandOverTask.ts';
@@ -29,6 +30,7 @@ import {
   embed,
   forward,
   likelihoodOf,
+  outliersOf,
   productsOf,
   prunedLayer,
   sourceLayer,
@@ -151,6 +153,7 @@ export class SimulatedEngine implements Engine {
     if (task.prepareEvaluation) return this.runPrepareEvaluation(task, task.prepareEvaluation);
     if (task.evaluate) return this.runEvaluate(task, task.evaluate);
     if (task.measureError) return this.runMeasureError(task, task.measureError);
+    if (task.countOutliers) return this.runCountOutliers(task.countOutliers);
     if (task.digestSource) return this.runDigest(task.digestSource.file as FileRef__Output);
     throw new Error(`a task of an unknown kind: ${task.spec}`);
   }
@@ -227,12 +230,21 @@ export class SimulatedEngine implements Engine {
     return { digestSource: { file: { ...file, sha256: digestOf(file.name) } } };
   }
 
+  private async runCountOutliers({ statistics, samples }: CountOutliersTask__Output): Promise<Outcome> {
+    await this.smallTask(samples);
+    const outliers = outliersOf(Buffer.from(statistics[0]?.float64 ?? []).toString());
+    return { countOutliers: { outliers, weights: 10, computeMs: SMALL_TASK_MS } };
+  }
+
   private async runPrune(task: Task__Output, prune: PruneTask__Output): Promise<Outcome> {
     await this.smallTask(prune.samples);
     const sum = Buffer.from(prune.statistics[0]?.float64 ?? []).toString();
     const products = await this.readHessians(task, prune);
-    const file = await this.commit(task, prune.output?.name ?? '', prunedLayer(prune.layer, sum, products));
-    const tensors = prune.tensors.map(({ name }) => ({ name, elements: 10, zeros: 5, pruned: true }));
+    const { sparsity = 0 } = prune.linears[0] ?? {};
+    const content = prunedLayer(prune.layer, sum, products, sparsity);
+    const file = await this.commit(task, prune.output?.name ?? '', content);
+    const pruned = sparsity > 0;
+    const tensors = prune.tensors.map(({ name }) => ({ name, elements: 10, zeros: pruned ? 5 : 0, pruned }));
     return { prune: { file, tensors, pruneMs: SMALL_TASK_MS, commitMs: 1 } };
   }
 

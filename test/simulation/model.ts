@@ -2,6 +2,7 @@
  * A model of which only the arithmetic of dependence is left: every value is a hash of what it was computed from, per
  * sample, as ARCHITECTURE.md has it. `expectedShards` is what any run must publish, whatever happened to it.
  */
+import { type BudgetedLayer, layerSparsities, prunedPerRow, shareOf } from '../../coordinator/core/owl.ts';
 import { planOutputShards } from '../../coordinator/core/plan.ts';
 import type { AssembledShard, JobIntake } from '../../coordinator/core/state.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
@@ -19,8 +20,12 @@ export interface ModelOptions {
   readonly method: 'wanda' | 'sparsegpt';
   /** Texts that perplexity is measured on. */
   readonly texts: number;
+  /** Whether each layer has its own sparsity, by its outliers. */
+  readonly layerwise?: boolean;
 }
 
+const SPARSITY = 0.5;
+const LAYERWISE = { layerwise: 'owl', outlierThreshold: 5, deviation: 0.2 };
 /** Three tensors. */
 const SHARD_BYTES_MAX = 120;
 const SOURCE = '/model';
@@ -31,7 +36,7 @@ export function manifestOf(
   options: Omit<ModelOptions, 'layers' | 'microbatch'> & { readonly microbatch: number | 'auto' },
   { name, shardBytesMax } = { name: 'simulated', shardBytesMax: SHARD_BYTES_MAX },
 ): Manifest {
-  const { samples, microbatch, propagate, stages, replicas, snapshotInterval, method, texts } = options;
+  const { samples, microbatch, propagate, stages, replicas, snapshotInterval, method, texts, layerwise } = options;
   return {
     apiVersion: 'secateur/v1',
     kind: 'PruneJob',
@@ -40,7 +45,7 @@ export function manifestOf(
       model: { source: `file://${SOURCE}` },
       output: { destination: `file://${OUTPUT}`, maxShardSize: shardBytesMax },
       calibration: { text: ['file:///a.txt'], samples, sequenceLength: 8, seed: 0, microbatch },
-      pruning: { method, sparsity: 0.5, propagate },
+      pruning: { method, sparsity: SPARSITY, propagate, ...(layerwise ? LAYERWISE : {}) },
       placement: { stages, replicas, snapshotInterval },
       ...(texts === 0
         ? {}
@@ -59,7 +64,7 @@ function textFiles(texts: number): string[] {
   return Array.from({ length: texts }, (_, text) => `/text-${text}.txt`);
 }
 
-export function intakeOf(options: Pick<ModelOptions, 'layers' | 'texts'>): JobIntake {
+export function intakeOf(options: Pick<ModelOptions, 'layers' | 'texts' | 'layerwise'>): JobIntake {
   const slot = (name: string) => ({
     name,
     dtype: 'F32' as const,
@@ -86,8 +91,8 @@ export function intakeOf(options: Pick<ModelOptions, 'layers' | 'texts'>): JobIn
           tensor: `l${layer}.w`,
           statistic: 'x',
           outFeatures: 1,
-          inFeatures: STATISTIC_BYTES / Float32Array.BYTES_PER_ELEMENT,
-          choice: { kind: 'unstructured' as const, sparsity: 0.5 },
+          inFeatures: WEIGHTS,
+          choice: { kind: 'unstructured', sparsity: SPARSITY, ...(options.layerwise ? { layerwise: true } : {}) },
         },
       ],
       tensors: [slot(`l${layer}.w`)],
@@ -100,6 +105,8 @@ export function intakeOf(options: Pick<ModelOptions, 'layers' | 'texts'>): JobIn
 
 /** Of one sample in one layer: ten floats wide, as the linears are. */
 export const STATISTIC_BYTES = 40;
+/** Of a layer: one row. */
+const WEIGHTS = STATISTIC_BYTES / Float32Array.BYTES_PER_ELEMENT;
 
 /** Of a file's content; stands where a SHA-256 does. */
 export function digestOf(content: string): string {
@@ -153,9 +160,14 @@ export function productsOf(engine: string, layer: number, sum: string, hidden: s
   return hashOf('products', engine, layer, sum, hidden);
 }
 
+/** Of the ten weights of a layer with this sum, how many stand out. */
+export function outliersOf(sum: string): number {
+  return Number.parseInt(sum.slice(0, 8), 16) % (WEIGHTS + 1);
+}
+
 /** A committed layer's content. `products`: of every sample, in any order; none where the method needs no Hessian. */
-export function prunedLayer(layer: number, sum: string, products: readonly string[]): string {
-  return `pruned layer ${layer} ${hashOf('prune', layer, sum, ...[...products].sort())}`;
+export function prunedLayer(layer: number, sum: string, products: readonly string[], sparsity: number): string {
+  return `pruned layer ${layer} ${hashOf('prune', layer, sum, sparsity, ...[...products].sort())}`;
 }
 
 /** An output shard's content: its tensors in order, each by its name or by its committed layer. */
@@ -168,9 +180,29 @@ export function shardContent(tensors: readonly string[], layerContent: (layer: n
     .join('\n');
 }
 
+/** Of each layer, by a dense sweep. */
+function expectedSparsities(options: ModelOptions, engine: string): number[] {
+  if (!options.layerwise) return Array.from({ length: options.layers }, () => SPARSITY);
+  let hidden = embedded(options);
+  const layers: BudgetedLayer[] = [];
+  for (let layer = 0; layer < options.layers; layer++) {
+    const statistics = hidden.map((each) => statisticOf(engine, layer, each));
+    layers.push({ outlierRatio: outliersOf(sumOf(layer, statistics)) / WEIGHTS, weights: WEIGHTS });
+    hidden = hidden.map((each) => forward(engine, sourceLayer(layer), each));
+  }
+  const linears = layers.map((_, layer) => ({ layer, outFeatures: 1, inFeatures: WEIGHTS }));
+  const sparsities = layerSparsities(layers, SPARSITY, LAYERWISE.deviation);
+  return prunedPerRow(linears, sparsities, SPARSITY).map((count) => shareOf(count, WEIGHTS));
+}
+
+function embedded({ samples }: ModelOptions): string[] {
+  const calibration = calibrationContent(samples);
+  return Array.from({ length: samples }, (_, sample) => embed(calibration, sample));
+}
+
 function expectedLayers(options: ModelOptions, engine: string): string[] {
-  const calibration = calibrationContent(options.samples);
-  let hidden = Array.from({ length: options.samples }, (_, sample) => embed(calibration, sample));
+  const sparsities = expectedSparsities(options, engine);
+  let hidden = embedded(options);
   const layers: string[] = [];
   for (let layer = 0; layer < options.layers; layer++) {
     const sum = sumOf(
@@ -178,7 +210,7 @@ function expectedLayers(options: ModelOptions, engine: string): string[] {
       hidden.map((each) => statisticOf(engine, layer, each)),
     );
     const products = options.method === 'sparsegpt' ? hidden.map((each) => productsOf(engine, layer, sum, each)) : [];
-    const pruned = prunedLayer(layer, sum, products);
+    const pruned = prunedLayer(layer, sum, products, sparsities[layer] as number);
     layers.push(pruned);
     const weights = options.propagate === 'pruned' ? pruned : sourceLayer(layer);
     hidden = hidden.map((each) => forward(engine, weights, each));

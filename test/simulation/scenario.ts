@@ -76,6 +76,7 @@ export function scenarioOf(seed: number): Scenario {
       // Drawn by no chance: the lives in BUGS.md stay what they were.
       method: seed % 6 === 4 ? 'sparsegpt' : 'wanda',
       texts: seed % 3 === 2 ? 1 + (seed % 2) : 0,
+      layerwise: seed % 7 === 6,
     },
     workers: Array.from({ length: whole(1, 5) }, () => sampleMs * (0.5 + random() * (random() < 0.2 ? 10 : 1))),
     faults: faultsOf(seed, random, chance),

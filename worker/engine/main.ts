@@ -18,6 +18,7 @@ import type { EngineOptions, FromEngine, Outcome, ToEngine } from './messages.ts
 import { probeProvider } from './session.ts';
 import type { TaskContext } from './task-context.ts';
 import { runCalibration } from './tasks/run-calibration.ts';
+import { runCountOutliers } from './tasks/run-count-outliers.ts';
 import { runDigest } from './tasks/run-digest.ts';
 import { runEvaluate } from './tasks/run-evaluate.ts';
 import { runHandOver } from './tasks/run-hand-over.ts';
@@ -52,7 +53,7 @@ class Engine {
       const error = toSecateurError(thrown);
       const { code, message, retryable, details } = error;
       // A pool that lost a thread refuses every later matrix: the next task gets a new one.
-      if (code === 'EngineFailed' && task.prune) this.dropPool();
+      if (code === 'EngineFailed' && (task.prune || task.countOutliers)) this.dropPool();
       if (code === 'Internal') send({ type: 'log', level: 'error', message: error.stack ?? message });
       send({ type: 'failed', code, message, retryable, details, job, holdings: this.hidden.holdings() });
     }
@@ -77,6 +78,7 @@ class Engine {
     if (task.prepareEvaluation) return runPrepareEvaluation(task.prepareEvaluation, context);
     if (task.evaluate) return runEvaluate(task.evaluate, context);
     if (task.measureError) return runMeasureError(task.measureError, context);
+    if (task.countOutliers) return runCountOutliers(task.countOutliers, context);
     if (task.digestSource) return runDigest(task.digestSource, context);
     throw new Error(`a task of a kind that this version does not know: ${task.spec}`);
   }
@@ -125,7 +127,7 @@ class Engine {
 
 /** The inputs that the job's first task names: a worker that sees them, with the right sizes, reads them in place. */
 function filesOfTask(task: Task__Output): FileRef[] {
-  const tensors = task.pass?.tensors ?? task.prune?.tensors ?? [];
+  const tensors = task.pass?.tensors ?? task.prune?.tensors ?? task.countOutliers?.tensors ?? [];
   const named = [
     task.digestSource?.file,
     ...(task.prepareCalibration?.files ?? []),

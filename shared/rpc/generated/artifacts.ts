@@ -5,6 +5,8 @@ import type { EnumTypeDefinition, MessageTypeDefinition } from '@grpc/proto-load
 
 import type { ArtifactChunk as _secateur_v1_ArtifactChunk, ArtifactChunk__Output as _secateur_v1_ArtifactChunk__Output } from './secateur/v1/ArtifactChunk.ts';
 import type { ArtifactsClient as _secateur_v1_ArtifactsClient, ArtifactsDefinition as _secateur_v1_ArtifactsDefinition } from './secateur/v1/Artifacts.ts';
+import type { CountOutliersResult as _secateur_v1_CountOutliersResult, CountOutliersResult__Output as _secateur_v1_CountOutliersResult__Output } from './secateur/v1/CountOutliersResult.ts';
+import type { CountOutliersTask as _secateur_v1_CountOutliersTask, CountOutliersTask__Output as _secateur_v1_CountOutliersTask__Output } from './secateur/v1/CountOutliersTask.ts';
 import type { DampingRaise as _secateur_v1_DampingRaise, DampingRaise__Output as _secateur_v1_DampingRaise__Output } from './secateur/v1/DampingRaise.ts';
 import type { DigestSourceResult as _secateur_v1_DigestSourceResult, DigestSourceResult__Output as _secateur_v1_DigestSourceResult__Output } from './secateur/v1/DigestSourceResult.ts';
 import type { DigestSourceTask as _secateur_v1_DigestSourceTask, DigestSourceTask__Output as _secateur_v1_DigestSourceTask__Output } from './secateur/v1/DigestSourceTask.ts';
@@ -18,6 +20,7 @@ import type { HandOverTask as _secateur_v1_HandOverTask, HandOverTask__Output as
 import type { Holding as _secateur_v1_Holding, Holding__Output as _secateur_v1_Holding__Output } from './secateur/v1/Holding.ts';
 import type { JobContext as _secateur_v1_JobContext, JobContext__Output as _secateur_v1_JobContext__Output } from './secateur/v1/JobContext.ts';
 import type { LayerRef as _secateur_v1_LayerRef, LayerRef__Output as _secateur_v1_LayerRef__Output } from './secateur/v1/LayerRef.ts';
+import type { LinearInput as _secateur_v1_LinearInput, LinearInput__Output as _secateur_v1_LinearInput__Output } from './secateur/v1/LinearInput.ts';
 import type { LinearSelection as _secateur_v1_LinearSelection, LinearSelection__Output as _secateur_v1_LinearSelection__Output } from './secateur/v1/LinearSelection.ts';
 import type { MeasureErrorResult as _secateur_v1_MeasureErrorResult, MeasureErrorResult__Output as _secateur_v1_MeasureErrorResult__Output } from './secateur/v1/MeasureErrorResult.ts';
 import type { MeasureErrorTask as _secateur_v1_MeasureErrorTask, MeasureErrorTask__Output as _secateur_v1_MeasureErrorTask__Output } from './secateur/v1/MeasureErrorTask.ts';
@@ -58,6 +61,8 @@ export interface ProtoGrpcType {
        * A job's files through the coordinator, for workers that do not see the paths.
        */
       Artifacts: SubtypeConstructor<typeof grpc.Client, _secateur_v1_ArtifactsClient> & { service: _secateur_v1_ArtifactsDefinition }
+      CountOutliersResult: MessageTypeDefinition<_secateur_v1_CountOutliersResult, _secateur_v1_CountOutliersResult__Output>
+      CountOutliersTask: MessageTypeDefinition<_secateur_v1_CountOutliersTask, _secateur_v1_CountOutliersTask__Output>
       DampingRaise: MessageTypeDefinition<_secateur_v1_DampingRaise, _secateur_v1_DampingRaise__Output>
       DigestSourceResult: MessageTypeDefinition<_secateur_v1_DigestSourceResult, _secateur_v1_DigestSourceResult__Output>
       DigestSourceTask: MessageTypeDefinition<_secateur_v1_DigestSourceTask, _secateur_v1_DigestSourceTask__Output>
@@ -72,6 +77,7 @@ export interface ProtoGrpcType {
       Holding: MessageTypeDefinition<_secateur_v1_Holding, _secateur_v1_Holding__Output>
       JobContext: MessageTypeDefinition<_secateur_v1_JobContext, _secateur_v1_JobContext__Output>
       LayerRef: MessageTypeDefinition<_secateur_v1_LayerRef, _secateur_v1_LayerRef__Output>
+      LinearInput: MessageTypeDefinition<_secateur_v1_LinearInput, _secateur_v1_LinearInput__Output>
       LinearSelection: MessageTypeDefinition<_secateur_v1_LinearSelection, _secateur_v1_LinearSelection__Output>
       MeasureErrorResult: MessageTypeDefinition<_secateur_v1_MeasureErrorResult, _secateur_v1_MeasureErrorResult__Output>
       MeasureErrorTask: MessageTypeDefinition<_secateur_v1_MeasureErrorTask, _secateur_v1_MeasureErrorTask__Output>

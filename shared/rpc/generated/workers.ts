@@ -4,6 +4,8 @@ import type * as grpc from '@grpc/grpc-js';
 import type { EnumTypeDefinition, MessageTypeDefinition } from '@grpc/proto-loader';
 
 import type { CoordinatorMessage as _secateur_v1_CoordinatorMessage, CoordinatorMessage__Output as _secateur_v1_CoordinatorMessage__Output } from './secateur/v1/CoordinatorMessage.ts';
+import type { CountOutliersResult as _secateur_v1_CountOutliersResult, CountOutliersResult__Output as _secateur_v1_CountOutliersResult__Output } from './secateur/v1/CountOutliersResult.ts';
+import type { CountOutliersTask as _secateur_v1_CountOutliersTask, CountOutliersTask__Output as _secateur_v1_CountOutliersTask__Output } from './secateur/v1/CountOutliersTask.ts';
 import type { DampingRaise as _secateur_v1_DampingRaise, DampingRaise__Output as _secateur_v1_DampingRaise__Output } from './secateur/v1/DampingRaise.ts';
 import type { DigestSourceResult as _secateur_v1_DigestSourceResult, DigestSourceResult__Output as _secateur_v1_DigestSourceResult__Output } from './secateur/v1/DigestSourceResult.ts';
 import type { DigestSourceTask as _secateur_v1_DigestSourceTask, DigestSourceTask__Output as _secateur_v1_DigestSourceTask__Output } from './secateur/v1/DigestSourceTask.ts';
@@ -21,6 +23,7 @@ import type { Holding as _secateur_v1_Holding, Holding__Output as _secateur_v1_H
 import type { Holdings as _secateur_v1_Holdings, Holdings__Output as _secateur_v1_Holdings__Output } from './secateur/v1/Holdings.ts';
 import type { JobContext as _secateur_v1_JobContext, JobContext__Output as _secateur_v1_JobContext__Output } from './secateur/v1/JobContext.ts';
 import type { LayerRef as _secateur_v1_LayerRef, LayerRef__Output as _secateur_v1_LayerRef__Output } from './secateur/v1/LayerRef.ts';
+import type { LinearInput as _secateur_v1_LinearInput, LinearInput__Output as _secateur_v1_LinearInput__Output } from './secateur/v1/LinearInput.ts';
 import type { LinearSelection as _secateur_v1_LinearSelection, LinearSelection__Output as _secateur_v1_LinearSelection__Output } from './secateur/v1/LinearSelection.ts';
 import type { LogBatch as _secateur_v1_LogBatch, LogBatch__Output as _secateur_v1_LogBatch__Output } from './secateur/v1/LogBatch.ts';
 import type { LogLine as _secateur_v1_LogLine, LogLine__Output as _secateur_v1_LogLine__Output } from './secateur/v1/LogLine.ts';
@@ -64,6 +67,8 @@ export interface ProtoGrpcType {
   secateur: {
     v1: {
       CoordinatorMessage: MessageTypeDefinition<_secateur_v1_CoordinatorMessage, _secateur_v1_CoordinatorMessage__Output>
+      CountOutliersResult: MessageTypeDefinition<_secateur_v1_CountOutliersResult, _secateur_v1_CountOutliersResult__Output>
+      CountOutliersTask: MessageTypeDefinition<_secateur_v1_CountOutliersTask, _secateur_v1_CountOutliersTask__Output>
       DampingRaise: MessageTypeDefinition<_secateur_v1_DampingRaise, _secateur_v1_DampingRaise__Output>
       DigestSourceResult: MessageTypeDefinition<_secateur_v1_DigestSourceResult, _secateur_v1_DigestSourceResult__Output>
       DigestSourceTask: MessageTypeDefinition<_secateur_v1_DigestSourceTask, _secateur_v1_DigestSourceTask__Output>
@@ -82,6 +87,7 @@ export interface ProtoGrpcType {
       Holdings: MessageTypeDefinition<_secateur_v1_Holdings, _secateur_v1_Holdings__Output>
       JobContext: MessageTypeDefinition<_secateur_v1_JobContext, _secateur_v1_JobContext__Output>
       LayerRef: MessageTypeDefinition<_secateur_v1_LayerRef, _secateur_v1_LayerRef__Output>
+      LinearInput: MessageTypeDefinition<_secateur_v1_LinearInput, _secateur_v1_LinearInput__Output>
       LinearSelection: MessageTypeDefinition<_secateur_v1_LinearSelection, _secateur_v1_LinearSelection__Output>
       LogBatch: MessageTypeDefinition<_secateur_v1_LogBatch, _secateur_v1_LogBatch__Output>
       LogLine: MessageTypeDefinition<_secateur_v1_LogLine, _secateur_v1_LogLine__Output>

@@ -193,6 +193,8 @@ function outcomeOf(spec: TaskSpec): TaskOutcome {
       const hessian = spec.hessian ? { hessian: stored(`hessian-${spec.layer}`) } : {};
       return { kind: 'pass', tokens, spent, done: spec.microbatches, snapshots: [], statistics, ...hessian };
     }
+    case 'countOutliers':
+      return { kind: 'countOutliers', outliers: spec.layer, weights: 100, computeMs: 1 };
     case 'handOver':
       return { kind: 'handOver', snapshots: [] };
   }

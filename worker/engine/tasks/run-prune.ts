@@ -6,22 +6,22 @@
 import { open } from 'node:fs/promises';
 import { digestFile } from '../../../shared/checkpoint/source-digest.ts';
 import type { TensorLocation } from '../../../shared/checkpoint/tensor-location.ts';
-import { invariant, SecateurError } from '../../../shared/errors/secateur-error.ts';
+import { invariant } from '../../../shared/errors/secateur-error.ts';
 import { reach } from '../../../shared/failpoint.ts';
 import type { LinearChoice } from '../../../shared/manifest/select-linears.ts';
 import type { LinearSelection__Output } from '../../../shared/rpc/generated/secateur/v1/LinearSelection.ts';
 import type { PrunedTensor } from '../../../shared/rpc/generated/secateur/v1/PrunedTensor.ts';
 import type { PruneTask__Output } from '../../../shared/rpc/generated/secateur/v1/PruneTask.ts';
-import { type FloatDtype, isFloatDtype } from '../../../shared/safetensors/dtype.ts';
 import { layoutSafetensors } from '../../../shared/safetensors/layout.ts';
 import { writeFully } from '../../../shared/storage/write-fully.ts';
-import type { LinearStatistic, MethodOptions } from '../../methods/method.ts';
+import type { MethodOptions } from '../../methods/method.ts';
 import { methodByName } from '../../methods/registry.ts';
 import { LayerSolver } from '../layer-solver.ts';
 import type { Outcome } from '../messages.ts';
 import { readPiece } from '../read-piece.ts';
 import { withScratch } from '../scratch.ts';
 import type { TaskContext } from '../task-context.ts';
+import { statisticOf, storedMatrix } from '../task-linears.ts';
 
 const COPY_CHUNK_BYTES = 1024 * 1024;
 
@@ -102,16 +102,8 @@ async function pruneLinear(
   context: TaskContext,
   hessian: LayerSolver | null,
 ): Promise<PrunedTensor> {
-  const [rows, columns] = tensor.shape as [number, number];
-  invariant(isFloatDtype(tensor.dtype), `${tensor.name} has a floating point type`);
-  const matrix = {
-    tensor: tensor.name,
-    dtype: tensor.dtype as FloatDtype,
-    rows,
-    columns,
-    source: { file: tensor.file, offset: tensor.offset },
-    destination,
-  };
+  const matrix = { ...storedMatrix(tensor), destination };
+  const { rows, columns } = matrix;
   const choice = choiceOf(linear);
   const kernels = await context.kernels();
   const { zeros } =
@@ -142,19 +134,6 @@ function choiceOf(linear: LinearSelection__Output): LinearChoice {
   if (linear.sparsity !== undefined && linear.selection === 'sparsity')
     return { kind: 'unstructured', sparsity: linear.sparsity };
   return { kind: 'keepAll' };
-}
-
-function statisticOf(task: PruneTask__Output, linear: LinearSelection__Output, columns: number): LinearStatistic {
-  const found = task.statistics.find((each) => each.statistic === linear.statistic);
-  if (found === undefined || found.float64.length !== columns * 8) {
-    throw new SecateurError(
-      'Internal',
-      `${linear.tensor}: expected ${columns} values of the statistic ${linear.statistic}; found ${found === undefined ? 'none' : found.float64.length / 8}`,
-    );
-  }
-  // Decoded bytes stand at any offset: a copy is aligned.
-  const inputNormSquared = new Float64Array(Uint8Array.from(found.float64).buffer);
-  return { linear: linear.tensor, inputNormSquared, samples: task.samples };
 }
 
 async function copyTensor(

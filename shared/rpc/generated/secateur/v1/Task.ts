@@ -12,6 +12,7 @@ import type { HandOverTask as _secateur_v1_HandOverTask, HandOverTask__Output as
 import type { PrepareEvaluationTask as _secateur_v1_PrepareEvaluationTask, PrepareEvaluationTask__Output as _secateur_v1_PrepareEvaluationTask__Output } from '../../secateur/v1/PrepareEvaluationTask.ts';
 import type { EvaluateTask as _secateur_v1_EvaluateTask, EvaluateTask__Output as _secateur_v1_EvaluateTask__Output } from '../../secateur/v1/EvaluateTask.ts';
 import type { MeasureErrorTask as _secateur_v1_MeasureErrorTask, MeasureErrorTask__Output as _secateur_v1_MeasureErrorTask__Output } from '../../secateur/v1/MeasureErrorTask.ts';
+import type { CountOutliersTask as _secateur_v1_CountOutliersTask, CountOutliersTask__Output as _secateur_v1_CountOutliersTask__Output } from '../../secateur/v1/CountOutliersTask.ts';
 
 export interface Task {
   'identity'?: (_secateur_v1_TaskIdentity | null);
@@ -24,7 +25,8 @@ export interface Task {
   'prepareEvaluation'?: (_secateur_v1_PrepareEvaluationTask | null);
   'evaluate'?: (_secateur_v1_EvaluateTask | null);
   'measureError'?: (_secateur_v1_MeasureErrorTask | null);
-  'spec'?: "prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate"|"measureError";
+  'countOutliers'?: (_secateur_v1_CountOutliersTask | null);
+  'spec'?: "prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate"|"measureError"|"countOutliers";
 }
 
 export interface Task__Output {
@@ -38,5 +40,6 @@ export interface Task__Output {
   'prepareEvaluation'?: (_secateur_v1_PrepareEvaluationTask__Output | null);
   'evaluate'?: (_secateur_v1_EvaluateTask__Output | null);
   'measureError'?: (_secateur_v1_MeasureErrorTask__Output | null);
-  'spec'?: "prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate"|"measureError";
+  'countOutliers'?: (_secateur_v1_CountOutliersTask__Output | null);
+  'spec'?: "prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate"|"measureError"|"countOutliers";
 }

@@ -13,6 +13,7 @@ import type { HandOverResult as _secateur_v1_HandOverResult, HandOverResult__Out
 import type { PrepareEvaluationResult as _secateur_v1_PrepareEvaluationResult, PrepareEvaluationResult__Output as _secateur_v1_PrepareEvaluationResult__Output } from '../../secateur/v1/PrepareEvaluationResult.ts';
 import type { EvaluateResult as _secateur_v1_EvaluateResult, EvaluateResult__Output as _secateur_v1_EvaluateResult__Output } from '../../secateur/v1/EvaluateResult.ts';
 import type { MeasureErrorResult as _secateur_v1_MeasureErrorResult, MeasureErrorResult__Output as _secateur_v1_MeasureErrorResult__Output } from '../../secateur/v1/MeasureErrorResult.ts';
+import type { CountOutliersResult as _secateur_v1_CountOutliersResult, CountOutliersResult__Output as _secateur_v1_CountOutliersResult__Output } from '../../secateur/v1/CountOutliersResult.ts';
 
 export interface TaskResult {
   'identity'?: (_secateur_v1_TaskIdentity | null);
@@ -29,7 +30,8 @@ export interface TaskResult {
   'prepareEvaluation'?: (_secateur_v1_PrepareEvaluationResult | null);
   'evaluate'?: (_secateur_v1_EvaluateResult | null);
   'measureError'?: (_secateur_v1_MeasureErrorResult | null);
-  'outcome'?: "error"|"prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate"|"measureError";
+  'countOutliers'?: (_secateur_v1_CountOutliersResult | null);
+  'outcome'?: "error"|"prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate"|"measureError"|"countOutliers";
 }
 
 export interface TaskResult__Output {
@@ -47,5 +49,6 @@ export interface TaskResult__Output {
   'prepareEvaluation'?: (_secateur_v1_PrepareEvaluationResult__Output | null);
   'evaluate'?: (_secateur_v1_EvaluateResult__Output | null);
   'measureError'?: (_secateur_v1_MeasureErrorResult__Output | null);
-  'outcome'?: "error"|"prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate"|"measureError";
+  'countOutliers'?: (_secateur_v1_CountOutliersResult__Output | null);
+  'outcome'?: "error"|"prepareCalibration"|"digestSource"|"pass"|"prune"|"handOver"|"prepareEvaluation"|"evaluate"|"measureError"|"countOutliers";
 }
