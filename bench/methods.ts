@@ -15,6 +15,7 @@ import { gaussian, storeWeight } from '../test/support/kernel-cases.ts';
 import { seededRandom } from '../test/support/seeded-random.ts';
 import { KernelPool } from '../worker/kernels/kernel-pool.ts';
 import type { LinearJob, MethodOptions } from '../worker/methods/method.ts';
+import { countOutliers } from '../worker/methods/outliers.ts';
 import { methodByName } from '../worker/methods/registry.ts';
 
 const REPEATS = 5;
@@ -33,6 +34,8 @@ const CASES: readonly (readonly [string, MethodOptions, LinearJob['choice']])[] 
   ['random', { seed: 0 }, HALF],
   ['random', { seed: 0 }, TWO_OF_FOUR],
 ];
+
+const OUTLIER_THRESHOLD = 5;
 
 interface Figure {
   readonly what: string;
@@ -93,6 +96,12 @@ async function main(): Promise<void> {
         const what = [method, ...Object.values(options), choice.kind === 'pattern' ? '2:4' : '50 %'].join(' ');
         note(what, dtype, await leastMs(() => methodByName(method).pruneLinear(job, tools)));
       }
+      const linear = { ...matrix, statistic: statistic() };
+      note(
+        'owl, counting',
+        dtype,
+        await leastMs(() => countOutliers([linear], OUTLIER_THRESHOLD, pool, () => undefined)),
+      );
       await rm(source.file);
       await rm(destination.file);
     }

@@ -92,7 +92,7 @@ function showChoice(choice: LinearChoice): string {
     case 'keepAll':
       return KEPT;
     case 'unstructured':
-      return `${showShare(choice.sparsity)} of a row`;
+      return `${showShare(choice.sparsity)} of a row${choice.layerwise === true ? ' on average, by layer' : ''}`;
     case 'pattern':
       return `${choice.keep}:${choice.group}`;
   }

@@ -5,11 +5,12 @@
  * Then, with `propagate: dense`, layers are pruned by the statistics that are there; with `pruned` the job begins again at
  * its token ids. Pure.
  */
+import { sparsityScope } from '../../shared/manifest/method-options.ts';
 import type { MicrobatchSet } from '../../shared/microbatch-set.ts';
 import { budgetedLinears, isSurveyed, keepsAll } from './choices.ts';
 import type { TaskOutcome } from './events.ts';
 import { measuredStatus } from './hessians.ts';
-import { emptyLayer, releaseWorkers, workTotal } from './lifecycle.ts';
+import { emptyLayer, releaseWorkers } from './lifecycle.ts';
 import { allMicrobatches, isPropagatedPruned } from './lineage.ts';
 import { layerSparsities, prunedPerRow, shareOf } from './owl.ts';
 import { dropAllSnapshots } from './snapshots.ts';
@@ -39,7 +40,6 @@ export function allocateBudgets(t: Transition): void {
     ({ status }) => status === 'surveyed' || status === 'ready' || status === 'committed',
   );
   if (!isKnown) return;
-  const before = workTotal(active);
   const job = t.editJob(active.id);
   const budgets = budgetsOf(job);
   job.budgets = budgets;
@@ -53,12 +53,12 @@ export function allocateBudgets(t: Transition): void {
   });
   if (isPropagatedPruned(job)) beginPruning(t, job.id);
   else for (const [index] of job.layers.entries()) enterPruning(job, index, allMicrobatches(job));
-  job.workTotal += workTotal(job) - before;
 }
 
-/** Of each layer; null where none of its linears has one. */
+/** Of each layer; null where none of its linears has one. What is not pruned row by row is rounded by its method. */
 function budgetsOf(job: JobState): (LayerBudget | null)[] {
-  const { sparsity = 0, deviation = 0 } = job.manifest.spec.pruning;
+  const { pruning } = job.manifest.spec;
+  const { sparsity = 0, deviation = 0 } = pruning;
   const surveyed = job.layers.flatMap(({ outliers }, layer) =>
     outliers === undefined || outliers.weights === 0 ? [] : [{ layer, ...outliers }],
   );
@@ -67,13 +67,14 @@ function budgetsOf(job: JobState): (LayerBudget | null)[] {
   const linears = surveyed.flatMap(({ layer }, at) =>
     budgetedLinears(job, layer).map((linear) => ({ ...linear, layer: at })),
   );
-  const counts = prunedPerRow(linears, sparsities, sparsity);
+  const counts = sparsityScope(pruning) === 'row' ? prunedPerRow(linears, sparsities, sparsity) : null;
   return job.layers.map((_, layer) => {
     const at = surveyed.findIndex((each) => each.layer === layer);
     if (at < 0) return null;
-    const shares = linears.flatMap(({ tensor, inFeatures, ...linear }, index) =>
-      linear.layer === at ? [[tensor, shareOf(counts[index] as number, inFeatures)] as const] : [],
-    );
+    const shares = linears.flatMap(({ tensor, inFeatures, ...linear }, index) => {
+      const share = counts === null ? sparsities[at] : shareOf(counts[index] as number, inFeatures);
+      return linear.layer === at ? [[tensor, share as number] as const] : [];
+    });
     return {
       outlierRatio: ratios[at]?.outlierRatio ?? 0,
       sparsity: sparsities[at] as number,

@@ -144,6 +144,7 @@ export function costOf(inputs: CostInputs, workers: readonly WorkerRates[], plac
   const { elapsed, work, tasksMs, ...timing } = isPipelined(inputs)
     ? timeDense(bare, workers.length, waves)
     : timePruned(bare, layerCount);
+  addSurvey(inputs, bare, workers.length, elapsed, work);
   const snapshotInterval = intervalFor(placement, layerCount, bare[0] as StageCost, timing);
   const stages = bare.map((stage) => ({ ...stage, snapshots: snapshotsOf(stage, snapshotInterval, layerCount) }));
   addSnapshots(stages, waves, elapsed, work);
@@ -287,6 +288,36 @@ function timeDense(stages: readonly StageCost[], workerCount: number, waves: num
   return { elapsed, work, tasksMs, layerMs, repeatMs: layerMs };
 }
 
+/**
+ * Before layers are pruned one after the other, a dense sweep over all of them; where they are calibrated in a dense sweep
+ * anyway, it is that one. Outliers are counted beside it, by whoever is idle.
+ */
+function addSurvey(
+  inputs: CostInputs,
+  stages: readonly StageCost[],
+  workerCount: number,
+  elapsed: CostParts,
+  work: CostParts,
+): void {
+  if (!inputs.survey) return;
+  for (const { layerCount, times, shares } of stages) {
+    if (inputs.propagate === 'pruned') {
+      const sweep = passCost(
+        shares,
+        times.map((time) => time.loadSource),
+        times.map((time) => time.forward),
+      );
+      for (const part of ['load', 'compute'] as const) {
+        elapsed[part] += layerCount * sweep.elapsed[part];
+        work[part] += layerCount * sweep.work[part];
+      }
+    }
+    const counted = layerCount * Math.min(...times.map((time) => time.survey));
+    elapsed.prune += counted / Math.min(workerCount, layerCount);
+    work.prune += counted;
+  }
+}
+
 /** In layers, at least one; the whole model where no snapshot inside it is worth its writing. */
 function intervalFor(
   { snapshotInterval }: Placement,
@@ -324,7 +355,8 @@ function partsOf(inputs: CostInputs, stage: StageCost, index: number, waves: num
   const { firstLayer, layerCount: layers, workers, shares, snapshots } = stage;
   const isLast = firstLayer + layers === inputs.layerCount;
   const forwards = 1 - (isLast ? 1 / layers : 0);
-  const again = isHessianNeeded(inputs) && inputs.propagate === 'pruned' ? 1 : 0;
+  const isPruned = inputs.propagate === 'pruned';
+  const again = (isHessianNeeded(inputs) && isPruned ? 1 : 0) + (inputs.survey && isPruned ? 1 : 0);
   const passes = isPipelined(inputs) ? waves : 1 + again + forwards;
   return workers.map((worker, at) => ({
     worker,

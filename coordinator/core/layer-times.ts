@@ -14,6 +14,8 @@ const SOLVER_EFFICIENCY = 0.4;
 const PACK_NS_PER_WEIGHT = 4;
 /** File to file, one thread, through the page cache. */
 const PRUNE_NS_PER_WEIGHT = { BF16: 0.85, F16: 1.1, F32: 4 } as const;
+/** Outliers of a layer: three passes over its weights (bench/methods.ts). */
+const COUNT_NS_PER_WEIGHT = { BF16: 10, F16: 10, F32: 8 } as const;
 /** SHA-256 with the processor's own instructions. */
 export const DIGEST_BYTES_PER_SECOND = 1.9e9;
 /** fsync, digest and rename of one file (a layer, or hidden states), apart from its bytes. */
@@ -49,6 +51,8 @@ export interface CostInputs {
   readonly propagate: 'pruned' | 'dense';
   /** Columns I of each input whose Hessian is needed; none for methods that need no Hessians. */
   readonly hessianWidths: readonly number[];
+  /** Whether outliers are counted before anything is pruned (budgets.ts). */
+  readonly survey: boolean;
   /** Every shard of the source: all are digested. */
   readonly sourceBytes: number;
   /** Of the output, what is copied from committed layers and the source; a shard that is one layer is only linked. */
@@ -63,6 +67,8 @@ export interface LayerTimes {
   /** The products of a Hessian, on top of the pass that gives their inputs. */
   readonly correlate: number;
   readonly forward: number;
+  /** Outliers, for `layerwise`. */
+  readonly survey: number;
   /** Pruned, written, digested. */
   readonly prune: number;
   /** Of one microbatch, to a file and back. */
@@ -100,6 +106,7 @@ export function layerTimes(inputs: CostInputs, worker: WorkerRates, isOneHost: b
     calibrate: inMs(full - lastLinear, rate) + copy + RUN_MS,
     correlate: inMs(products, cpuRate),
     forward: inMs(full, rate) + copy + RUN_MS,
+    survey: (parametersPerLayer * COUNT_NS_PER_WEIGHT[inputs.weightDtype]) / 1e6 / worker.threads,
     prune: select + inMs(isHessianNeeded(inputs) ? solve : 0, cpuRate) + written(bytesPerLayer),
     writeHidden: written(hiddenBytes),
     readHidden: inMs(hiddenBytes, worker.readBytesPerSecond),

@@ -406,7 +406,7 @@ export function adoptCalibration(job: JobState, calibration: Calibration): void 
 }
 
 /** What a whole run is worth in tokens through layers; known once the calibration data is. */
-export function workTotal(job: JobState): number {
+function workTotal(job: JobState): number {
   if (job.calibration === null) return 0;
   const needsNone = job.layers.map(({ statisticsFile }, layer) => statisticsFile !== null || keepsAll(job, layer));
   return totalWork(job.manifest, needsNone, job.calibration.samples * job.calibration.sequenceLength);

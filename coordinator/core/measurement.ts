@@ -13,7 +13,10 @@ export function measurementOf(job: JobState, publishedMs: number): Measurement {
     totalMs: publishedMs - (job.startedMs ?? job.submittedMs),
     computeMs,
     loadMs,
-    pruneMs: job.layers.reduce((sum, layer) => sum + layer.pruneMs + layer.commitMs, 0),
+    pruneMs: job.layers.reduce(
+      (sum, { pruneMs, commitMs, outliers }) => sum + pruneMs + commitMs + (outliers?.computeMs ?? 0),
+      0,
+    ),
     snapshotMs,
     // Each layer is read once more to be pruned, each shard to be digested, and what is copied when it is copied.
     bytesRead: bytesRead + sizeOf(committed) + source + copied,

@@ -60,11 +60,9 @@ export function prunedPerRow(
     (sum, { outFeatures, inFeatures }) => sum + outFeatures * Math.floor(inFeatures * sparsity),
     0,
   );
-  // With one sparsity for all, rounding down lost as much: shares are taken of what it left.
-  const lost = weights === 0 ? 0 : sparsity - target / weights;
-  const wanted = linears.map(({ layer, inFeatures }) =>
-    Math.max(0, ((sparsities[layer] as number) - lost) * inFeatures),
-  );
+  // With one sparsity for all, rounding down leaves a little less: every share is taken of that.
+  const left = target === 0 ? 0 : target / (weights * sparsity);
+  const wanted = linears.map(({ layer, inFeatures }) => (sparsities[layer] as number) * inFeatures * left);
   const counts = wanted.map(Math.floor);
   let rest = target - linears.reduce((sum, { outFeatures }, at) => sum + outFeatures * (counts[at] as number), 0);
   const order = linears

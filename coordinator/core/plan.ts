@@ -104,6 +104,7 @@ function costInputs(
     attentionWidth: model.headCount * model.headDim,
     statisticsWidth: sum([...widths.values()]),
     propagate: manifest.spec.pruning.propagate,
+    survey: manifest.spec.pruning.layerwise !== undefined,
     hessianWidths: updatesWeights(manifest.spec.pruning) ? [...widths.values()] : [],
     sourceBytes: sum(intake.shards.map((shard) => shard.sizeBytes)),
     copiedBytes: sum(outputShards.filter((shard) => !isOneLayer(shard, intake)).map((shard) => shard.sizeBytes)),

@@ -281,7 +281,7 @@ interface OutlierCount {
 export interface LayerBudget {
   readonly outlierRatio: number;
   readonly sparsity: number;
-  /** By tensor: `sparsity`, rounded to whole weights of a row. */
+  /** By tensor: `sparsity`, rounded to whole weights of a row where rows are pruned one by one. */
   readonly sparsities: { readonly [tensor: string]: number };
 }
 

@@ -104,6 +104,37 @@ ${layerTable('Sparsity as a table', rows, (value) => shareOrUnknown(value as num
 `;
 }
 
+/** What each layer's sparsity was chosen by, where it was. */
+export function budgetSection({ layers }: ReportRecord): Markup {
+  const budgets = layers.map(({ budget }) => budget ?? null);
+  const scale = logScale(budgets.map((budget) => budget?.outlierRatio ?? 0));
+  if (scale === null) return NOTHING;
+  const rows = [{ label: 'outliers', values: budgets.map((budget) => budget?.outlierRatio ?? null) }];
+  const plot = layerPanels({
+    name: 'Share of outliers among the weights of every layer',
+    scale,
+    mark: 'dot',
+    rows,
+    show: showDecade,
+  });
+  return html`<h2>Outliers of layers</h2>
+<p>Weights that stand out of their layer, by their size times the norm of their input: layers with more of them keep more of their weights.</p>
+${figure('Share of outliers, by layer, on a logarithmic scale.', plot)}
+${folded(
+  'Outliers as a table',
+  table(
+    'Outliers of layers',
+    [
+      { title: 'layer', value: (row) => row.layer, kind: 'number' },
+      { title: 'outliers', value: ({ budget }) => shareOrUnknown(budget?.outlierRatio ?? null), kind: 'number' },
+      { title: 'sparsity', value: ({ budget }) => shareOrUnknown(budget?.sparsity ?? null), kind: 'number' },
+    ],
+    layers,
+  ),
+)}
+`;
+}
+
 export function outputErrorSection(record: ReportRecord): Markup {
   if (!record.layers.some(({ outputError }) => typeof outputError === 'number')) return NOTHING;
   const rows = [

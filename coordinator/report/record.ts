@@ -27,6 +27,7 @@ const layerSchema = z.object({
   committed: z.string().optional(),
   pruneMs: z.number().optional(),
   outputError: measured.optional(),
+  budget: z.object({ outlierRatio: measured, sparsity: measured }).optional(),
   tensors: z.record(
     z.string(),
     z.object({ elements: z.number(), zeros: z.number(), outputError: measured.optional() }),
@@ -107,15 +108,16 @@ export type RecordedSpan = z.infer<typeof spanSchema>;
 
 export interface AskedFor {
   readonly method: string | null;
-  /** `50 %`, `2:4`; exceptions apart. */
+  /** `50 %`, `50 % by owl`, `2:4`; exceptions apart. */
   readonly amount: string | null;
 }
 
 /** What the manifest asks for. */
 export function askedFor({ manifest }: Pick<ReportRecord, 'manifest'>): AskedFor {
   const spec = manifest?.spec as { readonly pruning?: Record<string, unknown> } | undefined;
-  const { method, sparsity, pattern } = spec?.pruning ?? {};
-  const amount = typeof sparsity === 'number' ? `${showDecimal(sparsity * 100)} %` : pattern;
+  const { method, sparsity, pattern, layerwise } = spec?.pruning ?? {};
+  const spread = typeof layerwise === 'string' ? ` by ${layerwise}` : '';
+  const amount = typeof sparsity === 'number' ? `${showDecimal(sparsity * 100)} %${spread}` : pattern;
   return {
     method: typeof method === 'string' ? method : null,
     amount: typeof amount === 'string' ? amount : null,

@@ -5,7 +5,7 @@
 import { stringify } from 'yaml';
 import { html, type Markup, NOTHING } from '../../shared/plots/markup.ts';
 import { showBytes, showCount, showDuration, showShare } from '../../shared/units.ts';
-import { columnsSection, outputErrorSection, perplexitySection, sparsitySection } from './plots.ts';
+import { budgetSection, columnsSection, outputErrorSection, perplexitySection, sparsitySection } from './plots.ts';
 import { baseName, showDecimal, showPerplexity, UNKNOWN } from './quantities.ts';
 import { askedFor, type ReportRecord } from './record.ts';
 import { STYLE } from './style.ts';
@@ -30,6 +30,7 @@ export function renderReport(record: ReportRecord): string {
 ${summarySection(record, name)}
 ${perplexitySection(record)}
 ${sparsitySection(record)}
+${budgetSection(record)}
 ${outputErrorSection(record)}
 ${columnsSection(record)}
 ${timelineSection(record)}

@@ -14,7 +14,7 @@ const LANES = [
   { label: 'inputs: tokens, texts, digests', kind: 'other', kinds: ['prepare', 'digest'] },
   { label: 'calibrate: passes that bring statistics', kind: 'calibrate', kinds: ['calibrate'] },
   { label: 'forward: passes through the pruned layer', kind: 'forward', kinds: ['forward'] },
-  { label: 'prune', kind: 'prune', kinds: ['prune'] },
+  { label: 'prune; count outliers', kind: 'prune', kinds: ['prune', 'survey'] },
   { label: 'evaluate', kind: 'evaluate', kinds: ['evaluate'] },
 ] as const;
 /** Hand-overs, and what was merged from several kinds: under the others. */

@@ -192,6 +192,8 @@ function expectedSparsities(options: ModelOptions, engine: string): number[] {
   }
   const linears = layers.map((_, layer) => ({ layer, outFeatures: 1, inFeatures: WEIGHTS }));
   const sparsities = layerSparsities(layers, SPARSITY, LAYERWISE.deviation);
+  // It does not prune row by row.
+  if (options.method === 'sparsegpt') return sparsities;
   return prunedPerRow(linears, sparsities, SPARSITY).map((count) => shareOf(count, WEIGHTS));
 }
 

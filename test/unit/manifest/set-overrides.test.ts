@@ -69,7 +69,7 @@ const FORM = 'expected path=value such as spec.pruning.sparsity=0.6';
 const WRONG: readonly (readonly [string, string])[] = [
   [
     'spec.pruning.sparsty=0.6',
-    'spec.pruning.sparsty: unknown key; did you mean "sparsity"? known here: method, sparsity, pattern, scope, variant, activationPower, seed, blockSize, dampingFraction, propagate, include, exclude, overrides',
+    'spec.pruning.sparsty: unknown key; did you mean "sparsity"? known here: method, sparsity, pattern, scope, variant, activationPower, seed, blockSize, dampingFraction, layerwise, outlierThreshold, deviation, propagate, include, exclude, overrides',
   ],
   [
     'spec.prunning.sparsity=0.6',

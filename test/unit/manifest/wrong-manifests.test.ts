@@ -10,7 +10,7 @@ const LOCATION = 'expected a path or a file URL such as file:///models/llama';
 const SIZE = 'expected a size such as "5GB", "500MB", "2GiB", or whole bytes';
 const LAYERS = 'expected a layer (3), a range with both ends ("0-3") or a list of those';
 const PRUNING_KEYS =
-  'method, sparsity, pattern, scope, variant, activationPower, seed, blockSize, dampingFraction, propagate, include, exclude, overrides';
+  'method, sparsity, pattern, scope, variant, activationPower, seed, blockSize, dampingFraction, layerwise, outlierThreshold, deviation, propagate, include, exclude, overrides';
 const METHODS = '"wanda", "magnitude", "sparsegpt", "ria" or "random"';
 const NAME = 'expected a DNS label (lower-case letters, digits and "-", at most 50 characters)';
 
@@ -265,6 +265,30 @@ const ONE_MISTAKE: readonly (readonly [string, string, string, string])[] = [
     'sparsity: 0.5',
     'pattern: 2:4\n    variant: cumulative',
     '15:14: spec.pruning.variant: goes with "sparsity" only, and "pattern" is given; remove one of them',
+  ],
+  [
+    'layerwise with a pattern',
+    'sparsity: 0.5',
+    'pattern: 2:4\n    layerwise: owl',
+    '15:16: spec.pruning.layerwise: goes with "sparsity" only, and "pattern" is given; remove it',
+  ],
+  [
+    'another layerwise',
+    'sparsity: 0.5',
+    'sparsity: 0.5\n    layerwise: awl',
+    '15:16: spec.pruning.layerwise: expected "owl", found "awl"; did you mean "owl"?',
+  ],
+  [
+    'a threshold without layerwise',
+    'sparsity: 0.5',
+    'sparsity: 0.5\n    outlierThreshold: 5',
+    '15:23: spec.pruning.outlierThreshold: needs "layerwise" beside it',
+  ],
+  [
+    'a deviation beyond its range',
+    'sparsity: 0.5',
+    'sparsity: 0.5\n    layerwise: owl\n    deviation: 0.6',
+    '16:16: spec.pruning.deviation: expected a number from 0 to 0.5, found 0.6',
   ],
   [
     'the variant with a pattern in an override',
