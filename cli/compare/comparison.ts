@@ -97,6 +97,7 @@ export function isBest(comparison: Comparison, { amount, perplexity }: TrialResu
 export class TrialFigures {
   private readonly measured = { dense: new Map<string, number>(), pruned: new Map<string, number>() };
   private readonly layers = new Map<number, { weights: number; zeros: number; pruneMs: number }>();
+  private readonly surveyMs = new Map<number, number>();
   private elapsedMs: number | null = null;
   private job: string | null = null;
   private failure: TrialResult['failure'] = null;
@@ -117,6 +118,9 @@ export class TrialFigures {
       case 'job.reused':
         for (const { text, perplexity } of (data.dense ?? []) as unknown as TextFigure[])
           this.measured.dense.set(text, perplexity);
+        return;
+      case 'layer.surveyed':
+        this.surveyMs.set(Number(data.layer), Number(data.computeMs));
         return;
       case 'layer.committed': {
         const [weights, zeros, pruneMs] = [Number(data.weights), Number(data.zeros), Number(data.pruneMs)];
@@ -157,7 +161,7 @@ export class TrialFigures {
       job: this.job,
       perplexity: isWhole ? inOrder(texts, this.measured.pruned) : [],
       sparsity: isWhole && total('weights') > 0 ? total('zeros') / total('weights') : null,
-      pruneMs: isWhole ? total('pruneMs') : null,
+      pruneMs: isWhole ? [...this.surveyMs.values()].reduce((sum, ms) => sum + ms, total('pruneMs')) : null,
       totalMs: isWhole ? this.elapsedMs : null,
       failure: this.failure,
     };

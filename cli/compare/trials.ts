@@ -1,5 +1,6 @@
 /** What a comparison consists of: one job for each method and amount. Pure. */
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { LAYERWISE } from '../../shared/manifest/layerwise.ts';
 import { METHOD_NAMES, METHOD_OPTION_NAMES, type MethodName } from '../../shared/manifest/method-options.ts';
 import { parseManifest } from '../../shared/manifest/parse-manifest.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
@@ -11,17 +12,24 @@ const JOB_NAME_LENGTH_MAX = 50;
 /** How much is pruned: a share of the weights, or so many of each group. */
 export type Amount = { readonly sparsity: number } | { readonly pattern: string };
 
+/** A method, and how the sparsity of the model is spread over its layers: `wanda`, `wanda+owl`. */
+export interface TrialMethod {
+  readonly method: MethodName;
+  readonly layerwise: (typeof LAYERWISE)[number] | null;
+}
+
 /** One method by one amount. */
 export interface Trial {
-  /** `wanda-50`, `magnitude-2-4`: of its folder, and behind the job's name. */
+  /** `wanda-50`, `magnitude-2-4`, `wanda-owl-70`: of its folder, and behind the job's name. */
   readonly name: string;
+  /** As it was asked for: `wanda+owl`. */
   readonly method: string;
   readonly amount: Amount;
   readonly manifest: Manifest;
 }
 
 export interface TrialOptions {
-  readonly methods: readonly string[];
+  readonly methods: readonly TrialMethod[];
   readonly amounts: readonly Amount[];
   /** Whether every trial publishes its checkpoint. */
   readonly keep: boolean;
@@ -29,7 +37,8 @@ export interface TrialOptions {
 
 /**
  * In the order of the amounts, then of the methods. Of the manifest's own method the fields that only it has are taken
- * over; a quality gate is not: a comparison wants the figures of those that would not pass, too.
+ * over; a quality gate is not: a comparison wants the figures of those that would not pass, too. What is spread over the
+ * layers has no pattern: those of it are left out.
  *
  * @throws ArgumentInvalid, ManifestInvalid (a method's own fields do not go with an amount, say)
  */
@@ -41,20 +50,37 @@ export function trialsOf(manifest: Manifest, { methods, amounts, keep }: TrialOp
     );
   }
   const trials = amounts.flatMap((amount) =>
-    methods.map((method): Trial => {
-      const name = `${method}-${suffixOf(amount)}`;
-      return { name, method, amount, manifest: trialManifest(manifest, name, method, amount, keep) };
-    }),
+    methods
+      .filter(({ layerwise }) => layerwise === null || 'sparsity' in amount)
+      .map((method): Trial => {
+        const shown = showMethod(method);
+        const name = `${shown.replace('+', '-')}-${suffixOf(amount)}`;
+        return { name, method: shown, amount, manifest: trialManifest(manifest, name, method, amount, keep) };
+      }),
   );
   const twice = trials.find((trial, index) => trials.findIndex(({ name }) => name === trial.name) < index);
   if (twice === undefined) return trials;
   throw new SecateurError('ArgumentInvalid', `${twice.name} is asked for twice; name each method and amount once`);
 }
 
-function trialManifest(manifest: Manifest, name: string, method: string, amount: Amount, keep: boolean): Manifest {
+function trialManifest(
+  manifest: Manifest,
+  name: string,
+  { method, layerwise }: TrialMethod,
+  amount: Amount,
+  keep: boolean,
+): Manifest {
   const { metadata, spec } = manifest;
   const { qualityGate: _gate, ...rest } = spec;
-  const { sparsity: _sparsity, pattern: _pattern, ...pruning } = spec.pruning;
+  const {
+    sparsity: _sparsity,
+    pattern: _pattern,
+    layerwise: _layerwise,
+    outlierThreshold,
+    deviation,
+    ...pruning
+  } = spec.pruning;
+  const spread = layerwise === null ? {} : { layerwise, outlierThreshold, deviation };
   const isForeign = (field: string): boolean => method !== pruning.method && METHOD_OPTION_NAMES.includes(field);
   const carried = Object.fromEntries(Object.entries(pruning).filter(([field]) => !isForeign(field)));
   const trial = {
@@ -67,7 +93,7 @@ function trialManifest(manifest: Manifest, name: string, method: string, amount:
         destination: `${spec.output.destination}/${name}`,
         ...(keep ? {} : { publish: false }),
       },
-      pruning: { ...carried, method, ...amount },
+      pruning: { ...carried, method, ...amount, ...spread },
     },
   };
   return parseManifest(JSON.stringify(trial), name);
@@ -99,6 +125,15 @@ function percentOf(share: number): string {
   return String(Number((share * 100).toFixed(6)));
 }
 
-export function isMethodName(text: string): text is MethodName {
-  return METHOD_NAMES.some((name) => name === text);
+/** `wanda`, `wanda+owl`; null for anything else. */
+export function parseMethod(text: string): TrialMethod | null {
+  const [name, spread, ...rest] = text.split('+');
+  const method = METHOD_NAMES.find((each) => each === name);
+  const layerwise = LAYERWISE.find((each) => each === spread) ?? null;
+  if (method === undefined || rest.length > 0 || (spread !== undefined && layerwise === null)) return null;
+  return { method, layerwise };
+}
+
+function showMethod({ method, layerwise }: TrialMethod): string {
+  return layerwise === null ? method : `${method}+${layerwise}`;
 }

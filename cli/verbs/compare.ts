@@ -2,12 +2,13 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { EXIT, SecateurError } from '../../shared/errors/secateur-error.ts';
+import { LAYERWISE } from '../../shared/manifest/layerwise.ts';
 import { METHOD_NAMES } from '../../shared/manifest/method-options.ts';
 import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { parsePattern } from '../../shared/manifest/sparsity-pattern.ts';
 import { renderComparison } from '../compare/render-comparison.ts';
-import { type Amount, isMethodName, trialsOf } from '../compare/trials.ts';
+import { type Amount, parseMethod, type TrialMethod, trialsOf } from '../compare/trials.ts';
 import { connect } from '../connection.ts';
 import { withManifest } from '../load-manifest.ts';
 import {
@@ -26,7 +27,7 @@ import { defaultStateDirectory } from '../run/state-directory.ts';
 
 interface CompareVerbOptions extends CoordinatorOptions, OutputOptions {
   readonly set: readonly string[];
-  readonly methods: readonly string[];
+  readonly methods: readonly TrialMethod[];
   readonly sparsity?: readonly number[];
   readonly patterns?: readonly string[];
   readonly keep?: true;
@@ -45,7 +46,11 @@ export function addCompare(program: Command, end: EndVerb): void {
       'Prunes a model by several methods and amounts, one after the other, and sets their perplexities side by side. The manifest says the rest, and needs an evaluation. Interrupted, the same command goes on.',
     )
     .argument('<manifest>', 'YAML file')
-    .requiredOption('--methods <names>', `separated by commas: ${METHOD_NAMES.join(', ')}`, parseMethods)
+    .requiredOption(
+      '--methods <names>',
+      `separated by commas: ${METHOD_NAMES.join(', ')}; with +owl, each layer has its own sparsity: wanda+owl`,
+      parseMethods,
+    )
     .option('--sparsity <shares>', 'separated by commas: 0.5,0.7', parseSparsities)
     .option('--patterns <patterns>', 'separated by commas: 2:4,4:8', parsePatterns)
     .option('--keep', 'publish every checkpoint (default: only the record of each, secateur.json)')
@@ -70,6 +75,8 @@ async function compare(manifest: Manifest, options: CompareVerbOptions): Promise
   if (amounts.length === 0) {
     throw new SecateurError('ArgumentInvalid', 'expected --sparsity, --patterns or both; found neither');
   }
+  if (options.patterns !== undefined && options.methods.some(({ layerwise }) => layerwise !== null))
+    note('methods with +owl go with --sparsity only: left out of the patterns');
   const trials = trialsOf(manifest, { methods: options.methods, amounts, keep: options.keep === true });
   const report = resolve(options.report ?? locationToPath(manifest.spec.output.destination));
   const listener = listenerFor(process.stderr);
@@ -98,11 +105,14 @@ async function compare(manifest: Manifest, options: CompareVerbOptions): Promise
   }
 }
 
-function parseMethods(text: string): string[] {
-  const names = text.split(',');
-  const wrong = names.find((name) => !isMethodName(name));
-  if (wrong === undefined) return names;
-  throw new InvalidArgumentError(`"${wrong}" is no method. Known: ${METHOD_NAMES.join(', ')}.`);
+function parseMethods(text: string): TrialMethod[] {
+  return text.split(',').map((name) => {
+    const method = parseMethod(name);
+    if (method !== null) return method;
+    throw new InvalidArgumentError(
+      `"${name}" is no method. Known: ${METHOD_NAMES.join(', ')}, each also with ${LAYERWISE.map((each) => `+${each}`).join(', ')}.`,
+    );
+  });
 }
 
 function parseSparsities(text: string): number[] {

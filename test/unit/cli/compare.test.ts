@@ -11,7 +11,15 @@ import {
 import { plotComparison } from '../../../cli/compare/plot-comparison.ts';
 import { comparisonMarkdown, renderComparison } from '../../../cli/compare/render-comparison.ts';
 import { decideTrial } from '../../../cli/compare/run-trials.ts';
-import { type Amount, shareOf, showAmount, type Trial, trialsOf } from '../../../cli/compare/trials.ts';
+import {
+  type Amount,
+  parseMethod,
+  shareOf,
+  showAmount,
+  type Trial,
+  type TrialMethod,
+  trialsOf,
+} from '../../../cli/compare/trials.ts';
 import type { KnownJob } from '../../../cli/run/decide.ts';
 import { toCloudEvent } from '../../../shared/events/cloud-event.ts';
 import type { JsonObject } from '../../../shared/events/job-event.ts';
@@ -36,9 +44,11 @@ function manifest(pruning: object = { method: 'wanda', sparsity: 0.1 }, spec: ob
   return resolveLocations(parseManifest(text, 'test'), '/');
 }
 
+const methodsOf = (...names: string[]) => names.map((name) => parseMethod(name) as TrialMethod);
+
 const AMOUNTS: Amount[] = [{ sparsity: 0.5 }, { pattern: '2:4' }];
 const trials = (of = manifest(), keep = false): Trial[] =>
-  trialsOf(of, { methods: ['magnitude', 'wanda'], amounts: AMOUNTS, keep });
+  trialsOf(of, { methods: methodsOf('magnitude', 'wanda'), amounts: AMOUNTS, keep });
 
 describe('the trials of a comparison', () => {
   it('are a job for each amount and method, with folders and names of their own', () => {
@@ -72,6 +82,22 @@ describe('the trials of a comparison', () => {
     expect(wanda?.manifest.spec.pruning).not.toHaveProperty('scope');
   });
 
+  it('of a method whose layers differ have no pattern, and its fields are for them alone', () => {
+    const spread = manifest({ method: 'wanda', sparsity: 0.1, layerwise: 'owl', deviation: 0.2 });
+    const methods = methodsOf('wanda', 'wanda+owl', 'ria+owl');
+    const [uniform, owl, ria, ...rest] = trialsOf(spread, { methods, amounts: AMOUNTS, keep: false });
+    expect(rest.map(({ name }) => name)).toEqual(['wanda-2-4']);
+    expect(uniform?.manifest.spec.pruning).not.toHaveProperty('layerwise');
+    expect(uniform?.manifest.spec.pruning).not.toHaveProperty('deviation');
+    expect(owl).toMatchObject({ name: 'wanda-owl-50', method: 'wanda+owl' });
+    expect(owl?.manifest.spec.pruning).toMatchObject({ layerwise: 'owl', outlierThreshold: 5, deviation: 0.2 });
+    expect(ria?.manifest.spec.pruning).toMatchObject({ method: 'ria', layerwise: 'owl', scope: 'matrix' });
+  });
+
+  it.each(['owl', 'wanda+', 'wanda+awl', 'wanda+owl+owl', '+owl', 'Wanda'])('have no method %s', (name) => {
+    expect(parseMethod(name)).toBeNull();
+  });
+
   it('keep to the longest name that a job may have', () => {
     const long = 'a'.repeat(39) + '-'.repeat(2) + 'b'.repeat(9);
     for (const trial of trials(manifest(undefined, {}, long))) {
@@ -84,7 +110,7 @@ describe('the trials of a comparison', () => {
   it('are refused without texts, twice, and where an option does not go with an amount', () => {
     const { evaluation: _evaluation, ...spec } = manifest().spec;
     expect(() => trials({ ...manifest(), spec })).toThrow(/spec\.evaluation: expected the texts/);
-    expect(() => trialsOf(manifest(), { methods: ['wanda', 'wanda'], amounts: AMOUNTS, keep: false })).toThrow(
+    expect(() => trialsOf(manifest(), { methods: methodsOf('wanda', 'wanda'), amounts: AMOUNTS, keep: false })).toThrow(
       /wanda-50 is asked for twice/,
     );
     expect(() => trials(manifest({ method: 'wanda', sparsity: 0.1, variant: 'cumulative' }))).toThrow(
@@ -237,7 +263,7 @@ describe('the plot of a comparison', () => {
 
   it('joins the sparsities of a method, in their order', () => {
     const made = trialsOf(manifest(), {
-      methods: ['wanda'],
+      methods: methodsOf('wanda'),
       amounts: [{ sparsity: 0.7 }, { sparsity: 0.3 }],
       keep: false,
     });
