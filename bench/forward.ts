@@ -1,10 +1,9 @@
 /**
  * How fast a decoder layer runs on the CPU, beside the matrix product that bounds it.
  *
- *   npx node bench/forward.ts [--threads 1] [--tokens 2048] [--rounds 7] [--json]
+ *   npx node bench/forward.ts [--hidden 1024] [--intermediate 2816] [--threads 1] [--tokens 2048] [--rounds 7] [--json]
  *
- * The layer: hidden 1024, 16 heads of 64, 4 key and value heads, intermediate 2816, bf16, statistics and next hidden
- * states, one sample. The ceiling: one float32 product of the layer's largest shape, alone in a graph, its weight packed
+ * The layer: heads of 64, a quarter as many key and value heads, bf16, statistics and next hidden states, one sample. The ceiling: one float32 product of the layer's largest shape, alone in a graph, its weight packed
  * or not. The variants take turns in every round, so that a busy machine slows all of them; the best round counts, and
  * the median tells how quiet it was. Counted are the products of the linears and of causal attention, nothing else.
  */
@@ -21,14 +20,17 @@ import { randomNumbers, writeRandomLayer } from '../test/support/float64-decoder
 import { ENGINE_ENVIRONMENT } from '../worker/engine/environment.ts';
 import { createSession } from '../worker/engine/session.ts';
 
-const MODEL: ModelDescription = {
+const HEAD_DIM = 64;
+
+function modelOf(hiddenSize: number, intermediateSize: number): ModelDescription {
+  const headCount = hiddenSize / HEAD_DIM;
+  return { ...MODEL, hiddenSize, intermediateSize, headCount, keyValueHeadCount: headCount / 4 };
+}
+
+const MODEL = {
   architecture: 'LlamaForCausalLM',
-  hiddenSize: 1024,
-  intermediateSize: 2816,
   layerCount: 1,
-  headCount: 16,
-  keyValueHeadCount: 4,
-  headDim: 64,
+  headDim: HEAD_DIM,
   vocabularySize: 32000,
   rmsNormEpsilon: 1e-5,
   rope: { theta: 10_000, scaling: { type: 'none' } },
@@ -37,7 +39,7 @@ const MODEL: ModelDescription = {
   tieWordEmbeddings: false,
   attentionBias: false,
   mlpBias: false,
-};
+} as const;
 
 interface Variant {
   readonly name: string;
@@ -49,6 +51,7 @@ interface Variant {
 }
 
 interface Settings {
+  readonly model: ModelDescription;
   readonly threads: number;
   readonly tokens: number;
   readonly rounds: number;
@@ -68,17 +71,17 @@ async function openVariant(
 }
 
 /** Multiplications and additions of one sample: 2 for each weight and token, and half of the square of scores, twice. */
-function layerFlop(tokens: number): number {
-  const weights = layerTensors(MODEL, 0).linears.reduce(
+function layerFlop({ model, tokens }: Settings): number {
+  const weights = layerTensors(model, 0).linears.reduce(
     (sum, linear) => sum + linear.outFeatures * linear.inFeatures,
     0,
   );
-  return 2 * tokens * weights + 2 * tokens * tokens * MODEL.headCount * MODEL.headDim;
+  return 2 * tokens * weights + 2 * tokens * tokens * model.headCount * model.headDim;
 }
 
 /** x [T, H] times Wᵀ for W [I, H], nothing else. */
-function gemmModel(tokens: number): Uint8Array {
-  const { hiddenSize, intermediateSize } = MODEL;
+function gemmModel({ model, tokens }: Settings): Uint8Array {
+  const { hiddenSize, intermediateSize } = model;
   const graph = new GraphBuilder('gemm');
   graph.input('x', DATA_TYPE_OF.F32, [tokens, hiddenSize]);
   graph.float32('weight', [intermediateSize, hiddenSize], randomNumbers(intermediateSize * hiddenSize, 1));
@@ -87,11 +90,12 @@ function gemmModel(tokens: number): Uint8Array {
   return graph.encode();
 }
 
-async function openVariants(folder: string, { threads, tokens }: Settings): Promise<Variant[]> {
-  const { hiddenSize, intermediateSize } = MODEL;
-  const { tensors } = await writeRandomLayer(join(folder, 'layer.bin'), MODEL, 0, ['BF16']);
+async function openVariants(folder: string, settings: Settings): Promise<Variant[]> {
+  const { model, threads, tokens } = settings;
+  const { hiddenSize, intermediateSize } = model;
+  const { tensors } = await writeRandomLayer(join(folder, 'layer.bin'), model, 0, ['BF16']);
   const layer = buildDecoderLayer({
-    description: MODEL,
+    description: model,
     layer: 0,
     tensors,
     sequenceLength: tokens,
@@ -103,12 +107,12 @@ async function openVariants(folder: string, { threads, tokens }: Settings): Prom
   const layerFeeds = { [LAYER_INPUT]: new Tensor('float32', hidden, [1, tokens, hiddenSize]) };
   const gemmFeeds = { x: new Tensor('float32', hidden, [tokens, hiddenSize]) };
   const gemmFlop = 2 * tokens * hiddenSize * intermediateSize;
-  const flop = layerFlop(tokens);
+  const flop = layerFlop(settings);
   return [
     await openVariant('layer, casts folded, packed', flop, layer, layerFeeds, true, threads),
     await openVariant('layer, casts in every run', flop, layer, layerFeeds, false, threads),
-    await openVariant('bare Gemm, packed', gemmFlop, gemmModel(tokens), gemmFeeds, true, threads),
-    await openVariant('bare Gemm, not packed', gemmFlop, gemmModel(tokens), gemmFeeds, false, threads),
+    await openVariant('bare Gemm, packed', gemmFlop, gemmModel(settings), gemmFeeds, true, threads),
+    await openVariant('bare Gemm, not packed', gemmFlop, gemmModel(settings), gemmFeeds, false, threads),
   ];
 }
 
@@ -153,20 +157,31 @@ if (process.env.MALLOC_MMAP_THRESHOLD_ === undefined) {
 
 const { values } = parseArgs({
   options: {
+    hidden: { type: 'string', default: '1024' },
+    intermediate: { type: 'string', default: '2816' },
     threads: { type: 'string', default: '1' },
     tokens: { type: 'string', default: '2048' },
     rounds: { type: 'string', default: '7' },
     json: { type: 'boolean', default: false },
   },
 });
-const settings = { threads: Number(values.threads), tokens: Number(values.tokens), rounds: Number(values.rounds) };
+const [hidden, intermediate] = [Number(values.hidden), Number(values.intermediate)];
+const model = modelOf(hidden, intermediate);
+const settings = {
+  model,
+  threads: Number(values.threads),
+  tokens: Number(values.tokens),
+  rounds: Number(values.rounds),
+};
 const results = await measure(settings);
 const cpu = cpus()[0]?.model.trim() ?? 'unknown';
 if (values.json) {
-  process.stdout.write(`${JSON.stringify({ benchmark: 'forward', cpu, ...settings, results })}\n`);
+  process.stdout.write(
+    `${JSON.stringify({ benchmark: 'forward', cpu, hidden, intermediate, ...settings, results })}\n`,
+  );
 } else {
   process.stdout.write(
-    `${cpu}, ${settings.threads} thread(s), ${settings.tokens} tokens, ${settings.rounds} rounds\n\n`,
+    `${cpu}, hidden ${hidden}, intermediate ${intermediate}, ${settings.threads} thread(s), ${settings.tokens} tokens, ${settings.rounds} rounds\n\n`,
   );
   process.stdout.write('| variant | create ms | best GFLOP/s | median GFLOP/s |\n|---|---|---|---|\n');
   for (const { name, createMs, best, median } of results) {

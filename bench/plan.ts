@@ -58,7 +58,7 @@ async function sessionOf(folder: string, model: ModelDescription, sequenceLength
     computeDtype: 'F32',
   });
   const started = performance.now();
-  const session = await createLayerSession(bytes, { provider: 'cpu', deviceId: 0, threads });
+  const session = await createLayerSession(bytes, { provider: 'cpu', deviceId: 0, threads, foldCasts: true });
   return { session, createMs: performance.now() - started };
 }
 

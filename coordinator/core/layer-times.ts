@@ -12,6 +12,8 @@ const LAYER_EFFICIENCY = 0.8;
 const SOLVER_EFFICIENCY = 0.4;
 /** Casting and packing a weight when a session is created: 2 to 17 ns, the more the busier the machine. */
 const PACK_NS_PER_WEIGHT = 4;
+/** Casting a weight in a run, and what products of weights that are not packed take longer (bench/forward.ts). */
+const CAST_NS_PER_WEIGHT = 1.2;
 /** File to file, one thread, through the page cache. */
 const PRUNE_NS_PER_WEIGHT = { BF16: 0.85, F16: 1.1, F32: 4 } as const;
 /** Outliers of a layer: three passes over its weights (bench/methods.ts). */
@@ -51,6 +53,8 @@ export interface CostInputs {
   readonly propagate: 'pruned' | 'dense';
   /** Columns I of each input whose Hessian is needed; none for methods that need no Hessians. */
   readonly hessianWidths: readonly number[];
+  /** Whether weights are cast and packed when a layer is loaded, or in every run (shared/onnx/weight-casts.ts). */
+  readonly castsOnce: boolean;
   /** Whether outliers are counted before anything is pruned (budgets.ts). */
   readonly survey: boolean;
   /** Every shard of the source: all are digested. */
@@ -89,7 +93,10 @@ export function layerTimes(inputs: CostInputs, worker: WorkerRates, isOneHost: b
   const rate = worker.flops * LAYER_EFFICIENCY;
   const pack = isCuda
     ? inMs(bytesPerLayer, DEVICE_COPY_BYTES_PER_SECOND)
-    : (parametersPerLayer * PACK_NS_PER_WEIGHT) / 1e6;
+    : inputs.castsOnce
+      ? (parametersPerLayer * PACK_NS_PER_WEIGHT) / 1e6
+      : 0;
+  const cast = isCuda || inputs.castsOnce ? 0 : (parametersPerLayer * CAST_NS_PER_WEIGHT) / 1e6 / worker.threads;
   const cold = inMs(bytesPerLayer, worker.readBytesPerSecond);
   const warm = inMs(bytesPerLayer, Math.max(PAGE_CACHE_BYTES_PER_SECOND, worker.readBytesPerSecond));
   const select = (parametersPerLayer * PRUNE_NS_PER_WEIGHT[inputs.weightDtype]) / 1e6 / worker.threads;
@@ -103,9 +110,9 @@ export function layerTimes(inputs: CostInputs, worker: WorkerRates, isOneHost: b
   return {
     loadSource: cold + pack,
     loadCommitted: (isOneHost ? warm : cold) + pack,
-    calibrate: inMs(full - lastLinear, rate) + copy + RUN_MS,
+    calibrate: inMs(full - lastLinear, rate) + copy + cast + RUN_MS,
     correlate: inMs(products, cpuRate),
-    forward: inMs(full, rate) + copy + RUN_MS,
+    forward: inMs(full, rate) + copy + cast + RUN_MS,
     survey: (parametersPerLayer * COUNT_NS_PER_WEIGHT[inputs.weightDtype]) / 1e6 / worker.threads,
     prune: select + inMs(isHessianNeeded(inputs) ? solve : 0, cpuRate) + written(bytesPerLayer),
     writeHidden: written(hiddenBytes),

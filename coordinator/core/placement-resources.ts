@@ -80,7 +80,9 @@ function memoryOf(
   // At the widest point: gate, up and their product; the residual, what comes in and what goes out.
   const activations = tokens * (3 * inputs.intermediateSize + 3 * inputs.hiddenSize) * Float32Array.BYTES_PER_ELEMENT;
   if (provider === 'cpu') {
-    const memoryBytes = WORKER_BASE_BYTES + LAYER_COPIES * layerBytes + activations + heldBytes + hessians;
+    // Weights that are cast in every run are so one at a time: no more than a third of a layer.
+    const copies = inputs.castsOnce ? LAYER_COPIES : 1;
+    const memoryBytes = WORKER_BASE_BYTES + copies * layerBytes + activations + heldBytes + hessians;
     return { memoryBytes, deviceMemoryBytes: 0 };
   }
   return {

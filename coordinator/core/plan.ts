@@ -1,6 +1,7 @@
 /** How a job is laid out: its placement, its microbatch, the shards of its output. Pure functions of manifest, inputs, workers. */
 import { updatesWeights } from '../../shared/manifest/method-options.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
+import { castsOnce } from '../../shared/onnx/weight-casts.ts';
 import { fiveDigits } from '../../shared/storage/staging-names.ts';
 import { choosePlacement, memoryOf, type PlacementChoice, planStages } from './choose-placement.ts';
 import type { CostInputs } from './layer-times.ts';
@@ -104,6 +105,7 @@ function costInputs(
     attentionWidth: model.headCount * model.headDim,
     statisticsWidth: sum([...widths.values()]),
     propagate: manifest.spec.pruning.propagate,
+    castsOnce: castsOnce(model, calibration.samples * calibration.sequenceLength, calibration.sequenceLength),
     survey: manifest.spec.pruning.layerwise !== undefined,
     hessianWidths: updatesWeights(manifest.spec.pruning) ? [...widths.values()] : [],
     sourceBytes: sum(intake.shards.map((shard) => shard.sizeBytes)),

@@ -135,6 +135,7 @@ function evaluateMessage(job: JobState, intake: JobIntake, spec: EvaluateSpec): 
     batch: Math.max(1, Math.floor(RUN_TOKENS_MAX / text.sequenceLength)),
     embedding: sourceTensor(intake.embedding, intake),
     layers: intake.layers.map((_, layer) => ({ tensors: layerTensorRefs(job, intake, layer, spec.weights) })),
+    tokens: text.windows * text.sequenceLength,
     head: headTensorNames(intake.model).map((name) => sourceTensor(outside.get(name) ?? intake.embedding, intake)),
   };
 }

@@ -74,7 +74,7 @@ async function forward(hidden: Float32Array, sequenceLength: number): Promise<La
       attention: chooseAttention(description, 'cpu'),
       computeDtype: 'F32',
     });
-    const session = await createLayerSession(bytes, { provider: 'cpu', deviceId: 0, threads: 1 });
+    const session = await createLayerSession(bytes, { provider: 'cpu', deviceId: 0, threads: 1, foldCasts: true });
     const outputs = await session.run(states, [batch, sequenceLength, hiddenSize]);
     await session.release();
     perLayer.push(outputs);

@@ -39,6 +39,7 @@ async function perplexity(folder: string, batch: number, windows: readonly [numb
     const task: EvaluateTask__Output = {
       ids: evaluationFile(0),
       sequenceLength: 128,
+      tokens: 128 * WINDOWS,
       windows: [{ first, end }],
       batch,
       embedding: named(['model.embed_tokens.weight'])[0] ?? null,

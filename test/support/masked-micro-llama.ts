@@ -11,6 +11,7 @@ import { readSafetensors } from './read-safetensors.ts';
 
 export const MICRO_LLAMA = fileURLToPath(new URL('../../examples/micro-llama/model/', import.meta.url));
 const MICRO_FIXTURES = fileURLToPath(new URL('../golden/fixtures/micro/', import.meta.url));
+const CALIBRATION_SAMPLES = 16;
 export const microLlama = describeModel(JSON.parse(readFileSync(join(MICRO_LLAMA, 'config.json'), 'utf8')));
 
 /** What the reference measured: fixtures/micro/results.json. */
@@ -67,6 +68,7 @@ export async function tensorRefs(folder: string, root: 'FILE_ROOT_SOURCE' | 'FIL
 export function microContext(sourceDirectory: string, stagingDirectory: string, threads = 2): TaskContext {
   const evaluationFiles = ['evaluation', 'calibration'].map((name) => join(MICRO_FIXTURES, `${name}.safetensors`));
   return {
+    job: { samples: CALIBRATION_SAMPLES },
     model: microLlama,
     files: new DirectJobFiles({ sourceDirectory, stagingDirectory, calibrationFiles: [], evaluationFiles }),
     provider: 'cpu',

@@ -22,7 +22,8 @@ export interface SessionSettings {
   /**
    * Casts weights to the type of computation and packs them for the matrix kernel, once, when the session is created:
    * 4 bytes a weight in memory, and a result that depends neither on the threads nor on the batch. Otherwise weights
-   * stay mapped and are cast in every run, by kernels that round otherwise, and otherwise for other thread counts.
+   * stay mapped and are cast in every run, by kernels that round otherwise, and otherwise for other thread counts where
+   * matrices are narrow (shared/onnx/weight-casts.ts).
    */
   readonly foldCasts: boolean;
 }
@@ -95,17 +96,11 @@ interface StableSession {
 
 /**
  * A session whose results on the CPU are the same bytes for any number of threads and any grouping of samples into
- * batches. That holds for packed weights only: MLAS cuts the sum of a dot product at every 256th term of packed weights,
- * but for others at places that depend on the columns that a thread is given, and takes another kernel for a single row
- * (onnxruntime/core/mlas/lib/sgemm.cpp, MlasSgemmOperation). Hence casts are folded.
+ * batches. That holds where casts are folded; where they are not, for as many threads as shared/onnx/weight-casts.ts allows.
  *
  * @throws EngineFailed
  */
-async function createStableSession(
-  modelBytes: Uint8Array,
-  unfoldedSettings: Omit<SessionSettings, 'foldCasts'>,
-): Promise<StableSession> {
-  const settings = { ...unfoldedSettings, foldCasts: true };
+async function createStableSession(modelBytes: Uint8Array, settings: SessionSettings): Promise<StableSession> {
   const session = await createSession(modelBytes, settings);
   return {
     run: async (what, inputs) => {
@@ -126,7 +121,7 @@ async function createStableSession(
  */
 export async function createLayerSession(
   modelBytes: Uint8Array,
-  layerSettings: Omit<SessionSettings, 'foldCasts'>,
+  layerSettings: SessionSettings,
 ): Promise<LayerSession> {
   const session = await createStableSession(modelBytes, layerSettings);
   return {
@@ -172,7 +167,7 @@ export interface ComparisonSession {
 export async function createComparisonSession(
   modelBytes: Uint8Array,
   linears: readonly string[],
-  layerSettings: Omit<SessionSettings, 'foldCasts'>,
+  layerSettings: SessionSettings,
 ): Promise<ComparisonSession> {
   const session = await createStableSession(modelBytes, layerSettings);
   return {
@@ -199,7 +194,7 @@ export async function createHeadSession(
   modelBytes: Uint8Array,
   headSettings: Omit<SessionSettings, 'foldCasts'>,
 ): Promise<HeadSession> {
-  const session = await createStableSession(modelBytes, headSettings);
+  const session = await createStableSession(modelBytes, { ...headSettings, foldCasts: true });
   return {
     run: async (hidden, targets) => {
       const tokens = targets.length;

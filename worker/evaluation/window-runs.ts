@@ -8,6 +8,7 @@ import type { FileRef__Output } from '../../shared/rpc/generated/secateur/v1/Fil
 import type { TensorRef__Output } from '../../shared/rpc/generated/secateur/v1/TensorRef.ts';
 import { embedTokens } from '../calibration/embed.ts';
 import { readIds } from '../calibration/stored-ids.ts';
+import { layerSettings } from '../engine/layer-settings.ts';
 import { createLayerSession } from '../engine/session.ts';
 import type { TaskContext } from '../engine/task-context.ts';
 
@@ -51,16 +52,21 @@ export async function embedWindows(
   return runs;
 }
 
-/** Takes every run from the layer's lower boundary to its upper one. */
+/**
+ * Takes every run from the layer's lower boundary to its upper one.
+ *
+ * @param size tokens of all windows, whoever has them, and of one
+ */
 export async function throughLayer(
   layer: number,
   refs: readonly TensorRef__Output[],
-  sequenceLength: number,
+  size: { readonly tokens: number; readonly sequenceLength: number },
   runs: readonly WindowRun[],
   context: TaskContext,
   progress: (tokens: number) => void,
 ): Promise<void> {
-  const { model, files, provider, deviceId, threads } = context;
+  const { model, files, provider } = context;
+  const { sequenceLength } = size;
   const modelBytes = buildDecoderLayer({
     description: model,
     layer,
@@ -70,7 +76,7 @@ export async function throughLayer(
     attention: chooseAttention(model, provider),
     computeDtype: 'F32',
   });
-  const session = await createLayerSession(modelBytes, { provider, deviceId, threads });
+  const session = await createLayerSession(modelBytes, layerSettings(context, size.tokens, sequenceLength));
   try {
     let tokens = 0;
     for (const run of runs) {

@@ -52,6 +52,7 @@ export const LLAMA_65B: CostInputs = {
   microbatch: 1,
   propagate: 'pruned',
   hessianWidths: [],
+  castsOnce: true,
   survey: false,
   sourceBytes: 130.5e9,
   copiedBytes: 130.5e9,

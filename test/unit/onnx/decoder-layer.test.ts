@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ModelDescription, STATISTICS } from '../../../shared/models/family.ts';
 import type { AttentionOperator } from '../../../shared/onnx/attention.ts';
 import { buildDecoderLayer } from '../../../shared/onnx/decoder-layer.ts';
+import { threadsMax } from '../../../shared/onnx/weight-casts.ts';
 import type { FloatDtype } from '../../../shared/safetensors/dtype.ts';
 import { createLayerSession, type LayerOutputs } from '../../../worker/engine/session.ts';
 import {
@@ -43,7 +44,7 @@ const LLAMA3_SCALING = {
   highFreqFactor: 4,
   originalMaxPositionEmbeddings: 64,
 } as const;
-const CPU = { provider: 'cpu', deviceId: 0, threads: 1 } as const;
+const CPU = { provider: 'cpu', deviceId: 0, threads: 1, foldCasts: true } as const;
 const LAYER = 3;
 
 type LayerSettings = Parameters<typeof createLayerSession>[1];
@@ -208,6 +209,50 @@ describe.each(['groupQueryAttention', 'attention'] as const)('a sample has the s
   ] as const)('%s', async (_, settings, microbatch) => {
     const found = await bySample(settings, microbatch);
     expect(found.map(digest)).toEqual(reference.map(digest));
+  });
+});
+
+/** Just wide enough for casts in every run: 1024 columns, of which eight threads are given 128 each. */
+const WIDE: ModelDescription = {
+  ...SMALL,
+  hiddenSize: 1024,
+  headCount: 16,
+  keyValueHeadCount: 16,
+  headDim: 64,
+  intermediateSize: 1408,
+};
+
+describe.each(['BF16', 'F16', 'F32'] as const)('casts of %s in every run', (dtype) => {
+  it('give the same bytes for any number of threads up to the most that are allowed, and any microbatch', async () => {
+    const [samples, sequenceLength] = [4, 3];
+    const { tensors } = await randomLayer(WIDE, [dtype]);
+    const bytes = buildDecoderLayer({
+      description: WIDE,
+      layer: LAYER,
+      tensors,
+      sequenceLength,
+      outputs: { statistics: true, hidden: true },
+      attention: 'groupQueryAttention',
+      computeDtype: 'F32',
+    });
+    const length = sequenceLength * WIDE.hiddenSize;
+    const hidden = randomNumbers(samples * length, 8);
+    const found = new Set<string>();
+    for (const threads of [1, 2, 3, threadsMax(WIDE)]) {
+      const session = await createLayerSession(bytes, { ...CPU, threads, foldCasts: false });
+      for (const microbatch of [1, 2, 4]) {
+        const rows: Uint8Array[] = [];
+        for (let first = 0; first < samples; first += microbatch) {
+          const input = hidden.subarray(first * length, (first + microbatch) * length);
+          const outputs = await session.run(input, [microbatch, sequenceLength, WIDE.hiddenSize]);
+          const all = [outputs.hidden, ...STATISTICS.map((name) => outputs.statistics.get(name))] as Float32Array[];
+          for (let sample = 0; sample < microbatch; sample++) rows.push(sampleBytes(all, sample, microbatch));
+        }
+        found.add(digest(Buffer.concat(rows)));
+      }
+      await session.release();
+    }
+    expect(found.size).toBe(1);
   });
 });
 

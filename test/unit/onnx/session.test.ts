@@ -47,6 +47,8 @@ describe('what ONNX Runtime refuses is an error with its own words', () => {
   });
 
   it('a layer session likewise', async () => {
-    expect((await failure(createLayerSession(new Uint8Array(0), CPU))).code).toBe('EngineFailed');
+    expect((await failure(createLayerSession(new Uint8Array(0), { ...CPU, foldCasts: true }))).code).toBe(
+      'EngineFailed',
+    );
   });
 });

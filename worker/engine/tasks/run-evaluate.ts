@@ -27,7 +27,7 @@ export async function runEvaluate(task: EvaluateTask__Output, context: TaskConte
     // Half of a model is worth nothing: who leaves stops at once, and another begins again.
     if (context.isYielding()) return { evaluate: { done: [], nll: [], tokens: 0, computeMs: 0 } };
     const refs = task.layers[layer]?.tensors ?? [];
-    await throughLayer(layer, refs, task.sequenceLength, runs, context, (done) => {
+    await throughLayer(layer, refs, task, runs, context, (done) => {
       context.progress(tokens * layer + done, total, 'tokens');
     });
   }

@@ -11,6 +11,7 @@ import { buildDecoderLayer, chooseAttention } from '../../../shared/onnx/decoder
 import type { MeasureErrorTask__Output } from '../../../shared/rpc/generated/secateur/v1/MeasureErrorTask.ts';
 import { setOfRanges } from '../../../shared/rpc/microbatch-ranges.ts';
 import { embedWindows, throughLayer, type WindowRun } from '../../evaluation/window-runs.ts';
+import { layerSettings } from '../layer-settings.ts';
 import type { Outcome } from '../messages.ts';
 import { createComparisonSession } from '../session.ts';
 import type { TaskContext } from '../task-context.ts';
@@ -32,13 +33,18 @@ export async function runMeasureError(task: MeasureErrorTask__Output, context: T
     if (context.isYielding()) return { measureError: { done: [], error: [], output: [], computeMs: 0 } };
     await compareLayer(task, context, layer, runs, found);
     const through = task.propagatePruned ? task.committed : task.source;
-    await throughLayer(layer, through[layer]?.tensors ?? [], task.sequenceLength, runs, context, (tokens) => {
+    await throughLayer(layer, through[layer]?.tensors ?? [], sizeOf(task, context), runs, context, (tokens) => {
       context.progress(layer * samples.length * task.sequenceLength + tokens, total, 'tokens');
     });
   }
   const error = found.flatMap((sums) => sums.error);
   const output = found.flatMap((sums) => sums.output);
   return { measureError: { done: task.windows, error, output, computeMs: performance.now() - begunMs } };
+}
+
+/** As in the passes that calibrated: the inputs are those that the method saw. */
+function sizeOf({ sequenceLength }: MeasureErrorTask__Output, { job }: TaskContext) {
+  return { tokens: job.samples * sequenceLength, sequenceLength };
 }
 
 /** Adds two sums a linear to each sample's. */
@@ -49,7 +55,7 @@ async function compareLayer(
   runs: readonly WindowRun[],
   found: readonly Sums[],
 ): Promise<void> {
-  const { model, files, provider, deviceId, threads } = context;
+  const { model, files, provider } = context;
   const [source, committed] = [task.source[layer]?.tensors ?? [], task.committed[layer]?.tensors ?? []];
   const modelBytes = buildDecoderLayer({
     description: model,
@@ -62,7 +68,9 @@ async function compareLayer(
     computeDtype: 'F32',
   });
   const linears = layerTensors(model, layer).linears.map(({ linear }) => linear);
-  const session = await createComparisonSession(modelBytes, linears, { provider, deviceId, threads });
+  const { tokens, sequenceLength } = sizeOf(task, context);
+  const settings = layerSettings(context, tokens, sequenceLength);
+  const session = await createComparisonSession(modelBytes, linears, settings);
   try {
     for (const [index, { states }] of runs.entries()) {
       const compared = await session.run(states, [1, task.sequenceLength, model.hiddenSize]);

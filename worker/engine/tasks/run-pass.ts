@@ -22,6 +22,7 @@ import { embedTokens } from '../../calibration/embed.ts';
 import { readIds } from '../../calibration/stored-ids.ts';
 import { ColumnProducts, TileScratch } from '../../methods/sparsegpt/column-products.ts';
 import { writeProducts } from '../hessian-files.ts';
+import { layerSettings } from '../layer-settings.ts';
 import { EngineMatrixProduct } from '../matrix-product.ts';
 import type { Outcome } from '../messages.ts';
 import { createLayerSession, type LayerOutputs, type LayerSession } from '../session.ts';
@@ -72,13 +73,10 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
     attention: chooseAttention(context.model, context.provider),
     computeDtype: 'F32',
   });
-  const session = await createLayerSession(modelBytes, {
-    provider: context.provider,
-    deviceId: context.deviceId,
-    threads: context.threads,
-  });
+  const { microbatch: size, samples, sequenceLength } = context.job;
+  const settings = layerSettings(context, samples * sequenceLength, sequenceLength);
+  const session = await createLayerSession(modelBytes, settings);
   const loadMs = performance.now() - begunMs;
-  const { microbatch: size, sequenceLength } = context.job;
   const microbatches = setOfRanges(task.microbatches);
   const pass: Pass = {
     task,

@@ -27,6 +27,10 @@ export interface EvaluateTask {
    * Final norm and lm_head.
    */
   'head'?: (_secateur_v1_TensorRef)[];
+  /**
+   * Of all windows of the text, whoever has them.
+   */
+  'tokens'?: (number);
 }
 
 /**
@@ -49,4 +53,8 @@ export interface EvaluateTask__Output {
    * Final norm and lm_head.
    */
   'head': (_secateur_v1_TensorRef__Output)[];
+  /**
+   * Of all windows of the text, whoever has them.
+   */
+  'tokens': (number);
 }
