@@ -65,7 +65,7 @@ const RATE_WEIGHT = 0.5;
 type OutcomeOf<K extends TaskOutcome['kind']> = Extract<TaskOutcome, { kind: K }>;
 
 export function taskSucceeded(t: Transition, event: EventOf<'taskSucceeded'>): void {
-  const lease = takeLease(t, event.worker, event.identity, 'done');
+  const lease = takeLease(t, event.worker, event.identity, 'done', event.outcome);
   if (lease === null) return;
   const jobId = event.identity.job;
   setHeld(t, jobId, event.worker, event.holdings);
@@ -105,12 +105,18 @@ export function taskSucceeded(t: Transition, event: EventOf<'taskSucceeded'>): v
 }
 
 /** Ends the lease that a message is about; null where it is about none (stale, twice, of an ended job). */
-function takeLease(t: Transition, worker: string, identity: TaskIdentity, end: LeaseEnd): Lease | null {
+function takeLease(
+  t: Transition,
+  worker: string,
+  identity: TaskIdentity,
+  end: LeaseEnd,
+  outcome?: TaskOutcome,
+): Lease | null {
   const lease = currentLease(t.state, identity);
   if (lease === undefined || lease.worker !== worker) return null;
   const job = t.editJob(identity.job);
   delete job.leases[lease.task];
-  noteLease(job, lease, end, t.nowMs);
+  noteLease(job, lease, end, t.nowMs, outcome);
   return lease;
 }
 

@@ -369,6 +369,9 @@ export interface Span {
   readonly toMs: number;
   /** With a task, between the first and the last moment. */
   readonly busyMs: number;
+  /** Of it, as the worker measured it: computing, and reading, loading or writing. Absent: nothing. */
+  readonly computeMs?: number;
+  readonly ioMs?: number;
   readonly tasks: number;
   /** Of the tasks: those that failed, were lost with their worker, were stopped with the job. Absent: none. */
   readonly failed?: number;

@@ -7,6 +7,7 @@
  *  2. However long a job runs, it has few spans: where a worker has too many, neighbours become one. No task is left out
  *     of `tasks`, `busyMs` and the three counts of what went wrong.
  */
+import type { TaskOutcome } from './events.ts';
 import { type JobState, type Lease, own, type Span } from './state.ts';
 import type { TaskSpec } from './task.ts';
 
@@ -18,10 +19,10 @@ const WORKER_SPANS_MIN = 16;
 /** How a lease ended. */
 export type LeaseEnd = 'done' | 'failed' | 'lost' | 'stopped';
 
-/** Adds a lease that has ended to its worker's spans. */
-export function noteLease(job: JobState, lease: Lease, end: LeaseEnd, nowMs: number): void {
+/** Adds a lease that has ended to its worker's spans; with what came of it, where something did. */
+export function noteLease(job: JobState, lease: Lease, end: LeaseEnd, nowMs: number, outcome?: TaskOutcome): void {
   const spans = own(job.timeline ?? {}, lease.worker) ?? [];
-  const span = spanOf(lease, end, nowMs);
+  const span = { ...spanOf(lease, end, nowMs), ...(outcome === undefined ? {} : timesOf(outcome)) };
   const last = spans.at(-1);
   const isMore = last !== undefined && last.kind === span.kind && sameLayers(last, span);
   const added = isMore ? [...spans.slice(0, -1), joined(last, span)] : [...spans, span];
@@ -41,6 +42,24 @@ function spanOf({ spec, leasedMs }: Lease, end: LeaseEnd, nowMs: number): Span {
     tasks: 1,
     ...(end === 'done' ? {} : { [end]: 1 }),
   };
+}
+
+/** What of a task its worker measured. */
+function timesOf(outcome: TaskOutcome): Pick<Span, 'computeMs' | 'ioMs'> {
+  switch (outcome.kind) {
+    case 'pass': {
+      const { computeMs, loadMs, snapshotMs } = outcome.spent;
+      return { computeMs, ioMs: loadMs + snapshotMs };
+    }
+    case 'prune':
+      return { computeMs: outcome.pruneMs, ioMs: outcome.commitMs };
+    case 'evaluate':
+    case 'measureError':
+    case 'countOutliers':
+      return { computeMs: outcome.computeMs };
+    default:
+      return {};
+  }
 }
 
 function layersOf(spec: TaskSpec): [number, number] | null {
@@ -83,13 +102,15 @@ function joined(a: Span, b: Span): Span {
     toMs: b.toMs,
     busyMs: a.busyMs + b.busyMs,
     tasks: a.tasks + b.tasks,
+    ...counted('computeMs', a, b),
+    ...counted('ioMs', a, b),
     ...counted('failed', a, b),
     ...counted('lost', a, b),
     ...counted('stopped', a, b),
   };
 }
 
-function counted(what: 'failed' | 'lost' | 'stopped', a: Span, b: Span): object {
+function counted(what: 'computeMs' | 'ioMs' | 'failed' | 'lost' | 'stopped', a: Span, b: Span): object {
   const count = (a[what] ?? 0) + (b[what] ?? 0);
   return count === 0 ? {} : { [what]: count };
 }

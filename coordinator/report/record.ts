@@ -61,6 +61,8 @@ const spanSchema = z.object({
   fromMs: z.number(),
   toMs: z.number(),
   busyMs: z.number(),
+  computeMs: z.number().optional(),
+  ioMs: z.number().optional(),
   tasks: z.number(),
   failed: z.number().optional(),
   lost: z.number().optional(),

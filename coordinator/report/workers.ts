@@ -1,7 +1,7 @@
 /** Who computed a job, and when: the timeline, and the workers with what they brought. */
 import { html, type Markup, NOTHING } from '../../shared/plots/markup.ts';
 import { timeline } from '../../shared/plots/timeline.ts';
-import { showBytes, showDuration, showShort } from '../../shared/units.ts';
+import { showBytes, showDuration, showShare, showShort } from '../../shared/units.ts';
 import { UNKNOWN } from './quantities.ts';
 import type { RecordedSpan, ReportRecord } from './record.ts';
 import { figure, folded, table } from './table.ts';
@@ -28,7 +28,7 @@ function laneOf(kind: string): number {
 const faultsOf = ({ failed = 0, lost = 0 }: RecordedSpan): number => failed + lost;
 
 function describeSpan(worker: string, span: RecordedSpan): string {
-  const { kind, layers, fromMs, toMs, busyMs, tasks, failed = 0, lost = 0, stopped = 0 } = span;
+  const { kind, layers, fromMs, toMs, busyMs, computeMs, ioMs, tasks, failed = 0, lost = 0, stopped = 0 } = span;
   const where =
     layers === undefined ? '' : layers[0] === layers[1] ? `, layer ${layers[0]}` : `, layers ${layers.join('–')}`;
   const ends = [
@@ -40,6 +40,8 @@ function describeSpan(worker: string, span: RecordedSpan): string {
     `${worker}: ${kind}${where}`,
     `from ${showDuration(fromMs)} to ${showDuration(toMs)}`,
     `busy ${showDuration(busyMs)}`,
+    ...(computeMs === undefined ? [] : [`computing ${showDuration(computeMs)}`]),
+    ...(ioMs === undefined ? [] : [`reading and writing ${showDuration(ioMs)}`]),
     `${tasks} ${tasks === 1 ? 'task' : 'tasks'}`,
     ...ends,
   ].join(', ');
@@ -72,6 +74,14 @@ export function timelineSection({ timeline: rows = [], times }: ReportRecord): M
   };
   const sum = (spans: readonly RecordedSpan[], of: (span: RecordedSpan) => number | undefined): number =>
     spans.reduce((total, span) => total + (of(span) ?? 0), 0);
+  const timeOf = (ms: number): string => (ms <= 0 ? UNKNOWN : showDuration(ms));
+  /** From its first task to its last. */
+  const elapsed = (spans: readonly RecordedSpan[]): number =>
+    Math.max(0, (spans.at(-1)?.toMs ?? 0) - (spans[0]?.fromMs ?? 0));
+  const shareComputing = (spans: readonly RecordedSpan[]): string => {
+    const computing = sum(spans, ({ computeMs }) => computeMs);
+    return computing === 0 ? UNKNOWN : showShare(computing / Math.max(computing, elapsed(spans)));
+  };
   return html`<h2>Timeline</h2>
 <ul class="legend">${lanes.map(({ label, kind }, lane) => html`<li><span class="key ${kind}"></span>lane ${lane + 1}: ${label}</li>`)}</ul>
 ${figure(
@@ -91,6 +101,14 @@ ${folded(
       { title: 'prune', value: (row) => busy(row.spans, 3), kind: 'number' },
       { title: 'evaluate', value: (row) => busy(row.spans, 4), kind: 'number' },
       { title: 'other', value: (row) => busy(row.spans, 5), kind: 'number' },
+      { title: 'computing', value: (row) => timeOf(sum(row.spans, ({ computeMs }) => computeMs)), kind: 'number' },
+      { title: 'reading, writing', value: (row) => timeOf(sum(row.spans, ({ ioMs }) => ioMs)), kind: 'number' },
+      {
+        title: 'waiting',
+        value: (row) => timeOf(elapsed(row.spans) - sum(row.spans, ({ busyMs }) => busyMs)),
+        kind: 'number',
+      },
+      { title: 'computing, of its time', value: (row) => shareComputing(row.spans), kind: 'number' },
       { title: 'failed', value: (row) => sum(row.spans, ({ failed }) => failed), kind: 'number' },
       { title: 'lost', value: (row) => sum(row.spans, ({ lost }) => lost), kind: 'number' },
     ],

@@ -35,7 +35,7 @@ describe('damage to what a job has written', () => {
       await using bench = new Bench();
       const cluster = await PlainCluster.create(bench);
       await cluster.coordinator();
-      cluster.worker('w1', { SECATEUR_SLOW_MS: '15' }, ['--storage', storage]);
+      cluster.worker('w1', { SECATEUR_SLOW_MS: '100' }, ['--storage', storage]);
       const job = cluster.submit(bench.path('out'), { placement: { stages: 1 } });
       await waitForCommit(cluster, 1);
       expect((await bench.run(['cancel', 'job', '--coordinator', cluster.address])).code).toBe(0);

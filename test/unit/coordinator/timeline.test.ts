@@ -1,5 +1,6 @@
 /** What each worker did when: few spans, and no task left out of them. */
 import { describe, expect, it } from 'vitest';
+import type { TaskOutcome } from '../../../coordinator/core/events.ts';
 import type { JobState, Lease, Span } from '../../../coordinator/core/state.ts';
 import type { TaskSpec } from '../../../coordinator/core/task.ts';
 import { type LeaseEnd, noteLease } from '../../../coordinator/core/timeline.ts';
@@ -30,6 +31,21 @@ describe('the timeline of a worker', () => {
       { kind: 'calibrate', layers: [1, 1], fromMs: 20, toMs: 30, busyMs: 10, tasks: 1 },
       { kind: 'prune', layers: [1, 1], fromMs: 30, toMs: 31, busyMs: 1, tasks: 1, lost: 1 },
       { kind: 'prepare', fromMs: 40, toMs: 41, busyMs: 1, tasks: 1 },
+    ]);
+  });
+
+  it('says what of a task its worker computed, and what it read and wrote, joined as well', () => {
+    const state = job(1);
+    const lease = (spec: TaskSpec, leasedMs: number) => ({ worker: 'w0', spec, leasedMs }) as unknown as Lease;
+    const spent = { computeMs: 6, loadMs: 2, snapshotMs: 1, bytesRead: 0, peakResidentBytes: 0 };
+    const passed = { kind: 'pass', spent } as unknown as TaskOutcome;
+    noteLease(state, lease(pass(0), 0), 'done', 10, passed);
+    noteLease(state, lease(pass(0), 10), 'done', 20, passed);
+    const pruned = { kind: 'prune', pruneMs: 3, commitMs: 4 } as unknown as TaskOutcome;
+    noteLease(state, lease({ kind: 'prune', stage: 0, layer: 0 }, 20), 'done', 30, pruned);
+    expect(state.timeline?.w0).toMatchObject([
+      { kind: 'calibrate', busyMs: 20, computeMs: 12, ioMs: 6 },
+      { kind: 'prune', busyMs: 10, computeMs: 3, ioMs: 4 },
     ]);
   });
 

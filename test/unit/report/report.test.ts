@@ -22,7 +22,9 @@ describe('the report', () => {
     for (const shown of ['5.677 → 7.261', '1.279 times', '50.00 %', 'wanda, 50 %', '18m 20s', 'resumed once', '4 096'])
       expect(all).toContain(shown);
     expect(all).toContain('layer 3, mlp.down_proj: ');
-    expect(all).toContain('worker-2: calibrate, layer 3, from 12m 30s to 14m 35s, busy 2m 05s, 3 tasks');
+    expect(all).toContain(
+      'worker-2: calibrate, layer 3, from 12m 30s to 14m 35s, busy 2m 05s, computing 1m 52s, reading and writing 6.3 s, 3 tasks',
+    );
     expect(all).toContain('sparsity: 0.5');
   });
 

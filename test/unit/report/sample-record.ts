@@ -92,6 +92,8 @@ export function sampleRecord(layers: number, workers: number, name = (what: stri
           fromMs: at + (from * 1_000_000) / layers,
           toMs: at + (to * 1_000_000) / layers,
           busyMs: ((to - from) * 1_000_000) / layers,
+          computeMs: ((to - from) * 900_000) / layers,
+          ioMs: ((to - from) * 50_000) / layers,
           tasks: 3,
           ...over,
         });
