@@ -7,62 +7,32 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { layerTensors } from '../../shared/models/family.ts';
-import { headTensorNames } from '../../shared/onnx/language-head.ts';
-import type { EvaluateTask__Output } from '../../shared/rpc/generated/secateur/v1/EvaluateTask.ts';
-import { runEvaluate } from '../../worker/engine/tasks/run-evaluate.ts';
 import { runMeasureError } from '../../worker/engine/tasks/run-measure-error.ts';
 import {
+  goldenIds,
   MICRO_LLAMA,
   maskedMicroLlama,
   microContext,
   microLlama,
   referenceResults,
+  SEQUENCE_LENGTH,
   tensorRefs,
 } from '../support/masked-micro-llama.ts';
+import { perplexityOf, WINDOWS } from '../support/micro-llama-perplexity.ts';
 
-const WINDOWS = 64;
 const SAMPLES = 16;
-const evaluationFile = (text: number) => ({
-  root: 'FILE_ROOT_EVALUATION' as const,
-  name: String(text),
-  sizeBytes: 0,
-  sha256: '',
-});
 
 const scratch = realpathSync(mkdtempSync(join(tmpdir(), 'secateur-test-')));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
-async function perplexity(folder: string, batch: number, windows: readonly [number, number][]): Promise<number> {
-  const { named, layers } = await tensorRefs(folder, 'FILE_ROOT_SOURCE');
-  const nll: number[] = [];
-  for (const [first, end] of windows) {
-    const task: EvaluateTask__Output = {
-      ids: evaluationFile(0),
-      sequenceLength: 128,
-      tokens: 128 * WINDOWS,
-      windows: [{ first, end }],
-      batch,
-      embedding: named(['model.embed_tokens.weight'])[0] ?? null,
-      layers,
-      head: named(headTensorNames(microLlama)),
-    };
-    nll.push(...((await runEvaluate(task, microContext(folder, folder))).evaluate?.nll ?? []));
-  }
-  expect(nll).toHaveLength(WINDOWS);
-  return Math.exp(nll.reduce((sum, each) => sum + each / 127, 0) / WINDOWS);
-}
-
 describe('perplexity on micro-llama', () => {
   it('of the dense model is the reference’s, whatever the batch and however the windows are shared', async () => {
-    const whole = await perplexity(MICRO_LLAMA, 16, [[0, WINDOWS]]);
+    const { layers } = await tensorRefs(MICRO_LLAMA, 'FILE_ROOT_SOURCE');
+    const context = microContext(MICRO_LLAMA, MICRO_LLAMA);
+    const whole = await perplexityOf(layers, context);
     expect(Math.abs(whole / referenceResults.dense.ppl - 1)).toBeLessThan(1e-5);
-    expect(
-      await perplexity(MICRO_LLAMA, 1, [
-        [0, 1],
-        [1, 40],
-        [40, WINDOWS],
-      ]),
-    ).toBe(whole);
+    const shares = [[0, 1], [1, 40], [40, WINDOWS]] as const; // biome-ignore format: pairs
+    expect(await perplexityOf(layers, context, { batch: 1, shares })).toBe(whole);
   });
 
   it.each(
@@ -70,7 +40,9 @@ describe('perplexity on micro-llama', () => {
       ['50', '2-4', '4-8'].map((pattern) => `${method}_${pattern}${method === 'wanda' ? '_ref' : ''}`),
     ),
   )('with the masks of %s is the reference’s', async (run) => {
-    const found = await perplexity(await maskedMicroLlama(scratch, run), 16, [[0, WINDOWS]]);
+    const masked = await maskedMicroLlama(scratch, run);
+    const { layers } = await tensorRefs(masked, 'FILE_ROOT_STAGING');
+    const found = await perplexityOf(layers, microContext(MICRO_LLAMA, masked));
     expect(Math.abs(found / (referenceResults.runs[run]?.ppl ?? 0) - 1)).toBeLessThan(1e-5);
   });
 });
@@ -86,8 +58,8 @@ async function outputErrors(pruned: string, shares: readonly [number, number][],
   for (const [first, end] of shares) {
     const { measureError } = await runMeasureError(
       {
-        ids: evaluationFile(1),
-        sequenceLength: 128,
+        ids: goldenIds('calibration'),
+        sequenceLength: SEQUENCE_LENGTH,
         windows: [{ first, end }],
         embedding: source.named(['model.embed_tokens.weight'])[0] ?? null,
         source: source.layers,

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describeModel } from '../../shared/models/registry.ts';
+import type { FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
 import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
 import { DirectJobFiles } from '../../shared/storage/direct-job-files.ts';
@@ -12,6 +13,8 @@ import { readSafetensors } from './read-safetensors.ts';
 export const MICRO_LLAMA = fileURLToPath(new URL('../../examples/micro-llama/model/', import.meta.url));
 const MICRO_FIXTURES = fileURLToPath(new URL('../golden/fixtures/micro/', import.meta.url));
 const CALIBRATION_SAMPLES = 16;
+/** Of the golden ids, evaluation and calibration. */
+export const SEQUENCE_LENGTH = 128;
 export const microLlama = describeModel(JSON.parse(readFileSync(join(MICRO_LLAMA, 'config.json'), 'utf8')));
 
 /** What the reference measured: fixtures/micro/results.json. */
@@ -51,9 +54,13 @@ export async function maskedMicroLlama(folder: string, run: string): Promise<str
   return masked;
 }
 
-/** Every tensor of a folder's model.safetensors as tasks name them, the file under this root. */
-export async function tensorRefs(folder: string, root: 'FILE_ROOT_SOURCE' | 'FILE_ROOT_STAGING') {
-  const file = { root, name: 'model.safetensors', sizeBytes: 0, sha256: '' };
+/** Every tensor of a folder's file as tasks name them, the file under this root. */
+export async function tensorRefs(
+  folder: string,
+  root: 'FILE_ROOT_SOURCE' | 'FILE_ROOT_STAGING',
+  name = 'model.safetensors',
+) {
+  const file = { root, name, sizeBytes: 0, sha256: '' };
   const { tensors } = await readSafetensorsHeader(join(folder, file.name));
   const refs = [...tensors.values()].map(({ file: _, ...tensor }) => ({ ...tensor, shape: [...tensor.shape], file }));
   return {
@@ -64,9 +71,15 @@ export async function tensorRefs(folder: string, root: 'FILE_ROOT_SOURCE' | 'FIL
   };
 }
 
-/** `evaluation`: what stands for the files of the evaluation: 0, the golden windows; 1, the golden calibration ids. */
+const GOLDEN_IDS = ['evaluation', 'calibration'] as const;
+
+/** The golden windows, or the golden calibration ids, in a microContext. */
+export function goldenIds(which: (typeof GOLDEN_IDS)[number]): FileRef__Output {
+  return { root: 'FILE_ROOT_EVALUATION', name: String(GOLDEN_IDS.indexOf(which)), sizeBytes: 0, sha256: '' };
+}
+
 export function microContext(sourceDirectory: string, stagingDirectory: string, threads = 2): TaskContext {
-  const evaluationFiles = ['evaluation', 'calibration'].map((name) => join(MICRO_FIXTURES, `${name}.safetensors`));
+  const evaluationFiles = GOLDEN_IDS.map((name) => join(MICRO_FIXTURES, `${name}.safetensors`));
   return {
     job: { samples: CALIBRATION_SAMPLES },
     model: microLlama,
