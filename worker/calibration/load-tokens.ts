@@ -15,13 +15,16 @@ export interface LoadedTokens {
   readonly ids: Int32Array;
 }
 
+/** Rows of a file: so many, exactly; all of them (null); or so many at most. */
+export type WantedRows = number | null | { readonly atMost: number };
+
 /**
- * The first `samples` rows of a file of token ids; null: all of them. Other tensors of the file are not looked at.
+ * The first rows of a file of token ids, as many as are wanted. Other tensors of the file are not looked at.
  *
  * @throws CalibrationInvalid: no `input_ids`, another dtype or rank, fewer rows than asked for, an id outside
  * 0 .. vocabularySize - 1 (with its row and column); SafetensorsInvalid; SourceMissing
  */
-export async function loadTokens(file: string, samples: number | null, vocabularySize: number): Promise<LoadedTokens> {
+export async function loadTokens(file: string, wanted: WantedRows, vocabularySize: number): Promise<LoadedTokens> {
   const { tensors } = await readSafetensorsHeader(file);
   const location = tensors.get(TENSOR);
   if (location === undefined) {
@@ -29,17 +32,11 @@ export async function loadTokens(file: string, samples: number | null, vocabular
     throw invalid(file, `expected a tensor ${TENSOR}; found ${names}. Rename the tensor that holds the token ids.`);
   }
   const [rowCount, sequenceLength] = checkShape(file, location);
-  if (samples !== null && (samples < 1 || samples > rowCount)) {
-    throw invalid(
-      file,
-      `expected at least ${samples} rows of ${TENSOR} (spec.calibration.samples); found ${rowCount}. Ask for 1 to ${rowCount} samples, or leave samples out to take them all.`,
-    );
-  }
-  const taken = samples ?? rowCount;
+  const taken = takenRows(file, wanted, rowCount);
   if (taken * sequenceLength > CALIBRATION_TOKEN_COUNT_MAX) {
     throw invalid(
       file,
-      `expected at most ${CALIBRATION_TOKEN_COUNT_MAX} tokens; found ${taken} rows of ${sequenceLength}. Ask for fewer samples.`,
+      `expected at most ${CALIBRATION_TOKEN_COUNT_MAX} tokens; found ${taken} rows of ${sequenceLength}. Ask for fewer rows.`,
     );
   }
   const count = taken * sequenceLength;
@@ -49,6 +46,16 @@ export async function loadTokens(file: string, samples: number | null, vocabular
   const ids = location.dtype === 'I32' ? fromInt32(bytes) : fromInt64(bytes, count);
   checkIds(file, ids, bytes, sequenceLength, vocabularySize);
   return { samples: taken, sequenceLength, ids };
+}
+
+function takenRows(file: string, wanted: WantedRows, rowCount: number): number {
+  if (wanted === null) return rowCount;
+  if (typeof wanted === 'object') return Math.min(wanted.atMost, rowCount);
+  if (wanted >= 1 && wanted <= rowCount) return wanted;
+  throw invalid(
+    file,
+    `expected at least ${wanted} rows of ${TENSOR} (spec.calibration.samples); found ${rowCount}. Ask for 1 to ${rowCount} samples, or leave samples out to take them all.`,
+  );
 }
 
 function checkShape(file: string, location: TensorLocation): [rowCount: number, sequenceLength: number] {

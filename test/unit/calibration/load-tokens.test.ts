@@ -47,6 +47,16 @@ describe('given token ids', () => {
     expect(await loadTokens(file, 2, 10)).toEqual({ samples: 2, sequenceLength: 2, ids: Int32Array.of(1, 2, 3, 4) });
   });
 
+  it.each([
+    [2, 2],
+    [3, 3],
+    [4, 3],
+  ])('of three rows, where at most %i are wanted, are %i', async (atMost, rows) => {
+    const file = await written(Int32Array.of(1, 2, 3, 4, 5, 6), 'I32', [3, 2]);
+    const ids = Int32Array.of(1, 2, 3, 4, 5, 6).slice(0, rows * 2);
+    expect(await loadTokens(file, { atMost }, 10)).toEqual({ samples: rows, sequenceLength: 2, ids });
+  });
+
   it('need not be good beyond the rows that are taken', async () => {
     const file = await written(Int32Array.of(1, 2, -1, 4), 'I32', [2, 2]);
     expect((await loadTokens(file, 1, 10)).ids).toEqual(Int32Array.of(1, 2));

@@ -40,6 +40,6 @@ async function fromText(
 }
 
 async function fromTokens(task: PrepareEvaluationTask__Output, path: string): Promise<ConsecutiveWindows> {
-  const loaded = await loadTokens(path, task.windows === 0 ? null : task.windows, task.vocabularySize);
+  const loaded = await loadTokens(path, task.windows === 0 ? null : { atMost: task.windows }, task.vocabularySize);
   return { ids: loaded.ids, windows: loaded.samples, sequenceLength: loaded.sequenceLength };
 }
