@@ -13,7 +13,7 @@ const SOLVER_EFFICIENCY = 0.4;
 /** Casting and packing a weight when a session is created: 2 to 17 ns, the more the busier the machine. */
 const PACK_NS_PER_WEIGHT = 4;
 /** File to file, one thread, through the page cache. */
-const PRUNE_NS_PER_WEIGHT = { BF16: 0.85, F16: 1.1, F32: 4 } as const;
+const PRUNE_NS_PER_WEIGHT = { BF16: 0.85, F16: 1.1, F32: 1.5 } as const;
 /** Outliers of a layer: three passes over its weights (bench/methods.ts). */
 const COUNT_NS_PER_WEIGHT = { BF16: 10, F16: 10, F32: 8 } as const;
 /** SHA-256 with the processor's own instructions. */

@@ -15,10 +15,9 @@ export class Metric {
     return abs<f32>(load<f32>(row + at)) * load<f32>(norms + at);
   }
 
-  /** The metric's bits: metrics are not negative, so they order as their bits do. */
-  @inline static bitsOf(job: Job, row: usize, column: i32): u32 {
-    if (job.dtype == DTYPE_F32) return reinterpret<u32>(Metric.of32(row, job.normsEven, column));
-    return reinterpret<u32>(Metric.of16(job.dtype, row, job.normsEven, job.normsOdd, column));
+  @inline static of(job: Job, row: usize, column: i32): f32 {
+    if (job.dtype == DTYPE_F32) return Metric.of32(row, job.normsEven, column);
+    return Metric.of16(job.dtype, row, job.normsEven, job.normsOdd, column);
   }
 }
 

@@ -35,7 +35,7 @@ export function fillMetrics(job: Job, row: usize, index: i32): void {
       break;
     default:
       for (let column = 0; column < job.columns; ++column) {
-        store<u32>(job.metrics + ((<usize>column) << 2), Metric.bitsOf(job, row, column));
+        store<f32>(job.metrics + ((<usize>column) << 2), Metric.of(job, row, column));
       }
   }
 }

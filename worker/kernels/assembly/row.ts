@@ -1,11 +1,11 @@
 /**
- * One row of 16-bit weights, unstructured: zeroes the `job.pruned` weights of least metric, equal metrics in the order
- * of the columns. Keys first, then a bracket of keys around the threshold, then the full metrics of what is inside it.
+ * One row whose metrics are products with norms: zeroes the `job.pruned` weights of least metric, equal metrics in the
+ * order of the columns. Keys first, then a bracket of keys around the threshold, then the full metrics inside it.
  * Source: prune_wanda in locuslab/wanda at 8e8fc87, lib/prune.py (stable sort of a row, its first int(columns * ratio)).
  */
 import { bracketThreshold } from './bracket';
 import { countZeros, firstNonFinite } from './inspect';
-import { Job, NON_FINITE } from './job';
+import { DTYPE_F32, Job, NON_FINITE } from './job';
 import { keyPass } from './key-pass';
 import { Metric, Weight } from './metric';
 import { selectThreshold, Threshold } from './select-exact';
@@ -19,7 +19,7 @@ const ERROR_RATE: f32 = 0.06;
 const FIRST_ERROR: f32 = 4.0;
 
 /** Zeros of the row afterwards; NON_FINITE and job.badColumn, the row untouched, where a weight is non-finite. */
-export function pruneRow16(job: Job, row: usize): i32 {
+export function pruneNormedRow(job: Job, row: usize): i32 {
   const columns = job.columns;
   const rank = job.pruned;
   let sum = keyPass(job, row);
@@ -30,7 +30,7 @@ export function pruneRow16(job: Job, row: usize): i32 {
   }
   if (rank <= 0) return countZeros(job.dtype, row, columns);
   if (rank >= columns) {
-    memory.fill(row, 0, (<usize>columns) << 1);
+    memory.fill(row, 0, (<usize>columns) << (job.dtype == DTYPE_F32 ? 2 : 1));
     return columns;
   }
   const base = <f32>(reinterpret<u32>(sum / <f32>columns) >>> 15) - 32768.0;
@@ -62,12 +62,14 @@ function learn(job: Job, base: f32, threshold: f32): void {
 
 /** Zeroes the weights with key < low, lists in job.candidates the columns with low <= key < high; their number. */
 function zeroBelow(job: Job, row: usize, low: i32, high: i32): i32 {
+  return job.dtype == DTYPE_F32 ? zeroBelow32(job, row, low, high) : zeroBelow16(job, row, low, high);
+}
+
+function zeroBelow16(job: Job, row: usize, low: i32, high: i32): i32 {
   const lows = i16x8.splat(<i16>low);
   const highs = i16x8.splat(<i16>high);
-  const candidates = job.candidates;
-  const columns = job.columns;
-  const vectorized = columns & ~15;
-  let out = candidates;
+  const vectorized = job.columns & ~15;
+  let out = job.candidates;
   let column = 0;
   let at = row;
   let keys = job.keys;
@@ -80,27 +82,64 @@ function zeroBelow(job: Job, row: usize, low: i32, high: i32): i32 {
     v128.store(at, v128.andnot(v128.load(at, 16), belowRight), 16);
     const insideLeft = v128.xor(i16x8.lt_s(left, highs), belowLeft);
     const insideRight = v128.xor(i16x8.lt_s(right, highs), belowRight);
-    if (v128.any_true(v128.or(insideLeft, insideRight))) {
-      let bits = i8x16.bitmask(i8x16.narrow_i16x8_s(insideLeft, insideRight));
-      do {
-        store<u32>(out, column + ctz(bits));
-        out += 4;
-        bits &= bits - 1;
-      } while (bits);
-    }
+    if (v128.any_true(v128.or(insideLeft, insideRight))) out = Candidates.list(out, column, insideLeft, insideRight);
     at += 32;
     keys += 32;
   }
-  for (; column < columns; ++column) {
+  return zeroTail(job, row, column, low, high, out);
+}
+
+function zeroBelow32(job: Job, row: usize, low: i32, high: i32): i32 {
+  const lows = i16x8.splat(<i16>low);
+  const highs = i16x8.splat(<i16>high);
+  const vectorized = job.columns & ~15;
+  let out = job.candidates;
+  let column = 0;
+  let at = row;
+  let keys = job.keys;
+  for (; column < vectorized; column += 16) {
+    const left = v128.load(keys);
+    const right = v128.load(keys, 16);
+    const belowLeft = i16x8.lt_s(left, lows);
+    const belowRight = i16x8.lt_s(right, lows);
+    v128.store(at, v128.andnot(v128.load(at), i32x4.extend_low_i16x8_s(belowLeft)));
+    v128.store(at, v128.andnot(v128.load(at, 16), i32x4.extend_high_i16x8_s(belowLeft)), 16);
+    v128.store(at, v128.andnot(v128.load(at, 32), i32x4.extend_low_i16x8_s(belowRight)), 32);
+    v128.store(at, v128.andnot(v128.load(at, 48), i32x4.extend_high_i16x8_s(belowRight)), 48);
+    const insideLeft = v128.xor(i16x8.lt_s(left, highs), belowLeft);
+    const insideRight = v128.xor(i16x8.lt_s(right, highs), belowRight);
+    if (v128.any_true(v128.or(insideLeft, insideRight))) out = Candidates.list(out, column, insideLeft, insideRight);
+    at += 64;
+    keys += 32;
+  }
+  return zeroTail(job, row, column, low, high, out);
+}
+
+/** The columns from `first` on, for which the lanes do not suffice; the number of all candidates. */
+function zeroTail(job: Job, row: usize, first: i32, low: i32, high: i32, out: usize): i32 {
+  for (let column = first; column < job.columns; ++column) {
     const key = <i32>load<i16>(job.keys + ((<usize>column) << 1));
     if (key < low) {
-      store<u16>(row + ((<usize>column) << 1), 0);
+      Weight.zero(job.dtype, row, column);
     } else if (key < high) {
       store<u32>(out, column);
       out += 4;
     }
   }
-  return <i32>((out - candidates) >> 2);
+  return <i32>((out - job.candidates) >> 2);
+}
+
+class Candidates {
+  /** Appends the columns, of the sixteen from `first` on, whose lane is set; at least one is. Returns the new end. */
+  @inline static list(out: usize, first: i32, left: v128, right: v128): usize {
+    let bits = i8x16.bitmask(i8x16.narrow_i16x8_s(left, right));
+    do {
+      store<u32>(out, first + ctz(bits));
+      out += 4;
+      bits &= bits - 1;
+    } while (bits);
+    return out;
+  }
 }
 
 /** Zeroes the `rank` candidates of least metric; returns the threshold's bits. */
@@ -110,8 +149,7 @@ function pruneCandidates(job: Job, row: usize, count: i32, rank: i32): u32 {
   const candidates = job.candidates;
   for (let i = 0; i < count; ++i) {
     const at = (<usize>i) << 2;
-    const metric = Metric.of16(dtype, row, job.normsEven, job.normsOdd, load<i32>(candidates + at));
-    store<f32>(metrics + at, metric);
+    store<f32>(metrics + at, Metric.of(job, row, load<i32>(candidates + at)));
   }
   const packed = selectThreshold(metrics, count, rank);
   const threshold = Threshold.value(packed);
