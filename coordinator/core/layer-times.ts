@@ -15,7 +15,7 @@ const PACK_NS_PER_WEIGHT = 4;
 /** Casting a weight in a run, and what products of weights that are not packed take longer (bench/forward.ts). */
 const CAST_NS_PER_WEIGHT = 1.2;
 /** File to file, one thread, through the page cache. */
-const PRUNE_NS_PER_WEIGHT = { BF16: 0.85, F16: 1.1, F32: 4 } as const;
+const PRUNE_NS_PER_WEIGHT = { BF16: 0.85, F16: 1.1, F32: 1.5 } as const;
 /** Outliers of a layer: three passes over its weights (bench/methods.ts). */
 const COUNT_NS_PER_WEIGHT = { BF16: 10, F16: 10, F32: 8 } as const;
 /** SHA-256 with the processor's own instructions. */

@@ -8,8 +8,8 @@
  * columns: each block of rows has its own, written by the one thread that has claimed it). An area belongs to its thread
  * alone.
  *
- * Bound, in bytes, C columns of s bytes: 64 Ki + 4 C + threads * (max(1 MiB, s C) + scratch), where scratch is 10 C for
- * 16-bit weights and 8 C for F32. 16 threads on [*, 22016] in BF16: 20 MiB. What some passes need more:
+ * Bound, in bytes, C columns of s bytes: 64 Ki + 4 C + threads * (max(1 MiB, s C) + scratch), where scratch is 10 C.
+ * 16 threads on [*, 22016] in BF16: 20 MiB. What some passes need more:
  *     counts of keys        256 Ki a thread
  *     cumulative            8 C + 16 Ki a thread, 8 Ki tables
  *     relative metrics      4 C tables
@@ -93,8 +93,7 @@ export function layoutKernelMemory(
     const metrics = job + JOB_BYTES;
     const candidates = metrics + scratchColumns * 4;
     const keys = candidates + scratchColumns * 4;
-    // Only rows of 16-bit weights are pruned by keys.
-    const counters = alignUp(keys + (dtype === 'F32' ? 0 : scratchColumns * 2), CACHE_LINE_BYTES);
+    const counters = alignUp(keys + scratchColumns * 2, CACHE_LINE_BYTES);
     const digits = counters + alignUp(needs.counterBytes, CACHE_LINE_BYTES);
     const sortFirst = digits + (needs.sorts ? DIGITS_BYTES : 0);
     const sortSecond = sortFirst + (needs.sorts ? scratchColumns * 4 : 0);

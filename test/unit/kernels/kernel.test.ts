@@ -28,6 +28,10 @@ function difference({ matrix, weights, columnNorms }: KernelCase, selection: Row
   return at < 0 ? null : `byte ${at}`;
 }
 
+function widenBits(bits: number): number {
+  return new Float32Array(Uint32Array.of(bits).buffer)[0]!;
+}
+
 function bytesOf(weights: StoredWeights): Uint8Array {
   return new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength);
 }
@@ -180,6 +184,31 @@ describe('properties', () => {
         if (found.kind !== 'done') throw new Error('finite weights');
         const changed = found.weights.filter((bits, i) => bits !== made.weights[i]);
         expect(changed.every((bits) => bits === 0)).toBe(true);
+      }),
+      { numRuns: 600 },
+    );
+  });
+
+  test('F32: any numbers, among them many that share their upper 16 bits: the bytes of the reference', () => {
+    const near = fc.integer({ min: 0, max: 0xffff }).map((low) => widenBits(0x3f800000 | low));
+    const magnitude = fc.float({ noNaN: true, noDefaultInfinity: true });
+    const made = fc.integer({ min: 1, max: 90 }).chain((columns) =>
+      fc.record({
+        weights: fc.array(fc.oneof(fc.constantFrom(0, -0, 1, -1), near, magnitude), {
+          minLength: 2 * columns,
+          maxLength: 2 * columns,
+        }),
+        norms: fc.array(fc.constantFrom(0, 1, 1 + 2 ** -20, 3), { minLength: columns, maxLength: columns }),
+        selection: fc.constantFrom(...selectionsFor(columns)),
+      }),
+    );
+    fc.assert(
+      fc.property(made, ({ weights, norms, selection }) => {
+        const matrix = { tensor: 't', dtype: 'F32', rows: 2, columns: norms.length } as const;
+        const columnNorms = Float32Array.from(norms);
+        expect(
+          difference({ name: 'any', matrix, weights: Float32Array.from(weights), columnNorms }, selection),
+        ).toBeNull();
       }),
       { numRuns: 600 },
     );

@@ -10,14 +10,15 @@
  */
 import { addRow } from './column-sums';
 import { countRowCumulative, pruneRowCumulative } from './cumulative';
-import { pruneFour, pruneGroups16 } from './group-16';
+import { pruneFour, pruneNormedGroups } from './group';
 import { countZeros, firstNonFinite } from './inspect';
 import { DTYPE_F32, Job, NON_FINITE, SALIENCY_MAGNITUDE, SALIENCY_NORMED } from './job';
 import { Weight } from './metric';
-import { pruneRow16 } from './row-16';
+import { pruneNormedRow } from './row';
 import { fillMetrics } from './saliency';
-import { selectThreshold, Threshold } from './select-exact';
+import { selectThreshold } from './select-exact';
 import { countRow, pruneRowBelow } from './threshold';
+import { zeroChosen } from './zero-chosen';
 
 /** Groups up to so many columns are ranked by comparing each with each: a bisection takes longer. */
 const RANKED_MAX: i32 = 8;
@@ -27,8 +28,7 @@ export function pruneRows(job: Job, weights: usize, rows: i32): i32 {
   const rowSizeBytes = rowSize(job);
   let zeros = 0;
   for (let row = 0, at = weights; row < rows; ++row, at += rowSizeBytes) {
-    const found =
-      usesNorms(job) && job.dtype != DTYPE_F32 ? pruneRow16(job, at) : pruneRow(job, at, job.firstRow + row);
+    const found = usesNorms(job) ? pruneNormedRow(job, at) : pruneRow(job, at, job.firstRow + row);
     if (found == NON_FINITE) {
       job.badRow = row;
       return NON_FINITE;
@@ -43,16 +43,16 @@ export function pruneGroups(job: Job, weights: usize, rows: i32): i32 {
   const rowSizeBytes = rowSize(job);
   const columns = job.columns;
   const group = job.group;
-  const vectorized = usesNorms(job) && job.dtype != DTYPE_F32 && (group == 4 || group == 8) ? columns & ~7 : 0;
+  const vectorized = usesNorms(job) && (group == 4 || group == 8) ? columns & ~7 : 0;
   let zeros = 0;
   for (let row = 0, at = weights; row < rows; ++row, at += rowSizeBytes) {
-    // This also brings the row into the cache: the long loop of pruneGroups16 keeps too few loads in flight for that.
+    // This also brings the row into the cache: the long loop of pruneNormedGroups keeps too few loads in flight for that.
     job.badColumn = firstNonFinite(job.dtype, at, columns);
     if (job.badColumn >= 0) {
       job.badRow = row;
       return NON_FINITE;
     }
-    if (vectorized) pruneGroups16(job.dtype, group, at, job.normsEven, job.normsOdd, vectorized, job.pruned);
+    if (vectorized) pruneNormedGroups(job.dtype, group, at, job.normsEven, job.normsOdd, vectorized, job.pruned);
     if (vectorized < columns) fillMetrics(job, at, job.firstRow + row);
     for (let first = vectorized; first < columns; first += group) pruneGroup(job, at, first);
     zeros += countZeros(job.dtype, at, columns);
@@ -110,7 +110,7 @@ function inspectRow(job: Job, row: usize): i32 {
   return job.badColumn >= 0 ? NON_FINITE : countZeros(job.dtype, row, job.columns);
 }
 
-/** Whether the metric is a product with a norm, which whole rows and groups of 16-bit weights have a faster way for. */
+/** Whether the metric is a product with a norm, which whole rows and groups of 4 and 8 have a faster way for. */
 function usesNorms(job: Job): bool {
   return job.saliency == SALIENCY_NORMED || job.saliency == SALIENCY_MAGNITUDE;
 }
@@ -158,14 +158,5 @@ function pruneGroup(job: Job, row: usize, first: i32): void {
 /** Zeroes job.pruned of the columns [first, first + count), whose metrics are u32 [count] with room for three more. */
 function pruneSegment(job: Job, row: usize, first: i32, count: i32, metrics: usize): void {
   const packed = selectThreshold(metrics, count, min(job.pruned, count));
-  const threshold = Threshold.value(packed);
-  for (let i = 0; i < count; ++i) {
-    Weight.zeroIf(load<u32>(metrics + ((<usize>i) << 2)) < threshold, job.dtype, row, first + i);
-  }
-  let ties = Threshold.ties(packed);
-  for (let i = 0; ties > 0; ++i) {
-    if (load<u32>(metrics + ((<usize>i) << 2)) != threshold) continue;
-    Weight.zero(job.dtype, row, first + i);
-    --ties;
-  }
+  zeroChosen(job.dtype, row, first, metrics, count, packed);
 }

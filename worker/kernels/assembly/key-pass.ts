@@ -1,5 +1,5 @@
 /**
- * First pass over a row of 16-bit weights: a 16-bit key of every metric, and the sum of all metrics.
+ * First pass over a row: a 16-bit key of every metric, and the sum of all metrics.
  *
  * key = bits(|w| * norm) >> 15, its top bit flipped so that signed comparison orders keys as metrics. Two metrics with
  * different keys are ordered by them; only those that share the threshold's key need their full bits later.
@@ -24,12 +24,20 @@ class Key {
   @inline static pack(even: v128, odd: v128, oddHalf: v128, signs16: v128): v128 {
     return v128.xor(v128.or(i32x4.shr_u(even, 15), v128.and(i32x4.shl(odd, 1), oddHalf)), signs16);
   }
+  /** The same from eight metrics in the order of the columns. A metric's upper bits never exceed 16: nothing saturates. */
+  @inline static narrow(left: v128, right: v128, signs16: v128): v128 {
+    return v128.xor(i16x8.narrow_i32x4_u(i32x4.shr_u(left, 15), i32x4.shr_u(right, 15)), signs16);
+  }
 }
 
 /** Writes job.keys, padded to a whole block; returns the row's sum: not finite where a weight may be non-finite. */
 export function keyPass(job: Job, row: usize): f32 {
   const vectorized = job.columns & ~(COLUMNS_A_ROUND - 1);
-  const sum = job.dtype == DTYPE_BF16 ? keyPassBf16(job, row, vectorized) : keyPassF16(job, row, vectorized);
+  const dtype = job.dtype;
+  let sum: f32;
+  if (dtype == DTYPE_BF16) sum = keyPassBf16(job, row, vectorized);
+  else if (dtype == DTYPE_F16) sum = keyPassF16(job, row, vectorized);
+  else sum = keyPassF32(job, row, vectorized);
   return sum + keyTail(job, row, vectorized);
 }
 
@@ -41,7 +49,7 @@ function keyTail(job: Job, row: usize, first: i32): f32 {
   for (; column < job.columns; ++column) {
     // Widening one half makes an infinite one finite: it is told apart by its bits.
     if (dtype == DTYPE_F16 && (load<u16>(row + ((<usize>column) << 1)) & 0x7c00) == 0x7c00) sum = Infinity;
-    const metric = Metric.of16(dtype, row, job.normsEven, job.normsOdd, column);
+    const metric = Metric.of(dtype, row, job.normsEven, job.normsOdd, column);
     sum += metric;
     store<i16>(keys + ((<usize>column) << 1), Key.of(metric));
   }
@@ -127,4 +135,30 @@ function keyPassF16(job: Job, row: usize, columns: i32): f32 {
   // A half's infinity rebiased is a finite float: only the bits tell it.
   if (v128.any_true(i16x8.gt_s(greatest, i16x8.splat(0x7bff)))) return Infinity;
   return Lanes.sumF32(f32x4.add(sum0, sum1));
+}
+
+function keyPassF32(job: Job, row: usize, columns: i32): f32 {
+  const magnitude32 = Lanes.magnitude32();
+  const signs16 = Lanes.signs16();
+  let sum0 = f32x4.splat(0);
+  let sum1 = sum0;
+  let sum2 = sum0;
+  let sum3 = sum0;
+  const toNorms = job.normsEven - row;
+  let keys = job.keys;
+  for (let at = row, end = row + ((<usize>columns) << 2); at < end; at += 64) {
+    const norms = at + toNorms;
+    const metrics0 = f32x4.mul(v128.and(v128.load(at), magnitude32), v128.load(norms));
+    const metrics1 = f32x4.mul(v128.and(v128.load(at, 16), magnitude32), v128.load(norms, 16));
+    const metrics2 = f32x4.mul(v128.and(v128.load(at, 32), magnitude32), v128.load(norms, 32));
+    const metrics3 = f32x4.mul(v128.and(v128.load(at, 48), magnitude32), v128.load(norms, 48));
+    sum0 = f32x4.add(sum0, metrics0);
+    sum1 = f32x4.add(sum1, metrics1);
+    sum2 = f32x4.add(sum2, metrics2);
+    sum3 = f32x4.add(sum3, metrics3);
+    v128.store(keys, Key.narrow(metrics0, metrics1, signs16));
+    v128.store(keys, Key.narrow(metrics2, metrics3, signs16), 16);
+    keys += 32;
+  }
+  return Lanes.sumF32(f32x4.add(f32x4.add(sum0, sum1), f32x4.add(sum2, sum3)));
 }

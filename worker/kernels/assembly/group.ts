@@ -1,11 +1,13 @@
 /**
- * N:M for 16-bit weights and groups of 4 or 8 (and for any four metrics that are there): every weight's rank in its group by pairwise comparison, no branches.
+ * N:M for groups of 4 or 8 whose metrics are products with norms (and for any four metrics that are there): every
+ * weight's rank in its group by pairwise comparison, no branches.
  *
  * A weight is zeroed when fewer than `pruned` of its group come before it. One comes before another when its metric is
  * less, or equal and its column lower. "Equal or greater" is "greater" after adding 1 to the bits: metrics are finite or
  * +infinity and not negative, so their bits order as integers and never overflow.
  *
- * Lanes: a load of eight columns gives e = (c0 c2 c4 c6) and o = (c1 c3 c5 c7). Comparisons that hold are -1.
+ * Lanes: eight columns of 16-bit weights load as e = (c0 c2 c4 c6) and o = (c1 c3 c5 c7), those of F32 are shuffled so.
+ * Comparisons that hold are -1.
  */
 import { DTYPE_BF16, DTYPE_F16, DTYPE_F32 } from './job';
 import { Lanes, Widen } from './widen';
@@ -55,7 +57,7 @@ class Metrics {
 }
 
 class Row {
-  /** Inlined with constant dtype and group: four loops come of it, each without a branch on them. */
+  /** Inlined with constant dtype and group: six loops come of it, each without a branch on them. */
   @inline static prune(
     dtype: i32,
     group: i32,
@@ -74,17 +76,27 @@ class Row {
     const none = i32x4.splat(0);
     const quota = i32x4.splat(pruned);
     const toOdd = normsOdd - normsEven;
+    const step: usize = dtype == DTYPE_F32 ? 32 : 16;
     let norms = normsEven;
-    for (let at = row, end = row + ((<usize>columns) << 1); at < end; at += 16) {
+    for (let at = row, end = row + ((<usize>columns) << (dtype == DTYPE_F32 ? 2 : 1)); at < end; at += step) {
       const stored = v128.load(at);
-      let weights = stored;
-      let subnormal = false;
-      if (dtype == DTYPE_F16) {
-        weights = v128.and(stored, magnitude16);
-        subnormal = v128.any_true(i16x8.lt_s(weights, normalMin));
+      let e: v128;
+      let o: v128;
+      if (dtype == DTYPE_F32) {
+        const left = f32x4.mul(v128.and(stored, magnitude32), v128.load(norms));
+        const right = f32x4.mul(v128.and(v128.load(at, 16), magnitude32), v128.load(norms, 16));
+        e = v128.shuffle<i32>(left, right, 0, 2, 4, 6);
+        o = v128.shuffle<i32>(left, right, 1, 3, 5, 7);
+      } else {
+        let weights = stored;
+        let subnormal = false;
+        if (dtype == DTYPE_F16) {
+          weights = v128.and(stored, magnitude16);
+          subnormal = v128.any_true(i16x8.lt_s(weights, normalMin));
+        }
+        e = Metrics.even(dtype, weights, v128.load(norms), magnitude32, bias, subnormal);
+        o = Metrics.odd(dtype, weights, v128.load(norms + toOdd), oddMask, bias, subnormal);
       }
-      const e = Metrics.even(dtype, weights, v128.load(norms), magnitude32, bias, subnormal);
-      const o = Metrics.odd(dtype, weights, v128.load(norms + toOdd), oddMask, bias, subnormal);
       let rankEven: v128;
       let rankOdd: v128;
       // c: where it holds, the odd column comes before the even one.
@@ -125,15 +137,21 @@ class Row {
         rankOdd = i32x4.sub(rankOdd, i32x4.gt_s(i32x4.add(o, lower), oNext));
         rankOdd = i32x4.add(rankOdd, Partner.after1(c));
       }
-      const chosen = v128.bitselect(i32x4.gt_s(quota, rankOdd), i32x4.gt_s(quota, rankEven), oddHalf);
-      v128.store(at, v128.andnot(stored, chosen));
-      norms += 16;
+      const chosenEven = i32x4.gt_s(quota, rankEven);
+      const chosenOdd = i32x4.gt_s(quota, rankOdd);
+      if (dtype == DTYPE_F32) {
+        v128.store(at, v128.andnot(stored, v128.shuffle<i32>(chosenEven, chosenOdd, 0, 4, 1, 5)));
+        v128.store(at, v128.andnot(v128.load(at, 16), v128.shuffle<i32>(chosenEven, chosenOdd, 2, 6, 3, 7)), 16);
+      } else {
+        v128.store(at, v128.andnot(stored, v128.bitselect(chosenOdd, chosenEven, oddHalf)));
+      }
+      norms += step;
     }
   }
 }
 
 /** columns: a multiple of 8. group: 4 or 8. All weights are finite. */
-export function pruneGroups16(
+export function pruneNormedGroups(
   dtype: i32,
   group: i32,
   row: usize,
@@ -142,7 +160,10 @@ export function pruneGroups16(
   columns: i32,
   pruned: i32,
 ): void {
-  if (dtype == DTYPE_F16) {
+  if (dtype == DTYPE_F32) {
+    if (group == 4) pruneF32By4(row, normsEven, columns, pruned);
+    else pruneF32By8(row, normsEven, columns, pruned);
+  } else if (dtype == DTYPE_F16) {
     if (group == 4) pruneF16By4(row, normsEven, normsOdd, columns, pruned);
     else pruneF16By8(row, normsEven, normsOdd, columns, pruned);
   } else if (group == 4) pruneBf16By4(row, normsEven, normsOdd, columns, pruned);
@@ -154,6 +175,12 @@ function pruneF16By4(row: usize, normsEven: usize, normsOdd: usize, columns: i32
 }
 function pruneF16By8(row: usize, normsEven: usize, normsOdd: usize, columns: i32, pruned: i32): void {
   Row.prune(DTYPE_F16, 8, row, normsEven, normsOdd, columns, pruned);
+}
+function pruneF32By4(row: usize, norms: usize, columns: i32, pruned: i32): void {
+  Row.prune(DTYPE_F32, 4, row, norms, norms, columns, pruned);
+}
+function pruneF32By8(row: usize, norms: usize, columns: i32, pruned: i32): void {
+  Row.prune(DTYPE_F32, 8, row, norms, norms, columns, pruned);
 }
 function pruneBf16By4(row: usize, normsEven: usize, normsOdd: usize, columns: i32, pruned: i32): void {
   Row.prune(DTYPE_BF16, 4, row, normsEven, normsOdd, columns, pruned);
