@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { EXIT, SecateurError } from '../../shared/errors/secateur-error.ts';
 import { METHOD_NAMES } from '../../shared/manifest/method-options.ts';
-import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import { destinationPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { parsePattern } from '../../shared/manifest/sparsity-pattern.ts';
 import { renderComparison } from '../compare/render-comparison.ts';
@@ -71,7 +71,7 @@ async function compare(manifest: Manifest, options: CompareVerbOptions): Promise
     throw new SecateurError('ArgumentInvalid', 'expected --sparsity, --patterns or both; found neither');
   }
   const trials = trialsOf(manifest, { methods: options.methods, amounts, keep: options.keep === true });
-  const report = resolve(options.report ?? locationToPath(manifest.spec.output.destination));
+  const report = resolve(options.report ?? destinationPath(manifest.spec.output.destination));
   const listener = listenerFor(process.stderr);
   const compareOptions = { manifest, trials, report, listener };
   const { compareHere, compareThere } = await import('../compare/run-compare.ts');

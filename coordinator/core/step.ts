@@ -3,6 +3,7 @@
  * to tell. Pure: no clock, no file, no network, no randomness; the same journal always gives the same state.
  */
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
+import { discardAgain, discardLayers } from './discard.ts';
 import { repeatFailedEffects } from './effects.ts';
 import type { CoreEvent, StepResult } from './events.ts';
 import { explainQueue, explainWaiting } from './explain.ts';
@@ -44,6 +45,7 @@ export function step(state: CoordinatorState, event: CoreEvent, nowMs: number): 
   repeatFailedEffects(transition);
   tryPlan(transition);
   takeOver(transition);
+  discardLayers(transition);
   advancePhase(transition);
   assignTasks(transition);
   return transition.finish();
@@ -55,6 +57,7 @@ function apply(t: Transition, event: CoreEvent): void {
     case 'tick':
       return;
     case 'coordinatorStarted':
+      discardAgain(t);
       return coordinatorStarted(t);
     case 'jobSubmitted':
       return submitJob(t, event);
