@@ -9,7 +9,7 @@ import { type CalibrationWindow, selectWindows } from './select-windows.ts';
 import { idsTensor } from './stored-ids.ts';
 import { loadTokenizer } from './tokenizer.ts';
 
-export interface TextSource {
+interface TextSource {
   readonly kind: 'text';
   /** Files by their own name, or under another one (see TextFile). */
   readonly files: readonly (string | TextFile)[];
@@ -18,7 +18,7 @@ export interface TextSource {
   readonly seed: number;
 }
 
-export interface TokensSource {
+interface TokensSource {
   readonly kind: 'tokens';
   readonly file: string;
   /** The first rows of the file; null: all of them. */
@@ -26,7 +26,7 @@ export interface TokensSource {
 }
 
 /** Ids drawn evenly from the vocabulary: for a model without a tokenizer. */
-export interface SyntheticSource {
+interface SyntheticSource {
   readonly kind: 'synthetic';
   readonly samples: number;
   readonly sequenceLength: number;
