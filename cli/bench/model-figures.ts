@@ -22,7 +22,7 @@ export interface BenchedModel {
   readonly weightsCalibrated: number;
 }
 
-export interface ProcessFigures extends ProcessUsage {
+interface ProcessFigures extends ProcessUsage {
   readonly boundBytes: number;
   readonly holds: boolean;
 }
