@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { SecateurError } from '../shared/errors/secateur-error.ts';
-import { locationToPath } from '../shared/manifest/resolve-locations.ts';
+import { destinationPath } from '../shared/manifest/resolve-locations.ts';
 import { withManifest } from './load-manifest.ts';
 import { withSet } from './options.ts';
 import { defaultStateDirectory } from './run/state-directory.ts';
@@ -39,7 +39,7 @@ export async function stateDirectoryOf(options: StateOptions): Promise<string | 
   return withManifest(file, set, async (manifest) => {
     const directory = defaultStateDirectory(manifest, process.env);
     if (existsSync(directory)) return directory;
-    const destination = locationToPath(manifest.spec.output.destination);
+    const destination = destinationPath(manifest.spec.output.destination);
     throw new SecateurError(
       'SourceMissing',
       `manifest ${file}: no "secateur run" of it to ${destination} has kept anything (there is no ${directory}). A run that was given --set or --state needs the same here.`,

@@ -8,7 +8,7 @@ import { readIntake } from '../../coordinator/effects/read-intake.ts';
 import { startCoordinator } from '../../coordinator/main.ts';
 import { makeStateFolder } from '../../coordinator/state-folder.ts';
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
-import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import { destinationPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { writeFileAtomic } from '../../shared/storage/atomic-file.ts';
 import { Connection } from '../connection.ts';
@@ -33,11 +33,11 @@ export interface CompareOptions {
 /** With workers of its own, each trial that is not done yet. @returns what is known: of some trials, where it was interrupted */
 export async function compareHere(options: CompareOptions, local: LocalWorkersOptions): Promise<Comparison> {
   const { manifest, trials } = options;
-  const destination = locationToPath(manifest.spec.output.destination);
+  const destination = destinationPath(manifest.spec.output.destination);
   await refuseCheckpoint(destination);
   // Before the coordinator starts: it goes on with what it knows at once.
   const owners = await Promise.all(
-    trials.map((trial) => ownerOf(outputPaths(locationToPath(trial.manifest.spec.output.destination)))),
+    trials.map((trial) => ownerOf(outputPaths(destinationPath(trial.manifest.spec.output.destination)))),
   );
   await makeStateFolder(local.stateDirectory);
   const coordinator = await startCoordinator({
@@ -118,7 +118,7 @@ async function refuseCheckpoint(destination: string): Promise<void> {
 }
 
 async function removeStaging({ manifest }: Trial): Promise<void> {
-  const { staging } = outputPaths(locationToPath(manifest.spec.output.destination));
+  const { staging } = outputPaths(destinationPath(manifest.spec.output.destination));
   await rm(staging, { recursive: true, force: true });
 }
 

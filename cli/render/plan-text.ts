@@ -41,7 +41,7 @@ function showCalibration({ samples, sequenceLength, microbatch, microbatches }: 
 }
 
 function showOutput({ outputBytes, outputShards }: PlanView): string {
-  if (outputShards.length === 0) return 'no checkpoint, only the record of the job (spec.output.publish: false)';
+  if (outputShards.length === 0) return 'no checkpoint, only the record of the job, as spec.output asks';
   return `${showBytes(outputBytes)} in ${count(outputShards.length, 'shard')}`;
 }
 

@@ -6,7 +6,7 @@
  */
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import { showPath } from '../../shared/manifest/manifest-path.ts';
-import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import { destinationPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 
 export interface KnownJob {
@@ -38,7 +38,8 @@ const DIFFERENCES_SHOWN_MAX = 10;
  */
 export function decideRun(manifest: Manifest, jobs: readonly KnownJob[], claimedBy: string | null): Decision {
   const { destination } = manifest.spec.output;
-  const latest = jobs.findLast((job) => job.manifest.spec.output.destination === destination);
+  const folder = destinationPath(destination);
+  const latest = jobs.findLast((job) => destinationPath(job.manifest.spec.output.destination) === folder);
   if (latest === undefined || latest.phase === 'Succeeded') return { kind: 'submit', cancelFirst: null };
 
   const hasEnded = latest.phase === 'Failed' || latest.phase === 'Cancelled';
@@ -73,7 +74,7 @@ function otherManifest(destination: string, job: KnownJob, differences: readonly
     differences.length > DIFFERENCES_SHOWN_MAX ? `; and ${differences.length - DIFFERENCES_SHOWN_MAX} more` : '';
   return new SecateurError(
     'JobExists',
-    `${locationToPath(destination)} belongs to job ${job.id} (${job.phase}), which has another manifest: ${shown}${more}. ` +
+    `${destinationPath(destination)} belongs to job ${job.id} (${job.phase}), which has another manifest: ${shown}${more}. ` +
       'Go on with that job by its own manifest, choose another destination, or remove the destination to give that job up.',
     { details: { job: job.id, phase: job.phase, differences } },
   );

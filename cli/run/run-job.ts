@@ -12,7 +12,7 @@ import { outputPaths } from '../../coordinator/effects/job-paths.ts';
 import { readIntake } from '../../coordinator/effects/read-intake.ts';
 import { type RunningCoordinator, startCoordinator } from '../../coordinator/main.ts';
 import { makeStateFolder } from '../../coordinator/state-folder.ts';
-import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import { destinationPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import type { Job__Output } from '../../shared/rpc/generated/secateur/v1/Job.ts';
 import { Connection } from '../connection.ts';
@@ -33,7 +33,7 @@ export type RunOutcome = { readonly kind: 'ended'; readonly job: Job__Output } |
 /** @throws SecateurError of whatever cannot be begun; a job that failed is an outcome */
 export async function runJob(options: RunOptions): Promise<RunOutcome> {
   const { manifest, stateDirectory, listen, nats } = options;
-  const paths = outputPaths(locationToPath(manifest.spec.output.destination));
+  const paths = outputPaths(destinationPath(manifest.spec.output.destination));
   // Before the coordinator starts: it goes on with what it knows at once.
   const claimedBy = await ownerOf(paths);
   await makeStateFolder(stateDirectory);

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import { destinationPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 
 const DIGEST_LENGTH = 8;
@@ -12,7 +12,7 @@ export function defaultStateDirectory(manifest: Manifest, env: NodeJS.ProcessEnv
   const home = env.XDG_STATE_HOME;
   // The specification: a relative path there is to be ignored.
   const stateHome = home?.startsWith('/') ? home : join(homedir(), '.local', 'state');
-  const destination = locationToPath(manifest.spec.output.destination);
+  const destination = destinationPath(manifest.spec.output.destination);
   const digest = createHash('sha256').update(destination).digest('hex').slice(0, DIGEST_LENGTH);
   return join(stateHome, 'secateur', 'runs', `${manifest.metadata.name}-${digest}`);
 }

@@ -4,7 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { EXIT, SecateurError } from '../../shared/errors/secateur-error.ts';
 import { LAYERWISE } from '../../shared/manifest/layerwise.ts';
 import { METHOD_NAMES } from '../../shared/manifest/method-options.ts';
-import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import { destinationPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { parsePattern } from '../../shared/manifest/sparsity-pattern.ts';
 import { renderComparison } from '../compare/render-comparison.ts';
@@ -78,7 +78,7 @@ async function compare(manifest: Manifest, options: CompareVerbOptions): Promise
   if (options.patterns !== undefined && options.methods.some(({ layerwise }) => layerwise !== null))
     note('methods with +owl go with --sparsity only: left out of the patterns');
   const trials = trialsOf(manifest, { methods: options.methods, amounts, keep: options.keep === true });
-  const report = resolve(options.report ?? locationToPath(manifest.spec.output.destination));
+  const report = resolve(options.report ?? destinationPath(manifest.spec.output.destination));
   const listener = listenerFor(process.stderr);
   const compareOptions = { manifest, trials, report, listener };
   const { compareHere, compareThere } = await import('../compare/run-compare.ts');

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { jobsFolder } from '../../coordinator/state-folder.ts';
 import { EXIT, toSecateurError } from '../../shared/errors/secateur-error.ts';
-import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import { destinationPath, sourcePath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { throwUnlessSucceeded } from '../follow-job.ts';
 import { withManifest } from '../load-manifest.ts';
@@ -84,8 +84,8 @@ async function runManifest(manifest: Manifest, options: RunVerbOptions): Promise
     return EXIT.interrupted;
   }
   throwUnlessSucceeded(outcome.job);
-  const output = locationToPath(manifest.spec.output.destination);
-  const summary = summarizeRun(await readProvenance(output), output, locationToPath(manifest.spec.model.source));
+  const output = destinationPath(manifest.spec.output.destination);
+  const summary = summarizeRun(await readProvenance(output), output, sourcePath(manifest.spec.model.source));
   printData(options.output, summary, () => renderSummary(summary));
   return EXIT.ok;
 }

@@ -83,7 +83,7 @@ export type Provenance = z.infer<typeof provenanceSchema>;
 export type RecordedChoice = z.infer<typeof choiceSchema>;
 export type RecordedTensor = Provenance['layers'][number]['tensors'][string];
 
-/** False where the job had `publish: false`: then its record and report are all that there is. */
+/** False where the job had `publish: false`, or a destination that discards: then its record and report are all that there is. */
 export function hasCheckpoint({ outputs }: Provenance): boolean {
   return outputs.some(({ file }) => file.endsWith('.safetensors'));
 }

@@ -57,7 +57,7 @@ export async function verifyCheckpoint(directory: string, source: string | null)
   if (!hasCheckpoint(provenance)) {
     throw new SecateurError(
       'VerificationFailed',
-      `${directory}: there is no checkpoint to verify: job ${provenance.job.id} had spec.output.publish: false, and wrote its record and its report only.`,
+      `${directory}: there is no checkpoint to verify: job ${provenance.job.id} was asked for none (a destination with "discard:", or publish: false), and wrote its record and its report only.`,
       { details: { directory } },
     );
   }

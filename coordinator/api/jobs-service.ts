@@ -2,8 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import { SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { toCloudEvent } from '../../shared/events/cloud-event.ts';
+import { recordLocation } from '../../shared/manifest/location.ts';
 import { parseManifest } from '../../shared/manifest/parse-manifest.ts';
-import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import { destinationPath, locationToPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import type { Job } from '../../shared/rpc/generated/secateur/v1/Job.ts';
 import type { JobRequest__Output } from '../../shared/rpc/generated/secateur/v1/JobRequest.ts';
@@ -15,6 +16,7 @@ import type { SubmitRequest__Output } from '../../shared/rpc/generated/secateur/
 import type { WatchRequest__Output } from '../../shared/rpc/generated/secateur/v1/WatchRequest.ts';
 import type { WatchResponse } from '../../shared/rpc/generated/secateur/v1/WatchResponse.ts';
 import type { WorkerStatus } from '../../shared/rpc/generated/secateur/v1/WorkerStatus.ts';
+import { isSynthetic } from '../../shared/synthetic/synthetic-location.ts';
 import type { Timers } from '../../shared/timers.ts';
 import { describeVersionDrift } from '../core/drift.ts';
 import { explainWorker } from '../core/explain.ts';
@@ -82,7 +84,7 @@ export class JobsService {
     this.refuseTwin(findTwin(loop.state, { namespace, name, manifest }), name);
     this.refuseTooMany();
     await this.inspecting(() => refuseMistakes(manifest));
-    await checkOutputIsFree(outputPaths(locationToPath(manifest.spec.output.destination)), null, this.phaseOf);
+    await checkOutputIsFree(outputPaths(destinationPath(manifest.spec.output.destination)), null, this.phaseOf);
     // A job's id is unique for ever: events of an earlier job of the same name stay told apart.
     const job = `${name}-${randomBytes(3).toString('hex')}`;
     await loop.submit({ type: 'jobSubmitted', job, namespace, name, manifest, ...asked });
@@ -302,10 +304,10 @@ function parseSubmitted(manifestJson: string): Manifest {
   const { model, output, calibration } = manifest.spec;
   const locations = [
     model.source,
-    output.destination,
+    recordLocation(output.destination),
     ...('text' in calibration ? calibration.text : [calibration.tokens]),
   ];
-  for (const location of locations) {
+  for (const location of locations.filter((each) => !isSynthetic(each))) {
     if (!location.startsWith('file:///')) {
       throw new SecateurError(
         'ManifestInvalid',

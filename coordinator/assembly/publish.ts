@@ -3,7 +3,7 @@
  * publish.json; then files are renamed one by one, the one that makes the checkpoint loadable (the index, or the only
  * shard) last; then the staging folder goes. Each step may be run again after a crash, at any point; before the first move,
  * and again after a crash, every file is held against the list. Of a job that is not to be published
- * (spec.output.publish: false) only the record of it is moved.
+ * (spec.output.publish: false, or a destination that discards) only the record of it is moved.
  */
 
 import { createHash } from 'node:crypto';
@@ -20,6 +20,7 @@ import {
   toSecateurError,
 } from '../../shared/errors/secateur-error.ts';
 import { reach } from '../../shared/failpoint.ts';
+import { isPublished } from '../../shared/manifest/location.ts';
 import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
 import { fsyncDirectory, writeFileAtomic } from '../../shared/storage/atomic-file.ts';
 import { checkFileName } from '../../shared/storage/file-ref.ts';
@@ -68,7 +69,7 @@ export async function publishCheckpoint(
   if (done !== null) return done;
   const list = (await readList(job, paths)) ?? (await prepare(job, paths, nowMs, verified));
   await checkFiles(list, paths, verified);
-  if (isPublished(job)) await mkdir(join(paths.output, EXTRAS_FOLDER), { recursive: true });
+  if (isPublished(job.manifest.spec.output)) await mkdir(join(paths.output, EXTRAS_FOLDER), { recursive: true });
   const last = list.files.at(-1)?.file;
   for (const { file } of list.files) {
     // What makes the checkpoint loadable must not be there, after a power cut, without the rest.
@@ -123,12 +124,8 @@ async function removeStaging(paths: JobPaths): Promise<void> {
   }
 }
 
-function isPublished(job: JobState): boolean {
-  return job.manifest.spec.output.publish !== false;
-}
-
 async function fsyncFolders(job: JobState, paths: JobPaths): Promise<void> {
-  if (isPublished(job)) await fsyncDirectory(join(paths.output, EXTRAS_FOLDER));
+  if (isPublished(job.manifest.spec.output)) await fsyncDirectory(join(paths.output, EXTRAS_FOLDER));
   await fsyncDirectory(paths.output);
 }
 
@@ -221,7 +218,7 @@ async function prepare(job: JobState, paths: JobPaths, nowMs: number, verified: 
   const { file: statistics, summaries, missing: statisticsMissing } = await writeStatistics(job, paths);
   const written = [...job.assembled, ...auxiliary, calibration, statistics, ...index];
   // Where nothing is published, what was made for the record's digests and summaries goes with the staging folder.
-  const outputs = isPublished(job) ? written : [];
+  const outputs = isPublished(job.manifest.spec.output) ? written : [];
   const calibrationInputs = intake.calibrationFiles.map(({ file, sizeBytes }, position) => ({
     file,
     sizeBytes,
@@ -241,12 +238,12 @@ async function prepare(job: JobState, paths: JobPaths, nowMs: number, verified: 
     statisticsMissing,
   };
   // A card describes a checkpoint.
-  const card = isPublished(job) ? [await writeModelCard(job, recordOf(job, parts), paths)] : [];
+  const card = isPublished(job.manifest.spec.output) ? [await writeModelCard(job, recordOf(job, parts), paths)] : [];
   const described = { ...parts, outputs: [...outputs, ...card] };
   const report = await writeText(renderReport(recordOf(job, described)), REPORT_FILE, paths);
   const provenance = buildProvenance(job, { ...described, outputs: [...described.outputs, report] });
   const provenanceFile = await writeJson(provenance, PROVENANCE_FILE, paths);
-  const last = isPublished(job) ? (index[0] ?? job.assembled[0]) : undefined;
+  const last = isPublished(job.manifest.spec.output) ? (index[0] ?? job.assembled[0]) : undefined;
   const loadable = last === undefined ? [] : [last];
   const files = [...outputs.filter((file) => file !== last), ...card, report, provenanceFile, ...loadable];
   const list: PublishList = { job: job.id, files, statisticsMissing };

@@ -163,10 +163,11 @@ export function costOf(inputs: CostInputs, workers: readonly WorkerRates[], plac
       layerCount *
       inputs.statisticsWidth *
       (inputs.samples * Float32Array.BYTES_PER_ELEMENT + Float64Array.BYTES_PER_ELEMENT),
-    // Committed layers stay until the shards made of them are in place; of the snapshots, the two newest at most.
+    // Committed layers stay until the shards made of them are in place, discarded ones until the next snapshot is complete;
+    // of the snapshots, the two newest at most.
     destinationBytes:
       copiedBytes +
-      layerCount * inputs.bytesPerLayer +
+      (inputs.isDiscarded === true ? Math.min(layerCount, snapshotInterval + 1) : layerCount) * inputs.bytesPerLayer +
       Math.min(2, snapshots) * hiddenBytesOf(inputs, inputs.samples) +
       // Of the layer that is being measured, one file from each worker.
       placement.replicas * hessianBytesOf(inputs),

@@ -61,6 +61,8 @@ export interface CostInputs {
   readonly sourceBytes: number;
   /** Of the output, what is copied from committed layers and the source; a shard that is one layer is only linked. */
   readonly copiedBytes: number;
+  /** Committed layers go as soon as nobody needs them. Absent: they stay. */
+  readonly isDiscarded?: boolean;
 }
 
 /** Milliseconds of one worker for one layer; of the passes, for one microbatch. */

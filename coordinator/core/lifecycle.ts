@@ -1,6 +1,7 @@
 /** A job from submission to its end, and back again: submit, intake, plan, cancel, fail, resume. */
 import { type ErrorCode, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { JsonValue } from '../../shared/events/job-event.ts';
+import { recordLocation } from '../../shared/manifest/location.ts';
 import { hessianFileName, layerFileName, leaseSuffix } from '../../shared/storage/staging-names.ts';
 import { keepsAll } from './choices.ts';
 import {
@@ -95,12 +96,12 @@ export function findTwin(
   state: CoordinatorState,
   { namespace, name, manifest }: Pick<EventOf<'jobSubmitted'>, 'namespace' | 'name' | 'manifest'>,
 ): JobState | undefined {
-  const { destination } = manifest.spec.output;
+  const destination = recordLocation(manifest.spec.output.destination);
   return Object.values(state.jobs).find(
     (job) =>
       !hasEnded(job) &&
       ((job.namespace === namespace && job.name === name) ||
-        doOverlap(job.manifest.spec.output.destination, destination)),
+        doOverlap(recordLocation(job.manifest.spec.output.destination), destination)),
   );
 }
 

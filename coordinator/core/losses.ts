@@ -20,7 +20,7 @@ export function isCountedOn(job: JobState, name: string): boolean {
   return (
     job.calibration?.file.name === name ||
     job.evaluation.some((text) => text?.ids.name === name) ||
-    job.layers.some((layer) => layer.file?.name === name)
+    job.layers.some((layer) => layer.file?.name === name && layer.isDiscarded !== true)
   );
 }
 
@@ -28,7 +28,7 @@ export function isCountedOn(job: JobState, name: string): boolean {
 export function loseFile(t: Transition, jobId: string, name: string, why: string): void {
   const job = jobOf(t.state, jobId);
   if (job === undefined || hasEnded(job)) return;
-  const layer = job.layers.findIndex((each) => each.file?.name === name);
+  const layer = job.layers.findIndex((each) => each.file?.name === name && each.isDiscarded !== true);
   if (layer >= 0) loseLayer(t, job, layer, why);
   else if (job.calibration?.file.name === name) loseCalibration(t, job, why);
   else if (job.evaluation.some((text) => text?.ids.name === name)) loseText(t, job, name, why);
@@ -45,13 +45,20 @@ export function fileLost(t: Transition, event: EventOf<'fileLost'>): void {
  * Hessians went with its commit: they are measured again.
  */
 function loseLayer(t: Transition, job: JobState, index: number, why: string): void {
+  const file = takeBackLayer(t, job, index, why);
+  if (file !== null) makeAgain(t, job, `layer ${index}`, file, why);
+}
+
+/** Has a committed layer pruned again, with the same bytes. @returns the file that it had */
+export function takeBackLayer(t: Transition, job: JobState, index: number, why: string): StagedFile | null {
   const layer = t.editJob(job.id).layers[index];
   const file = layer?.file;
-  if (layer === undefined || !file) return;
+  if (layer === undefined || !file) return null;
   const status = measuredStatus(job, index, allMicrobatches(job));
   Object.assign(layer, { status, file: null, lostSha256: file.sha256 });
+  delete layer.isDiscarded;
   t.tell(job.id, 'layer', 'lost', { layer: index, file: file.name, sha256: file.sha256, why });
-  makeAgain(t, job, `layer ${index}`, file, why);
+  return file;
 }
 
 function loseCalibration(t: Transition, job: JobState, why: string): void {

@@ -1,4 +1,5 @@
 /** How a job is laid out: its placement, its microbatch, the shards of its output. Pure functions of manifest, inputs, workers. */
+import { isDiscarded, isPublished } from '../../shared/manifest/location.ts';
 import { updatesWeights } from '../../shared/manifest/method-options.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { castsOnce } from '../../shared/onnx/weight-casts.ts';
@@ -30,10 +31,9 @@ export function planJob(manifest: Manifest, intake: JobIntake, workers: readonly
 export function placeJob(manifest: Manifest, intake: JobIntake, workers: readonly PlannedWorker[]): JobPlacement {
   const { calibration, placement, output } = manifest.spec;
   const size = 'text' in calibration ? calibration : intake.givenTokens;
-  const outputShards = output.publish === false ? [] : planOutputShards(intake, output.maxShardSize);
+  const outputShards = isPublished(output) ? planOutputShards(intake, output.maxShardSize) : [];
   const replicasMax = placement.replicas === 'auto' ? null : placement.replicas;
-  // A job of an earlier version has no such field.
-  const snapshotInterval = placement.snapshotInterval ?? 'auto';
+  const snapshotInterval = snapshotIntervalFor(manifest);
   const layerCount = intake.layers.length;
   if (size === null) {
     const plan: Plan = {
@@ -69,6 +69,16 @@ export function placeJob(manifest: Manifest, intake: JobIntake, workers: readonl
     prediction: predictionOf(choice),
   };
   return { plan, choice };
+}
+
+/**
+ * Where layers are discarded, a file stays until the hidden states behind it are in files: with a snapshot behind every layer
+ * it is one or two of them that do.
+ */
+function snapshotIntervalFor({ spec: { placement, output, pruning } }: Manifest): 'auto' | number {
+  // A job of an earlier version has no such field.
+  const asked = placement.snapshotInterval ?? 'auto';
+  return asked === 'auto' && isDiscarded(output.destination) && pruning.propagate === 'pruned' ? 1 : asked;
 }
 
 function predictionOf({ chosen: { cost } }: PlacementChoice): Prediction {
@@ -108,6 +118,7 @@ function costInputs(
     castsOnce: castsOnce(model, calibration.samples * calibration.sequenceLength, calibration.sequenceLength),
     survey: manifest.spec.pruning.layerwise !== undefined,
     hessianWidths: updatesWeights(manifest.spec.pruning) ? [...widths.values()] : [],
+    isDiscarded: isDiscarded(manifest.spec.output.destination),
     sourceBytes: sum(intake.shards.map((shard) => shard.sizeBytes)),
     copiedBytes: sum(outputShards.filter((shard) => !isOneLayer(shard, intake)).map((shard) => shard.sizeBytes)),
   };

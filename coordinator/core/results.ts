@@ -1,6 +1,7 @@
 /** What workers and effects bring back. A result counts only from the worker, attempt and epoch that were leased. */
 
 import type { ErrorCode } from '../../shared/errors/secateur-error.ts';
+import { isPublished, recordLocation } from '../../shared/manifest/location.ts';
 import {
   countOf,
   difference,
@@ -469,8 +470,9 @@ export function checkpointPublished(t: Transition, event: EventOf<'checkpointPub
   job.endedMs = t.nowMs;
   job.measurement = measurementOf(job, t.nowMs);
   const { weights, zeros } = countPruned(job.layers.flatMap((layer) => layer.tensors));
-  const { destination, publish } = job.manifest.spec.output;
-  t.tell(event.job, 'checkpoint', publish === false ? 'discarded' : 'published', {
+  const { output } = job.manifest.spec;
+  const destination = recordLocation(output.destination);
+  t.tell(event.job, 'checkpoint', isPublished(output) ? 'published' : 'discarded', {
     destination,
     files: event.files.length,
     ...(event.statisticsMissing === undefined ? {} : { statisticsMissing: event.statisticsMissing }),
@@ -482,15 +484,15 @@ export function checkpointPublished(t: Transition, event: EventOf<'checkpointPub
     tokens: job.workDone,
     tokensAgain: job.workRedone,
   });
-  if (publish === false) {
+  if (isPublished(output)) {
+    t.explain(event.job, 'Succeeded', 'Published', `published to ${destination}`);
+  } else {
     t.explain(
       event.job,
       'Succeeded',
       'Recorded',
       `nothing is published, as asked; what was found is in ${destination}`,
     );
-  } else {
-    t.explain(event.job, 'Succeeded', 'Published', `published to ${destination}`);
   }
   keepWork(t, event.job);
   retire(job);

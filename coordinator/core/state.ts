@@ -302,6 +302,8 @@ export interface LayerState {
   statisticsFile: StagedFile | null;
   /** Of a committed layer. */
   file: StagedFile | null;
+  /** Its file was committed, and removed since nobody needs it (discard.ts). Absent otherwise. */
+  isDiscarded?: boolean;
   /** Of the file that a layer had when it was found gone or damaged. Absent where none ever was. */
   lostSha256?: string;
   tensors: readonly PrunedTensor[];

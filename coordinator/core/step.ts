@@ -4,6 +4,7 @@
  */
 import { SecateurError } from '../../shared/errors/secateur-error.ts';
 import { allocateBudgets } from './budgets.ts';
+import { discardAgain, discardLayers } from './discard.ts';
 import { repeatFailedEffects } from './effects.ts';
 import type { CoreEvent, StepResult } from './events.ts';
 import { explainQueue, explainWaiting } from './explain.ts';
@@ -46,6 +47,7 @@ export function step(state: CoordinatorState, event: CoreEvent, nowMs: number): 
   tryPlan(transition);
   takeOver(transition);
   allocateBudgets(transition);
+  discardLayers(transition);
   advancePhase(transition);
   assignTasks(transition);
   return transition.finish();
@@ -57,6 +59,7 @@ function apply(t: Transition, event: CoreEvent): void {
     case 'tick':
       return;
     case 'coordinatorStarted':
+      discardAgain(t);
       return coordinatorStarted(t);
     case 'jobSubmitted':
       return submitJob(t, event);

@@ -2,7 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { invariant } from '../../shared/errors/secateur-error.ts';
-import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import { destinationPath } from '../../shared/manifest/resolve-locations.ts';
 import type { Task } from '../../shared/rpc/generated/secateur/v1/Task.ts';
 import { checkFileName } from '../../shared/storage/file-ref.ts';
 import { VerifiedFiles } from '../../shared/storage/verified-files.ts';
@@ -47,7 +47,7 @@ export class FileJobWork implements JobWork {
   }
 
   pathsOf(job: JobState): JobPaths {
-    return jobPaths(this.stateDirectory, job.id, locationToPath(job.manifest.spec.output.destination));
+    return jobPaths(this.stateDirectory, job.id, destinationPath(job.manifest.spec.output.destination));
   }
 
   async intake(job: JobState): Promise<JobIntake> {

@@ -5,12 +5,14 @@ import { type Checkpoint, openCheckpoint } from '../../shared/checkpoint/open-ch
 import { digestFile } from '../../shared/checkpoint/source-digest.ts';
 import type { TensorLocation } from '../../shared/checkpoint/tensor-location.ts';
 import { rethrowPassing, SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
-import { locationToPath } from '../../shared/manifest/resolve-locations.ts';
+import { destinationPath, locationToPath, sourcePath } from '../../shared/manifest/resolve-locations.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { checkSelections, selectionFor } from '../../shared/manifest/select-linears.ts';
 import { checkTensors, layerTensors, type ModelDescription } from '../../shared/models/family.ts';
 import { describeModel } from '../../shared/models/registry.ts';
 import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
+import { syntheticCheckpoint } from '../../shared/synthetic/synthetic-checkpoint.ts';
+import { isSynthetic, parseSyntheticTokens } from '../../shared/synthetic/synthetic-location.ts';
 import { evaluationLocations } from '../core/evaluation.ts';
 import type { FileIntake, JobIntake, LayerIntake, TensorSlot } from '../core/state.ts';
 
@@ -23,9 +25,9 @@ const DIGESTED_BYTES_MAX = 128 * 1024 * 1024;
  */
 export async function readIntake(manifest: Manifest): Promise<JobIntake> {
   const { model, output, pruning } = manifest.spec;
-  const sourceDirectory = locationToPath(model.source);
+  const sourceDirectory = sourcePath(model.source);
   const [opened, calibration, evaluation] = await Promise.allSettled([
-    openCheckpoint(sourceDirectory),
+    openSource(model.source),
     calibrationFiles(manifest),
     evaluationFiles(manifest),
   ]);
@@ -66,7 +68,7 @@ export async function readIntake(manifest: Manifest): Promise<JobIntake> {
   const outside = [...checkpoint.tensors.keys()].filter((name) => !inLayers.has(name)).map(slot);
   return {
     sourceDirectory,
-    outputDirectory: locationToPath(output.destination),
+    outputDirectory: destinationPath(output.destination),
     model: description,
     shards: await fileSizes(
       checkpoint.shards.map(({ file }) => file),
@@ -92,6 +94,10 @@ export async function readIntake(manifest: Manifest): Promise<JobIntake> {
       ...sequenceWarnings(description, manifest.spec.calibration, given),
     ],
   };
+}
+
+async function openSource(source: string): Promise<Checkpoint> {
+  return isSynthetic(source) ? syntheticCheckpoint(source) : openCheckpoint(locationToPath(source));
 }
 
 /** It computes all the same: rotary positions go on for ever. What the model makes of them it was never taught. */
@@ -151,11 +157,11 @@ function allOf(
 
 async function calibrationFiles(manifest: Manifest): Promise<FileIntake[]> {
   const calibration = manifest.spec.calibration;
-  const locations =
-    'text' in calibration
-      ? calibration.text.map((location, index) => ({ location, path: `spec.calibration.text[${index}]` }))
-      : [{ location: calibration.tokens, path: 'spec.calibration.tokens' }];
-  return filesAt(locations);
+  if ('text' in calibration) {
+    return filesAt(calibration.text.map((location, index) => ({ location, path: `spec.calibration.text[${index}]` })));
+  }
+  if (isSynthetic(calibration.tokens)) return [];
+  return filesAt([{ location: calibration.tokens, path: 'spec.calibration.tokens' }]);
 }
 
 async function evaluationFiles(manifest: Manifest): Promise<FileIntake[]> {
@@ -182,6 +188,10 @@ async function filesAt(
 async function givenTokens(manifest: Manifest): Promise<JobIntake['givenTokens']> {
   const calibration = manifest.spec.calibration;
   if ('text' in calibration) return null;
+  if (isSynthetic(calibration.tokens)) {
+    const { samples, sequenceLength } = parseSyntheticTokens(calibration.tokens);
+    return { samples: Math.min(samples, calibration.samples ?? samples), sequenceLength };
+  }
   const file = locationToPath(calibration.tokens);
   const ids = (await readSafetensorsHeader(file)).tensors.get('input_ids');
   const [samples, sequenceLength] = ids?.shape ?? [];

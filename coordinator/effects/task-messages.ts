@@ -20,6 +20,7 @@ import {
   layerFileName,
   leaseSuffix,
 } from '../../shared/storage/staging-names.ts';
+import { isSynthetic, parseSyntheticTokens } from '../../shared/synthetic/synthetic-location.ts';
 import { committedSlots } from '../assembly/committed-layer.ts';
 import { budgetedLinears, choiceIn } from '../core/choices.ts';
 import type { TaskIdentity } from '../core/events.ts';
@@ -98,6 +99,11 @@ function calibrationMessage(
   if ('text' in calibration) {
     const { samples, sequenceLength, seed } = calibration;
     return { text: true, samples, sequenceLength, seed, vocabularySize, files, output };
+  }
+  if (isSynthetic(calibration.tokens)) {
+    const { samples, sequenceLength, seed } = parseSyntheticTokens(calibration.tokens);
+    const count = Math.min(samples, calibration.samples ?? samples);
+    return { text: false, samples: count, sequenceLength, seed, vocabularySize, files, output };
   }
   invariant(
     locationToPath(calibration.tokens) === intake.calibrationFiles[0]?.file,

@@ -3,11 +3,19 @@
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { SecateurError } from '../errors/secateur-error.ts';
-import { locationProblem, SCHEME } from './location.ts';
+import {
+  isSynthetic,
+  parseSyntheticModel,
+  parseSyntheticTokens,
+  showSyntheticModel,
+  showSyntheticTokens,
+} from '../synthetic/synthetic-location.ts';
+import { discardTo, isDiscarded, locationProblem, recordLocation, SCHEME } from './location.ts';
 import type { CalibrationSpec, EvaluationSpec, Manifest } from './schema.ts';
 
 /**
- * The manifest with every location as a canonical absolute file URL. Resolving twice changes nothing.
+ * The manifest with every location as a canonical absolute file URL, or canonical synthetic location. Resolving twice
+ * changes nothing.
  *
  * @param baseDirectory absolute path of the folder that relative paths count from: that of the manifest file
  * @throws SecateurError ArgumentInvalid where baseDirectory is not absolute
@@ -29,18 +37,30 @@ export function resolveLocations(manifest: Manifest, baseDirectory: string): Man
     ...manifest,
     spec: {
       ...manifest.spec,
-      model: { ...model, source: resolved(model.source) },
-      output: { ...output, destination: resolved(output.destination) },
+      model: { ...model, source: resolvedSource(model.source, resolved) },
+      output: { ...output, destination: resolvedDestination(output.destination, resolved) },
       calibration: resolvedCalibration(calibration, resolved),
       ...(evaluation === undefined ? {} : { evaluation: resolvedEvaluation(evaluation, resolved) }),
     },
   };
 }
 
+function resolvedSource(source: string, resolved: (location: string) => string): string {
+  return isSynthetic(source) ? showSyntheticModel(parseSyntheticModel(source)) : resolved(source);
+}
+
+function resolvedDestination(destination: string, resolved: (location: string) => string): string {
+  const folder = resolved(recordLocation(destination));
+  return isDiscarded(destination) ? discardTo(folder) : folder;
+}
+
 function resolvedCalibration(calibration: CalibrationSpec, resolved: (location: string) => string): CalibrationSpec {
-  return 'text' in calibration
-    ? { ...calibration, text: calibration.text.map(resolved) }
-    : { ...calibration, tokens: resolved(calibration.tokens) };
+  if ('text' in calibration) return { ...calibration, text: calibration.text.map(resolved) };
+  const { tokens } = calibration;
+  return {
+    ...calibration,
+    tokens: isSynthetic(tokens) ? showSyntheticTokens(parseSyntheticTokens(tokens)) : resolved(tokens),
+  };
 }
 
 function resolvedEvaluation(evaluation: EvaluationSpec, resolved: (location: string) => string): EvaluationSpec {
@@ -64,4 +84,18 @@ export function locationToPath(location: string): string {
     );
   }
   return fileURLToPath(location);
+}
+
+/**
+ * The absolute path of the folder that a destination names: of the checkpoint, or of the record alone.
+ *
+ * @throws ArgumentInvalid, as `locationToPath`
+ */
+export function destinationPath(destination: string): string {
+  return locationToPath(recordLocation(destination));
+}
+
+/** A model's location as people know it: the path of a folder, or the synthetic location itself. */
+export function sourcePath(source: string): string {
+  return isSynthetic(source) ? source : locationToPath(source);
 }

@@ -13,7 +13,7 @@ import {
   unquoteHint,
 } from './expectation.ts';
 import { LAYER_INDEX_MAX, LAYER_RANGE_TEXT, parseLayerRange } from './layer-range.ts';
-import { locationProblem } from './location.ts';
+import { type LocationKind, locationProblem } from './location.ts';
 import { nearestSize, parseSize, SIZE_PATTERN } from './size.ts';
 import { nearestPattern, PATTERN_GROUP_MAX, PATTERN_TEXT, parsePattern } from './sparsity-pattern.ts';
 
@@ -71,17 +71,17 @@ export function dnsLabel(lengthMax: number) {
   return z.string({ error }).max(lengthMax, { error }).regex(DNS_LABEL, { error });
 }
 
-export function location() {
+export function location(kind: LocationKind = 'file') {
   const error = expects('a path or a file URL such as file:///models/llama', (found) => {
     if (typeof found !== 'string') return quoteHint(found);
     if (found.length > LOCATION_LENGTH_MAX) return `at most ${LOCATION_LENGTH_MAX} characters`;
-    return locationProblem(found);
+    return locationProblem(found, kind);
   });
   return z
     .string({ error })
     .min(1, { error })
     .max(LOCATION_LENGTH_MAX, { error })
-    .refine((text) => locationProblem(text) === undefined, { error });
+    .refine((text) => locationProblem(text, kind) === undefined, { error });
 }
 
 /** Files that calibration text can come from; one document a file, or one a line. */

@@ -39,6 +39,7 @@ import {
   textLocation,
   words,
 } from './schema-fields.ts';
+import { syntheticRules } from './synthetic-rules.ts';
 
 /** A job's name becomes a part of folder names and NATS subjects, with a suffix behind it. */
 const JOB_NAME_LENGTH_MAX = 50;
@@ -231,10 +232,10 @@ const calibrationSchema = strict({
         'Files of text: `.txt` and `.md` are one document each, `.jsonl` has a document a line in its field `text`. Either this or `tokens`.',
     })
     .optional(),
-  tokens: location()
+  tokens: location('tokens')
     .meta({
       description:
-        'A safetensors file with `input_ids` [samples, sequenceLength], I32 or I64: token ids ready to use, for instance those of an earlier run. Either this or `text`.',
+        'A safetensors file with `input_ids` [samples, sequenceLength], I32 or I64: token ids ready to use, for instance those of an earlier run. Or ids that are drawn: synthetic:tokens?samples=N&sequenceLength=N&seed=N. Either this or `text`.',
     })
     .optional(),
   samples: integer(1, SAMPLES_MAX)
@@ -376,17 +377,17 @@ const metadataSchema = strict({
 
 const specSchema = strict({
   model: strict({
-    source: location().meta({
+    source: location('model').meta({
       description:
-        'Folder of the Hugging Face checkpoint (safetensors) to prune: a file URL or a path; a relative path counts from the folder of this file.',
-      examples: ['file:///models/llama-65b'],
+        'Folder of the Hugging Face checkpoint (safetensors) to prune: a file URL or a path; a relative path counts from the folder of this file. Or a model whose weights are made from a seed as they are needed: synthetic:SHAPE?layers=N&seed=N&dtype=bf16.',
+      examples: ['file:///models/llama-65b', 'synthetic:llama-65b?layers=80&seed=0&dtype=bf16'],
     }),
   }).meta({ description: 'The model to prune.' }),
   output: strict({
-    destination: location().meta({
+    destination: location('output').meta({
       description:
-        'Folder for the pruned checkpoint: a file URL or a path; a relative path counts from the folder of this file.',
-      examples: ['file:///out/llama-65b-wanda-50'],
+        'Folder for the pruned checkpoint: a file URL or a path; a relative path counts from the folder of this file. With "discard:" before it, each pruned layer is digested and thrown away, and the folder gets the record of the job alone.',
+      examples: ['file:///out/llama-65b-wanda-50', 'discard:file:///out/llama-65b-record'],
     }),
     maxShardSize: maxShardSize()
       .meta({
@@ -429,6 +430,7 @@ const specSchema = strict({
   qualityGate: qualityGateSchema.optional(),
 })
   .refine(gateWithEvaluation.check, gateWithEvaluation.rule)
+  .check(...syntheticRules.map(({ check, rule }) => z.refine(check, rule)))
   .meta({ description: 'What to do.' });
 
 export const manifestSchema = strict({

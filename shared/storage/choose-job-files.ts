@@ -10,13 +10,17 @@ import { SecateurError, toSecateurError } from '../errors/secateur-error.ts';
 import { createClient } from '../rpc/channel.ts';
 import type { FileRef } from '../rpc/generated/secateur/v1/FileRef.ts';
 import type { JobContext__Output } from '../rpc/generated/secateur/v1/JobContext.ts';
+import { isSynthetic } from '../synthetic/synthetic-location.ts';
 import { CoordinatorJobFiles } from './coordinator-job-files.ts';
 import { DirectJobFiles } from './direct-job-files.ts';
 import { checkFileName, locateFile } from './file-ref.ts';
 import type { JobFiles } from './job-files.ts';
+import { SyntheticJobFiles } from './synthetic-job-files.ts';
 
 /** Above two layers of the largest models in bfloat16, with their tables. */
 const CACHE_SIZE_BYTES_MAX = 64 * 1024 ** 3;
+/** In the cache's folder: what is made there is no copy of anything. */
+const SYNTHETIC_FOLDER = 'synthetic';
 /** A coordinator's restart, and what an orchestrator needs to begin it. */
 const PATIENCE_MS = 120_000;
 
@@ -34,6 +38,14 @@ export interface JobFilesChoice {
 
 /** @throws StorageFailed where `direct` was asked for and the files cannot be used in place: it says which */
 export async function chooseJobFiles(choice: JobFilesChoice): Promise<JobFiles> {
+  const files = await filesOfJob(choice);
+  const { sourceDirectory } = choice.context;
+  if (!isSynthetic(sourceDirectory)) return files;
+  return SyntheticJobFiles.open(files, sourceDirectory, join(choice.cacheDirectory, SYNTHETIC_FOLDER));
+}
+
+/** Those that are files, here or at the coordinator. */
+async function filesOfJob(choice: JobFilesChoice): Promise<JobFiles> {
   const { context, storage } = choice;
   if (storage === 'coordinator') return throughCoordinator(choice);
   const obstacle = await whyNotDirect(context, choice.expectedFiles ?? []);
@@ -61,7 +73,9 @@ async function whyNotDirect(context: JobContext__Output, expected: readonly File
     const found = await readFile(probe, 'utf8');
     if (found !== probeContent) return `${probe}: expected ${JSON.stringify(probeContent)}; found another job's folder`;
     await access(stagingDirectory, constants.W_OK);
-    if (!(await stat(sourceDirectory)).isDirectory()) return `${sourceDirectory}: expected a directory`;
+    // What is made where it is needed is in place everywhere.
+    const isMade = isSynthetic(sourceDirectory);
+    if (!isMade && !(await stat(sourceDirectory)).isDirectory()) return `${sourceDirectory}: expected a directory`;
     for (const index of calibrationFiles.keys()) {
       await locateFile({ root: 'FILE_ROOT_CALIBRATION', name: String(index) }, context);
     }
@@ -69,7 +83,10 @@ async function whyNotDirect(context: JobContext__Output, expected: readonly File
       await locateFile({ root: 'FILE_ROOT_EVALUATION', name: String(index) }, context);
     }
     // What is wrong with a staged file is wrong with that file: the probe has shown that the folder is the job's.
-    for (const ref of expected) if (ref.root !== 'FILE_ROOT_STAGING') await locateFile(ref, context);
+    for (const ref of expected) {
+      if (ref.root === 'FILE_ROOT_STAGING' || (isMade && ref.root === 'FILE_ROOT_SOURCE')) continue;
+      await locateFile(ref, context);
+    }
     return null;
   } catch (thrown) {
     return toSecateurError(thrown).message;

@@ -56,7 +56,7 @@ describe('compare', () => {
 
     const verified = await bench.run(['verify', bench.path('out/wanda-50')]);
     expect(verified.code).toBe(6);
-    expect(verified.stderr).toMatch(/there is no checkpoint to verify: .*publish: false/);
+    expect(verified.stderr).toMatch(/there is no checkpoint to verify: .* was asked for none/);
 
     const again = await bench.run(['compare', begin(bench), ...methods, '-o', 'json']);
     expect(again.code, again.stderr).toBe(0);

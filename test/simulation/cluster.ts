@@ -29,6 +29,7 @@ import { step } from '../../coordinator/core/step.ts';
 import type { PassSpec, TaskSpec } from '../../coordinator/core/task.ts';
 import { RECONNECT_GRACE_MS } from '../../coordinator/core/workers.ts';
 import type { JobEvent } from '../../shared/events/job-event.ts';
+import { discardTo } from '../../shared/manifest/location.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { contains, membersOf, setOfMembers } from '../../shared/microbatch-set.ts';
 import { intakeOf, manifestOf } from './model.ts';
@@ -42,11 +43,15 @@ export function fakeManifest(options: {
   microbatch?: number | 'auto';
   snapshotInterval?: number | 'auto';
   method?: 'wanda' | 'sparsegpt';
+  isDiscarded?: boolean;
 }): Manifest {
   const { propagate, stages, replicas = 'auto', samples = 4, microbatch = 1, snapshotInterval = 'auto' } = options;
   const { method = 'wanda' } = options;
   const model = { samples, microbatch, propagate, stages, replicas, snapshotInterval, method, texts: 0 };
-  return manifestOf(model, { name: 'fake', shardBytesMax: 1_000 });
+  const manifest = manifestOf(model, { name: 'fake', shardBytesMax: 1_000 });
+  if (options.isDiscarded !== true) return manifest;
+  const { output } = manifest.spec;
+  return { ...manifest, spec: { ...manifest.spec, output: { ...output, destination: discardTo(output.destination) } } };
 }
 
 export function fakeIntake(layers: number): JobIntake {
@@ -89,6 +94,10 @@ export class Cluster {
   readonly violations: string[] = [];
   /** Snapshots and Hessians on the disk. */
   readonly files = new Set<string>();
+  /** Whatever the coordinator has had removed. */
+  readonly removed = new Set<string>();
+  /** The most files of committed layers that were there at one time. */
+  layerFilesMax = 0;
   /** Committed layers and token ids that are not what was written, by name: whoever reads one says so. */
   readonly damaged = new Set<string>();
   /** Microbatches through layers, whatever became of them. */
@@ -141,9 +150,12 @@ export class Cluster {
         if (state.status === 'committed' && before?.status !== 'committed')
           this.commits.set(layer, (this.commits.get(layer) ?? 0) + 1);
         if (before?.status !== 'committed' || state.status === 'committed') continue;
-        if (this.damaged.has(before.file?.name ?? '')) this.commits.set(layer, (this.commits.get(layer) ?? 0) - 1);
+        if (before.isDiscarded === true || this.damaged.has(before.file?.name ?? ''))
+          this.commits.set(layer, (this.commits.get(layer) ?? 0) - 1);
         else this.violations.push(`layer ${layer} was uncommitted`);
       }
+      const kept = job.layers.filter(({ status, isDiscarded }) => status === 'committed' && isDiscarded !== true);
+      this.layerFilesMax = Math.max(this.layerFilesMax, kept.length);
     }
   }
 
@@ -349,7 +361,10 @@ export class Cluster {
         this.workers.get(command.worker)?.held.clear();
         return;
       case 'removeStaged':
-        for (const name of command.names) this.files.delete(name);
+        for (const name of command.names) {
+          this.files.delete(name);
+          this.removed.add(name);
+        }
         return;
       case 'dismiss': {
         const worker = this.workers.get(command.worker);
@@ -461,7 +476,9 @@ export class Cluster {
   }
 
   private computePass(worker: SimulatedWorker, spec: PassSpec, identity: TaskIdentity): TaskOutcome | Missing {
-    const { status, lostSha256 } = this.job.layers[spec.layer] ?? {};
+    const { status, lostSha256, file: committed } = this.job.layers[spec.layer] ?? {};
+    if (spec.weights === 'committed' && this.isLeased(identity) && this.removed.has(committed?.name ?? ''))
+      this.violations.push(`pass through layer ${spec.layer}, whose file was removed`);
     const staged = this.damagedFor(spec);
     if (staged !== undefined) return { staged };
     // One whose file was found damaged meanwhile was whole when this worker read it.

@@ -16,7 +16,7 @@ function enlarge({ intake }: Cluster): void {
 }
 
 /** One simulated life of a job under seeded faults; the seed in the test's name reproduces it. */
-function live(seed: number): Cluster {
+function live(seed: number, isDiscarded = false): Cluster {
   const random = seededRandom(seed);
   const samples = 1 + Math.floor(random() * 9);
   const cluster = new Cluster(1 + Math.floor(random() * 6), random, samples);
@@ -41,6 +41,7 @@ function live(seed: number): Cluster {
       method: seed % 4 === 3 ? 'sparsegpt' : 'wanda',
       replicas: random() < 0.5 ? 'auto' : 1 + Math.floor(random() * 3),
       snapshotInterval: random() < 0.5 ? 'auto' : 1 + Math.floor(random() * 3),
+      isDiscarded,
     }),
   });
   cluster.effectFails = () => (random() < 0.15 ? HICCUP : null);
@@ -757,6 +758,65 @@ describe('the core under seeded faults', () => {
           where,
         ).toEqual(cluster.events.map((_, index) => index + 1));
         expect(cluster.events.at(-1)?.verb, where).toBe('succeeded');
+      }
+    });
+  }
+});
+
+describe('committed layers of a job that discards its output', () => {
+  it.each(['pruned', 'dense'] as const)('propagate: %s: go, one or two of them being there at a time', (propagate) => {
+    const cluster = begin(6, 8, WORKERS.slice(0, 2), { propagate, isDiscarded: true });
+    expect(cluster.settle(5_000)).toBe(true);
+    expect([cluster.job.phase, cluster.job.reason, cluster.violations]).toEqual(['Succeeded', 'Recorded', []]);
+    expect(cluster.layerFilesMax).toBeLessThanOrEqual(2);
+    while (cluster.advance());
+    const names = cluster.job.layers.map((layer) => layer.file?.name);
+    expect(names.filter((name) => !cluster.removed.has(name ?? ''))).toEqual([]);
+    expect(lossesOf(cluster)).toEqual([]);
+  });
+
+  it('stay as long as the snapshots behind them are not there, where the manifest has fewer of those', () => {
+    const cluster = begin(6, 4, ['w1'], { isDiscarded: true, snapshotInterval: 3 });
+    advanceUntil(cluster, () => cluster.commits.size === 3);
+    expect(cluster.removed).toEqual(new Set());
+    expect(cluster.settle(5_000)).toBe(true);
+    expect([cluster.layerFilesMax, cluster.violations]).toEqual([3, []]);
+  });
+
+  it('are pruned again, one after the other, where the snapshots and what workers held are lost', () => {
+    const cluster = begin(6, 1, ['w1'], { isDiscarded: true });
+    advanceUntil(cluster, () => cluster.commits.size === 4 && leasesOf(cluster, 'pass').length === 0);
+    const digests = cluster.job.layers.map((layer) => layer.file?.sha256);
+    cluster.loseFiles(1);
+    cluster.kill('w1');
+    cluster.attach('w1');
+    expect(cluster.settle(5_000)).toBe(true);
+    expect([cluster.job.phase, cluster.violations]).toEqual(['Succeeded', []]);
+    const lost = cluster.events.filter(({ entity, verb }) => entity === 'layer' && verb === 'lost');
+    expect(lost.map(({ data }) => data.layer)).toEqual([0, 1, 2, 3]);
+    expect(cluster.job.layers.slice(0, 4).map((layer) => layer.file?.sha256)).toEqual(digests.slice(0, 4));
+    expect(cluster.layerFilesMax).toBeLessThanOrEqual(3);
+  });
+
+  for (let block = 0; block < 5; block++) {
+    it(`seeds ${block * 40}…${block * 40 + 39}: under faults no pass goes through a file that is gone`, () => {
+      for (let seed = block * 40; seed < block * 40 + 40; seed++) {
+        const cluster = live(seed, true);
+        let ended = cluster.settle(5_000);
+        if (!ended) attachAll(cluster);
+        ended ||= cluster.settle(5_000);
+        const where = `seed ${seed}`;
+        expect([cluster.violations, ended, cluster.job.phase, cluster.job.message], where).toEqual([
+          [],
+          true,
+          'Succeeded',
+          expect.any(String),
+        ]);
+        expect(cluster.commits.size, where).toBe(cluster.layerCount);
+        expect(
+          cluster.job.layers.every(({ isDiscarded }) => isDiscarded === true),
+          where,
+        ).toBe(true);
       }
     });
   }

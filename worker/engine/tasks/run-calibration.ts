@@ -1,9 +1,8 @@
 /** Text to token windows, or given ids checked, into staging. */
 import { digestFile } from '../../../shared/checkpoint/source-digest.ts';
-import { invariant } from '../../../shared/errors/secateur-error.ts';
 import type { FileRef } from '../../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { PrepareCalibrationTask__Output } from '../../../shared/rpc/generated/secateur/v1/PrepareCalibrationTask.ts';
-import { prepareCalibration } from '../../calibration/prepare-calibration.ts';
+import { type CalibrationSource, prepareCalibration } from '../../calibration/prepare-calibration.ts';
 import type { TextFile } from '../../calibration/read-documents.ts';
 import type { Outcome } from '../messages.ts';
 import { withScratch } from '../scratch.ts';
@@ -19,12 +18,7 @@ export async function runCalibration(task: PrepareCalibrationTask__Output, conte
     texts.push({ file: job.calibrationFiles[index] ?? ref.name, path });
     inputs.push({ root: ref.root, name: ref.name, ...(await digestFile(path)) });
   }
-  const [first] = texts;
-  invariant(first !== undefined, 'a job has calibration files');
-  const { samples, sequenceLength, seed } = task;
-  const spec = task.text
-    ? { kind: 'text' as const, files: texts, samples, sequenceLength, seed }
-    : { kind: 'tokens' as const, file: first.path, samples: samples === 0 ? null : samples };
+  const spec = sourceOf(task, texts);
   const tokenizerDirectory = task.text
     ? await files.sourceDirectory(['tokenizer.json', 'tokenizer_config.json'])
     : job.sourceDirectory;
@@ -36,4 +30,15 @@ export async function runCalibration(task: PrepareCalibrationTask__Output, conte
     const size = { samples: prepared.samples, sequenceLength: prepared.sequenceLength };
     return { prepareCalibration: { file, ...size, inputs } };
   });
+}
+
+/** Text, given token ids, or, where there is no file, ids that are drawn. */
+function sourceOf(
+  { text, samples, sequenceLength, seed }: PrepareCalibrationTask__Output,
+  files: readonly TextFile[],
+): CalibrationSource {
+  const [first] = files;
+  if (text) return { kind: 'text', files, samples, sequenceLength, seed };
+  if (first === undefined) return { kind: 'synthetic', samples, sequenceLength, seed };
+  return { kind: 'tokens', file: first.path, samples: samples === 0 ? null : samples };
 }

@@ -64,7 +64,14 @@ function pruneMany(job: Job, row: usize): u32 {
   const columns = job.columns;
   const metrics = job.metrics;
   fillMetrics(job, row, 0);
-  const packed = selectThresholdBetween(metrics, columns, job.pruned, Key.bits(job.low), Key.bits(job.high), job.belowLow);
+  const packed = selectThresholdBetween(
+    metrics,
+    columns,
+    job.pruned,
+    Key.bits(job.low),
+    Key.bits(job.high),
+    job.belowLow,
+  );
   zeroChosen(job.dtype, row, 0, metrics, columns, packed);
   return Threshold.value(packed);
 }

@@ -33,14 +33,7 @@ export function selectThreshold(metrics: usize, count: i32, rank: i32): u64 {
  * The same where it is known that the threshold is one of the values from `low` to below `high`, and how many of all are
  * below `low`: fewer than `rank`, as at least `rank` are below `high`.
  */
-export function selectThresholdBetween(
-  metrics: usize,
-  count: i32,
-  rank: i32,
-  low: u32,
-  high: u32,
-  belowLow: i32,
-): u64 {
+export function selectThresholdBetween(metrics: usize, count: i32, rank: i32, low: u32, high: u32, belowLow: i32): u64 {
   const end = pad(metrics, count);
   const lows = i32x4.splat(low);
   const highs = i32x4.splat(high);
