@@ -16,8 +16,9 @@ import { DTYPE_F32, Job, NON_FINITE, SALIENCY_MAGNITUDE, SALIENCY_NORMED } from 
 import { Weight } from './metric';
 import { pruneNormedRow } from './row';
 import { fillMetrics } from './saliency';
-import { selectThreshold, Threshold } from './select-exact';
+import { selectThreshold } from './select-exact';
 import { countRow, pruneRowBelow } from './threshold';
+import { zeroChosen } from './zero-chosen';
 
 /** Groups up to so many columns are ranked by comparing each with each: a bisection takes longer. */
 const RANKED_MAX: i32 = 8;
@@ -157,14 +158,5 @@ function pruneGroup(job: Job, row: usize, first: i32): void {
 /** Zeroes job.pruned of the columns [first, first + count), whose metrics are u32 [count] with room for three more. */
 function pruneSegment(job: Job, row: usize, first: i32, count: i32, metrics: usize): void {
   const packed = selectThreshold(metrics, count, min(job.pruned, count));
-  const threshold = Threshold.value(packed);
-  for (let i = 0; i < count; ++i) {
-    Weight.zeroIf(load<u32>(metrics + ((<usize>i) << 2)) < threshold, job.dtype, row, first + i);
-  }
-  let ties = Threshold.ties(packed);
-  for (let i = 0; ties > 0; ++i) {
-    if (load<u32>(metrics + ((<usize>i) << 2)) != threshold) continue;
-    Weight.zero(job.dtype, row, first + i);
-    --ties;
-  }
+  zeroChosen(job.dtype, row, first, metrics, count, packed);
 }

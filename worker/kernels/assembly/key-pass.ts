@@ -49,7 +49,7 @@ function keyTail(job: Job, row: usize, first: i32): f32 {
   for (; column < job.columns; ++column) {
     // Widening one half makes an infinite one finite: it is told apart by its bits.
     if (dtype == DTYPE_F16 && (load<u16>(row + ((<usize>column) << 1)) & 0x7c00) == 0x7c00) sum = Infinity;
-    const metric = Metric.of(job, row, column);
+    const metric = Metric.of(dtype, row, job.normsEven, job.normsOdd, column);
     sum += metric;
     store<i16>(keys + ((<usize>column) << 1), Key.of(metric));
   }

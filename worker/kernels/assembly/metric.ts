@@ -1,5 +1,5 @@
 /** The saliency of one weight, |w| * norm in float32, for the places that look at single columns. */
-import { DTYPE_F32, Job } from './job';
+import { DTYPE_F32 } from './job';
 import { Widen } from './widen';
 
 export class Metric {
@@ -15,9 +15,10 @@ export class Metric {
     return abs<f32>(load<f32>(row + at)) * load<f32>(norms + at);
   }
 
-  @inline static of(job: Job, row: usize, column: i32): f32 {
-    if (job.dtype == DTYPE_F32) return Metric.of32(row, job.normsEven, column);
-    return Metric.of16(job.dtype, row, job.normsEven, job.normsOdd, column);
+  /** Norms as in Job. */
+  @inline static of(dtype: i32, row: usize, normsEven: usize, normsOdd: usize, column: i32): f32 {
+    if (dtype == DTYPE_F32) return Metric.of32(row, normsEven, column);
+    return Metric.of16(dtype, row, normsEven, normsOdd, column);
   }
 }
 

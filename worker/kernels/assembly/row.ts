@@ -6,9 +6,11 @@
 import { bracketThreshold } from './bracket';
 import { countZeros, firstNonFinite } from './inspect';
 import { DTYPE_F32, Job, NON_FINITE } from './job';
-import { keyPass } from './key-pass';
+import { KEY_MIN, keyPass } from './key-pass';
 import { Metric, Weight } from './metric';
-import { selectThreshold, Threshold } from './select-exact';
+import { fillMetrics } from './saliency';
+import { selectThreshold, selectThresholdBetween, Threshold } from './select-exact';
+import { zeroChosen } from './zero-chosen';
 
 /** A sum from here on may be an overflow, an infinity or no number at all: the row's bits are looked at. */
 const SUM_MAX: f32 = 3.0e38;
@@ -17,6 +19,9 @@ const SUM_MAX: f32 = 3.0e38;
 const OFFSET_RATE: f32 = 0.1;
 const ERROR_RATE: f32 = 0.06;
 const FIRST_ERROR: f32 = 4.0;
+
+/** Candidates are listed up to this part of a row, 2^-3: beyond, a vector pass over all takes less. */
+const MANY_SHIFT: i32 = 3;
 
 /** Zeros of the row afterwards; NON_FINITE and job.badColumn, the row untouched, where a weight is non-finite. */
 export function pruneNormedRow(job: Job, row: usize): i32 {
@@ -41,11 +46,41 @@ export function pruneNormedRow(job: Job, row: usize): i32 {
     learn(job, base, <f32>job.low);
     return rank;
   }
-  const inside = zeroBelow(job, row, job.low, job.high);
-  const threshold = pruneCandidates(job, row, inside, chosenInside);
+  const inside = job.belowHigh - job.belowLow;
+  let threshold: u32;
+  if (inside > columns >> MANY_SHIFT) {
+    threshold = pruneMany(job, row);
+  } else {
+    zeroBelow(job, row, job.low, job.high);
+    threshold = pruneCandidates(job, row, inside, chosenInside);
+  }
   learn(job, base, <f32>job.low + (<f32>(job.high - job.low) * <f32>chosenInside) / <f32>inside);
   // A weight that was zero has metric zero: it is kept, beyond the `rank` chosen, only if the threshold is zero.
   return threshold == 0 ? countZeros(job.dtype, row, columns) : rank;
+}
+
+/** Where most of the row shares the threshold's key, ties mostly: without a list of it. Returns the threshold's bits. */
+function pruneMany(job: Job, row: usize): u32 {
+  const columns = job.columns;
+  const metrics = job.metrics;
+  fillMetrics(job, row, 0);
+  const packed = selectThresholdBetween(
+    metrics,
+    columns,
+    job.pruned,
+    Key.bits(job.low),
+    Key.bits(job.high),
+    job.belowLow,
+  );
+  zeroChosen(job.dtype, row, 0, metrics, columns, packed);
+  return Threshold.value(packed);
+}
+
+class Key {
+  /** The least metric with this key, as bits. */
+  @inline static bits(key: i32): u32 {
+    return (<u32>(key - KEY_MIN)) << 15;
+  }
 }
 
 function learn(job: Job, base: f32, threshold: f32): void {
@@ -60,12 +95,13 @@ function learn(job: Job, base: f32, threshold: f32): void {
   job.guessError += ERROR_RATE * (abs<f32>(error) - job.guessError);
 }
 
-/** Zeroes the weights with key < low, lists in job.candidates the columns with low <= key < high; their number. */
-function zeroBelow(job: Job, row: usize, low: i32, high: i32): i32 {
-  return job.dtype == DTYPE_F32 ? zeroBelow32(job, row, low, high) : zeroBelow16(job, row, low, high);
+/** Zeroes the weights with key < low, lists in job.candidates the columns with low <= key < high. */
+function zeroBelow(job: Job, row: usize, low: i32, high: i32): void {
+  if (job.dtype == DTYPE_F32) zeroBelow32(job, row, low, high);
+  else zeroBelow16(job, row, low, high);
 }
 
-function zeroBelow16(job: Job, row: usize, low: i32, high: i32): i32 {
+function zeroBelow16(job: Job, row: usize, low: i32, high: i32): void {
   const lows = i16x8.splat(<i16>low);
   const highs = i16x8.splat(<i16>high);
   const vectorized = job.columns & ~15;
@@ -86,10 +122,10 @@ function zeroBelow16(job: Job, row: usize, low: i32, high: i32): i32 {
     at += 32;
     keys += 32;
   }
-  return zeroTail(job, row, column, low, high, out);
+  zeroTail(job, row, column, low, high, out);
 }
 
-function zeroBelow32(job: Job, row: usize, low: i32, high: i32): i32 {
+function zeroBelow32(job: Job, row: usize, low: i32, high: i32): void {
   const lows = i16x8.splat(<i16>low);
   const highs = i16x8.splat(<i16>high);
   const vectorized = job.columns & ~15;
@@ -112,11 +148,11 @@ function zeroBelow32(job: Job, row: usize, low: i32, high: i32): i32 {
     at += 64;
     keys += 32;
   }
-  return zeroTail(job, row, column, low, high, out);
+  zeroTail(job, row, column, low, high, out);
 }
 
-/** The columns from `first` on, for which the lanes do not suffice; the number of all candidates. */
-function zeroTail(job: Job, row: usize, first: i32, low: i32, high: i32, out: usize): i32 {
+/** The columns from `first` on, for which the lanes do not suffice; `out`: where the next candidate goes. */
+function zeroTail(job: Job, row: usize, first: i32, low: i32, high: i32, out: usize): void {
   for (let column = first; column < job.columns; ++column) {
     const key = <i32>load<i16>(job.keys + ((<usize>column) << 1));
     if (key < low) {
@@ -126,7 +162,6 @@ function zeroTail(job: Job, row: usize, first: i32, low: i32, high: i32, out: us
       out += 4;
     }
   }
-  return <i32>((out - job.candidates) >> 2);
 }
 
 class Candidates {
@@ -147,9 +182,11 @@ function pruneCandidates(job: Job, row: usize, count: i32, rank: i32): u32 {
   const dtype = job.dtype;
   const metrics = job.metrics;
   const candidates = job.candidates;
+  const normsEven = job.normsEven;
+  const normsOdd = job.normsOdd;
   for (let i = 0; i < count; ++i) {
     const at = (<usize>i) << 2;
-    store<f32>(metrics + at, Metric.of(job, row, load<i32>(candidates + at)));
+    store<f32>(metrics + at, Metric.of(dtype, row, normsEven, normsOdd, load<i32>(candidates + at)));
   }
   const packed = selectThreshold(metrics, count, rank);
   const threshold = Threshold.value(packed);

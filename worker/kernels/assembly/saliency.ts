@@ -34,9 +34,32 @@ export function fillMetrics(job: Job, row: usize, index: i32): void {
       fillMagnitude(job, row);
       break;
     default:
-      for (let column = 0; column < job.columns; ++column) {
-        store<f32>(job.metrics + ((<usize>column) << 2), Metric.of(job, row, column));
-      }
+      fillNormed(job, row);
+  }
+}
+
+/** Norms as in Job: split into even and odd columns for 16-bit weights. */
+function fillNormed(job: Job, row: usize): void {
+  const columns = job.columns;
+  const dtype = job.dtype;
+  const metrics = job.metrics;
+  const normsEven = job.normsEven;
+  const normsOdd = job.normsOdd;
+  const vectorized = columns & ~3;
+  let column = 0;
+  for (; column < vectorized; column += 4) {
+    const at = (<usize>column) << 2;
+    let norms: v128;
+    if (dtype == DTYPE_F32) {
+      norms = v128.load(normsEven + at);
+    } else {
+      const even = v128.load_zero<u64>(normsEven + (at >> 1));
+      norms = v128.shuffle<i32>(even, v128.load_zero<u64>(normsOdd + (at >> 1)), 0, 4, 1, 5);
+    }
+    v128.store(metrics + at, f32x4.mul(Row.four(dtype, row, column), norms));
+  }
+  for (; column < columns; ++column) {
+    store<f32>(metrics + ((<usize>column) << 2), Metric.of(dtype, row, normsEven, normsOdd, column));
   }
 }
 

@@ -22,14 +22,41 @@ export class Threshold {
 
 /**
  * metrics: u32 [count] in memory, with room for three more (written here). 1 <= rank <= count.
- * Bisects between the least and the greatest. Kept true: fewer than `rank` are below `low`, at least `rank` below `high`.
+ * Bisects between the least and the greatest.
  */
 export function selectThreshold(metrics: usize, count: i32, rank: i32): u64 {
+  const end = pad(metrics, count);
+  return bisect(metrics, end, rank, least(metrics, end), greatest(metrics, count) + 1, 0);
+}
+
+/**
+ * The same where it is known that the threshold is one of the values from `low` to below `high`, and how many of all are
+ * below `low`: fewer than `rank`, as at least `rank` are below `high`.
+ */
+export function selectThresholdBetween(metrics: usize, count: i32, rank: i32, low: u32, high: u32, belowLow: i32): u64 {
+  const end = pad(metrics, count);
+  const lows = i32x4.splat(low);
+  const highs = i32x4.splat(high);
+  const padding = i32x4.splat(PADDING);
+  let least = padding;
+  let greatest = lows;
+  for (let at = metrics; at < end; at += 16) {
+    const values = v128.load(at);
+    const outside = v128.or(i32x4.lt_s(values, lows), i32x4.ge_s(values, highs));
+    least = i32x4.min_s(least, v128.bitselect(padding, values, outside));
+    greatest = i32x4.max_s(greatest, v128.andnot(values, outside));
+  }
+  return bisect(metrics, end, rank, Lanes.minI32(least), Lanes.maxI32(greatest) + 1, belowLow);
+}
+
+function pad(metrics: usize, count: i32): usize {
   const end = metrics + ((<usize>((count + 3) & ~3)) << 2);
   for (let at = metrics + ((<usize>count) << 2); at < end; at += 4) store<u32>(at, PADDING);
-  let low = least(metrics, end);
-  let high = greatest(metrics, count) + 1;
-  let belowLow = 0;
+  return end;
+}
+
+/** Kept true: fewer than `rank` are below `low`, at least `rank` below `high`. */
+function bisect(metrics: usize, end: usize, rank: i32, low: u32, high: u32, belowLow: i32): u64 {
   while (high - low > 1) {
     const middle = low + ((high - low) >> 1);
     const below = countBelow(metrics, end, middle);
@@ -65,10 +92,7 @@ function countBelow(metrics: usize, end: usize, pivot: u32): i32 {
 function least(metrics: usize, end: usize): u32 {
   let found = i32x4.splat(PADDING);
   for (let at = metrics; at < end; at += 16) found = i32x4.min_s(found, v128.load(at));
-  return min(
-    min(<u32>i32x4.extract_lane(found, 0), <u32>i32x4.extract_lane(found, 1)),
-    min(<u32>i32x4.extract_lane(found, 2), <u32>i32x4.extract_lane(found, 3)),
-  );
+  return Lanes.minI32(found);
 }
 
 /** The last lanes may be padding: what is there is looked at one by one. */
@@ -78,10 +102,7 @@ function greatest(metrics: usize, count: i32): u32 {
   for (let at = metrics, stop = metrics + ((<usize>vectorized) << 2); at < stop; at += 16) {
     lanes = i32x4.max_s(lanes, v128.load(at));
   }
-  let found = max(
-    max(<u32>i32x4.extract_lane(lanes, 0), <u32>i32x4.extract_lane(lanes, 1)),
-    max(<u32>i32x4.extract_lane(lanes, 2), <u32>i32x4.extract_lane(lanes, 3)),
-  );
+  let found: u32 = Lanes.maxI32(lanes);
   for (let i = vectorized; i < count; ++i) found = max(found, load<u32>(metrics + ((<usize>i) << 2)));
   return found;
 }

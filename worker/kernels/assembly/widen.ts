@@ -63,6 +63,18 @@ export class Lanes {
   @inline static sumI32(a: v128): i32 {
     return i32x4.extract_lane(a, 0) + i32x4.extract_lane(a, 1) + i32x4.extract_lane(a, 2) + i32x4.extract_lane(a, 3);
   }
+  @inline static minI32(a: v128): i32 {
+    return min(
+      min(i32x4.extract_lane(a, 0), i32x4.extract_lane(a, 1)),
+      min(i32x4.extract_lane(a, 2), i32x4.extract_lane(a, 3)),
+    );
+  }
+  @inline static maxI32(a: v128): i32 {
+    return max(
+      max(i32x4.extract_lane(a, 0), i32x4.extract_lane(a, 1)),
+      max(i32x4.extract_lane(a, 2), i32x4.extract_lane(a, 3)),
+    );
+  }
   /** Sum of eight unsigned 16-bit lanes. */
   @inline static sumU16(a: v128): i32 {
     return Lanes.sumI32(i32x4.add(v128.and(a, i32x4.splat(0xffff)), i32x4.shr_u(a, 16)));
