@@ -5,6 +5,7 @@ import { nearestName } from '../shared/manifest/nearest-name.ts';
 import { VERSION } from '../shared/version.ts';
 import type { EndVerb } from './options.ts';
 import { reportError } from './report-error.ts';
+import { addBench } from './verbs/bench.ts';
 import { addCancel } from './verbs/cancel.ts';
 import { addCompare } from './verbs/compare.ts';
 import { addCoordinator } from './verbs/coordinator.ts';
@@ -29,6 +30,7 @@ const VERBS = [
   addVerify,
   addReport,
   addDoctor,
+  addBench,
   addCoordinator,
   addWorker,
   addSubmit,
