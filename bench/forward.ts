@@ -8,45 +8,12 @@
  * or not. The variants take turns in every round, so that a busy machine slows all of them; the best round counts, and
  * the median tells how quiet it was. Counted are the products of the linears and of causal attention, nothing else.
  */
-import { spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type InferenceSession, Tensor } from 'onnxruntime-node';
-import { layerTensors, type ModelDescription } from '../shared/models/family.ts';
-import { buildDecoderLayer, LAYER_INPUT } from '../shared/onnx/decoder-layer.ts';
-import { DATA_TYPE_OF, GraphBuilder, int } from '../shared/onnx/graph.ts';
-import { randomNumbers, writeRandomLayer } from '../test/support/float64-decoder-layer.ts';
-import { ENGINE_ENVIRONMENT } from '../worker/engine/environment.ts';
-import { createSession } from '../worker/engine/session.ts';
-
-const MODEL: ModelDescription = {
-  architecture: 'LlamaForCausalLM',
-  hiddenSize: 1024,
-  intermediateSize: 2816,
-  layerCount: 1,
-  headCount: 16,
-  keyValueHeadCount: 4,
-  headDim: 64,
-  vocabularySize: 32000,
-  rmsNormEpsilon: 1e-5,
-  rope: { theta: 10_000, scaling: { type: 'none' } },
-  slidingWindow: null,
-  maxPositionEmbeddings: 4096,
-  tieWordEmbeddings: false,
-  attentionBias: false,
-  mlpBias: false,
-};
-
-interface Variant {
-  readonly name: string;
-  readonly flop: number;
-  readonly createMs: number;
-  readonly session: InferenceSession;
-  readonly feeds: Record<string, Tensor>;
-  readonly runMs: number[];
-}
+import { openLayer, openProduct } from './forward-variants.ts';
+import { rerunAsEngine } from './rerun-as-engine.ts';
 
 interface Settings {
   readonly threads: number;
@@ -54,70 +21,19 @@ interface Settings {
   readonly rounds: number;
 }
 
-async function openVariant(
-  name: string,
-  flop: number,
-  bytes: Uint8Array,
-  feeds: Record<string, Tensor>,
-  foldCasts: boolean,
-  threads: number,
-): Promise<Variant> {
-  const started = performance.now();
-  const session = await createSession(bytes, { provider: 'cpu', deviceId: 0, threads, foldCasts });
-  return { name, flop, createMs: performance.now() - started, session, feeds, runMs: [] };
-}
-
-/** Multiplications and additions of one sample: 2 for each weight and token, and half of the square of scores, twice. */
-function layerFlop(tokens: number): number {
-  const weights = layerTensors(MODEL, 0).linears.reduce(
-    (sum, linear) => sum + linear.outFeatures * linear.inFeatures,
-    0,
-  );
-  return 2 * tokens * weights + 2 * tokens * tokens * MODEL.headCount * MODEL.headDim;
-}
-
-/** x [T, H] times Wᵀ for W [I, H], nothing else. */
-function gemmModel(tokens: number): Uint8Array {
-  const { hiddenSize, intermediateSize } = MODEL;
-  const graph = new GraphBuilder('gemm');
-  graph.input('x', DATA_TYPE_OF.F32, [tokens, hiddenSize]);
-  graph.float32('weight', [intermediateSize, hiddenSize], randomNumbers(intermediateSize * hiddenSize, 1));
-  graph.operator('Gemm', ['x', 'weight'], { attributes: { transB: int(1) }, output: 'y' });
-  graph.output('y', DATA_TYPE_OF.F32, [tokens, intermediateSize]);
-  return graph.encode();
-}
-
-async function openVariants(folder: string, { threads, tokens }: Settings): Promise<Variant[]> {
-  const { hiddenSize, intermediateSize } = MODEL;
-  const { tensors } = await writeRandomLayer(join(folder, 'layer.bin'), MODEL, 0, ['BF16']);
-  const layer = buildDecoderLayer({
-    description: MODEL,
-    layer: 0,
-    tensors,
-    sequenceLength: tokens,
-    outputs: { statistics: true, hidden: true },
-    attention: 'groupQueryAttention',
-    computeDtype: 'F32',
-  });
-  const hidden = randomNumbers(tokens * hiddenSize, 2);
-  const layerFeeds = { [LAYER_INPUT]: new Tensor('float32', hidden, [1, tokens, hiddenSize]) };
-  const gemmFeeds = { x: new Tensor('float32', hidden, [tokens, hiddenSize]) };
-  const gemmFlop = 2 * tokens * hiddenSize * intermediateSize;
-  const flop = layerFlop(tokens);
-  return [
-    await openVariant('layer, casts folded, packed', flop, layer, layerFeeds, true, threads),
-    await openVariant('layer, casts in every run', flop, layer, layerFeeds, false, threads),
-    await openVariant('bare Gemm, packed', gemmFlop, gemmModel(tokens), gemmFeeds, true, threads),
-    await openVariant('bare Gemm, not packed', gemmFlop, gemmModel(tokens), gemmFeeds, false, threads),
-  ];
-}
-
 async function measure(
   settings: Settings,
 ): Promise<{ name: string; createMs: number; best: number; median: number }[]> {
   const folder = await mkdtemp(join(tmpdir(), 'secateur-bench-'));
   try {
-    const variants = await openVariants(folder, settings);
+    const where = { folder, ...settings };
+    const opened = [
+      await openLayer(where, true),
+      await openLayer(where, false),
+      await openProduct(where, true),
+      await openProduct(where, false),
+    ];
+    const variants = opened.map((variant) => ({ ...variant, runMs: [] as number[] }));
     for (let round = 0; round <= settings.rounds; round++) {
       for (const { session, feeds, runMs } of variants) {
         const started = performance.now();
@@ -142,14 +58,7 @@ async function measure(
   }
 }
 
-// As the engine runs it: its environment must be there before the process begins.
-if (process.env.MALLOC_MMAP_THRESHOLD_ === undefined) {
-  const again = spawnSync(process.execPath, process.argv.slice(1), {
-    env: { ...process.env, ...ENGINE_ENVIRONMENT },
-    stdio: 'inherit',
-  });
-  process.exit(again.status ?? 1);
-}
+rerunAsEngine();
 
 const { values } = parseArgs({
   options: {

@@ -34,7 +34,7 @@ export interface BenchRequest {
   readonly repeats: number;
 }
 
-/** Nanoseconds for the thread's share: the least of the repeats, since what else runs on the machine only adds. */
+/** Nanoseconds for the thread's share, once. */
 export interface BenchAnswer {
   readonly copyNs: number;
   readonly pruneNs: number;

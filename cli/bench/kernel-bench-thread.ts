@@ -6,7 +6,8 @@ import { type BenchAnswer, type BenchRequest, type BenchThreadData, MEETING } fr
 
 /**
  * Shares from here on take long enough for others to take the processor away: they are timed by the thread's own time,
- * which Linux may count in steps of 4 ms. Shorter ones are timed by the clock: some repeat is left alone.
+ * which Linux may count in steps of 4 ms, so that only the mean of the repeats says something. Shorter ones are timed by
+ * the clock, and the least counts: what else runs on the machine only adds, and some repeat is left alone.
  */
 const LONG_BYTES = 64 * 1024 * 1024;
 
@@ -19,9 +20,10 @@ function measure(request: BenchRequest, kernel: Kernel, copyBytes: CopyBytes, wo
   invariant(area !== undefined, 'every thread has its area');
   kernel.begin(matrix, pass, layout, area);
   const sizeBytes = rows * layout.rowSizeBytes;
-  const nowNs = sizeBytes < LONG_BYTES ? clockNs : processorNs;
-  let copyNs = Number.POSITIVE_INFINITY;
-  let pruneNs = Number.POSITIVE_INFINITY;
+  const isLong = sizeBytes >= LONG_BYTES;
+  const nowNs = isLong ? processorNs : clockNs;
+  const copyNs: number[] = [];
+  const pruneNs: number[] = [];
   for (let repeat = -warmups; repeat < repeats; repeat++) {
     meet(words, threads);
     const begun = nowNs();
@@ -35,10 +37,11 @@ function measure(request: BenchRequest, kernel: Kernel, copyBytes: CopyBytes, wo
     }
     const pruned = nowNs();
     if (repeat < 0) continue;
-    copyNs = Math.min(copyNs, copied - begun);
-    pruneNs = Math.min(pruneNs, pruned - resumed);
+    copyNs.push(copied - begun);
+    pruneNs.push(pruned - resumed);
   }
-  return { copyNs, pruneNs };
+  const typical = isLong ? mean : least;
+  return { copyNs: typical(copyNs), pruneNs: typical(pruneNs) };
 }
 
 function clockNs(): number {
@@ -49,6 +52,14 @@ function clockNs(): number {
 function processorNs(): number {
   const { user, system } = process.threadCpuUsage();
   return (user + system) * 1000;
+}
+
+function least(values: readonly number[]): number {
+  return Math.min(...values);
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 function meet(words: Int32Array, threads: number): void {

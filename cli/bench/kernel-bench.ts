@@ -33,7 +33,7 @@ export interface KernelMeasurement {
   readonly repeats: number;
 }
 
-/** The least of the repeats, all threads together: on two threads half of what each takes. */
+/** All threads together: on two threads half of what each takes. */
 export interface KernelTimes {
   readonly nsPerWeight: number;
   readonly copyNsPerWeight: number;
