@@ -9,7 +9,7 @@ import { type BenchAnswer, type BenchRequest, type BenchThreadData, MEETING } fr
  * which Linux may count in steps of 4 ms, so that only the mean of the repeats says something. Shorter ones are timed by
  * the clock, and the least counts: what else runs on the machine only adds, and some repeat is left alone.
  */
-const LONG_BYTES = 64 * 1024 * 1024;
+const LONG_BYTES = 128 * 1024 * 1024;
 
 type CopyBytes = (to: number, from: number, sizeBytes: number) => void;
 
