@@ -1,22 +1,22 @@
 /**
- * How fast the prune kernel is, in nanoseconds per weight: one thread on a chunk of about 1 MiB, beside a copy of the
- * same bytes in the same run and beside per-row sorts in plain JavaScript; then the pool from file to file.
+ * What `secateur bench kernel` leaves out, in nanoseconds per weight: longer rows, other groups, a matrix kept whole (one
+ * thread, a chunk of about 1 MiB, beside a copy of the same bytes), per-row sorts in plain JavaScript, and the pool from
+ * file to file.
  *
  *     npx node bench/kernel.ts [--json]
  *
- * Medians of REPEATS; every repeat prunes a fresh copy of the weights. Weights are normal, norms log-normal.
+ * The least of the repeats of the kernel, medians of the others. Weights are normal, norms log-normal.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { gaussian, storeWeight } from '../test/support/kernel-cases.ts';
-import { InMemoryKernel } from '../test/support/kernel-in-memory.ts';
-import { seededRandom } from '../test/support/seeded-random.ts';
-import { compileKernel } from '../worker/kernels/kernel.ts';
+import { KernelBench } from '../cli/bench/kernel-bench.ts';
+import type { FloatDtype } from '../shared/safetensors/dtype.ts';
 import { CHUNK_BYTES, weightSizeBytes } from '../worker/kernels/kernel-layout.ts';
 import { KernelPool } from '../worker/kernels/kernel-pool.ts';
 import { widenWeight } from '../worker/kernels/reference.ts';
-import type { MatrixDescription, Selection } from '../worker/kernels/selection.ts';
+import { sampleNorms, sampleWeights } from '../worker/kernels/sample-weights.ts';
+import type { Selection } from '../worker/kernels/selection.ts';
 
 const REPEATS = 101;
 const WARMUP_REPEATS = 30;
@@ -35,42 +35,20 @@ function median(values: number[]): number {
   return values.sort((a, b) => a - b)[values.length >> 1] as number;
 }
 
-function makeWeights(dtype: MatrixDescription['dtype'], length: number): Uint8Array {
-  const random = seededRandom(1);
-  const weights = dtype === 'F32' ? new Float32Array(length) : new Uint16Array(length);
-  for (let i = 0; i < length; i++) weights[i] = storeWeight(dtype, 0.02 * gaussian(random));
-  return new Uint8Array(weights.buffer);
-}
-
-function makeNorms(columns: number): Float32Array {
-  const random = seededRandom(2);
-  return Float32Array.from({ length: columns }, () => Math.exp(0.5 * gaussian(random)));
-}
-
-function timeKernel(
-  kernel: InMemoryKernel,
-  dtype: MatrixDescription['dtype'],
+async function timeKernel(
+  bench: KernelBench,
   columns: number,
   selection: Selection,
   label: string,
-): Figure {
+  dtype: FloatDtype = 'BF16',
+): Promise<Figure> {
   const rows = Math.floor(CHUNK_BYTES / (columns * weightSizeBytes(dtype)));
-  const weights = makeWeights(dtype, rows * columns);
-  const chunk = kernel.begin({ tensor: 'bench', dtype, rows, columns }, makeNorms(columns), selection);
-  const copies: number[] = [];
-  const prunes: number[] = [];
-  for (let repeat = 0; repeat < REPEATS + WARMUP_REPEATS; repeat++) {
-    const begun = process.hrtime.bigint();
-    chunk.set(weights);
-    const copied = process.hrtime.bigint();
-    kernel.run(rows);
-    const pruned = process.hrtime.bigint();
-    if (repeat < WARMUP_REPEATS) continue;
-    copies.push(Number(copied - begun));
-    prunes.push(Number(pruned - copied));
-  }
-  const each = (values: number[]) => median(values) / (rows * columns);
-  return { what: `${dtype} ${label}, ${columns} columns`, nsPerWeight: each(prunes), copyNsPerWeight: each(copies) };
+  const times = await bench.measure({
+    ...{ dtype, columns, selection, threads: 1, sizeBytes: CHUNK_BYTES, warmups: WARMUP_REPEATS, repeats: REPEATS },
+    weights: sampleWeights(dtype, rows * columns),
+    columnNorms: sampleNorms(columns),
+  });
+  return { what: `${dtype} ${label}, ${columns} columns`, ...times };
 }
 
 /** What a JavaScript programmer would write: the columns of a row sorted by metric, the first half zeroed. */
@@ -94,8 +72,8 @@ function timeMetricSort(): Figure {
 
 function timeSort(what: string, prune: (metrics: Float32Array, row: Uint16Array, pruned: number) => void): Figure {
   const columns = 8192;
-  const weights = new Uint16Array(makeWeights('BF16', SORT_ROWS * columns).buffer);
-  const norms = makeNorms(columns);
+  const weights = new Uint16Array(sampleWeights('BF16', SORT_ROWS * columns).buffer);
+  const norms = sampleNorms(columns);
   const wide = Float32Array.from({ length: 65536 }, (_, bits) => Math.abs(widenWeight('BF16', bits)));
   const times: number[] = [];
   for (let first = 0; first < weights.length; first += columns) {
@@ -115,14 +93,14 @@ async function timePool(threads: number): Promise<Figure> {
   const { rows, columns } = POOL_MATRIX;
   try {
     const source = { file: join(folder, 'source.bin'), offset: 0 };
-    const part = makeWeights('BF16', 1 << 22);
+    const part = sampleWeights('BF16', 1 << 22);
     await writeFile(source.file, Buffer.concat(Array<Uint8Array>((rows * columns) >> 22).fill(part)));
     const times: number[] = [];
     for (let repeat = 0; repeat <= POOL_REPEATS; repeat++) {
       const begun = performance.now();
       await pool.pruneMatrix({
         ...POOL_MATRIX,
-        saliency: { kind: 'normed', columnNorms: makeNorms(columns) },
+        saliency: { kind: 'normed', columnNorms: sampleNorms(columns) },
         selection: { kind: 'row', prunedPerRow: columns / 2 },
         source,
         destination: { file: join(folder, 'destination.bin'), offset: 0 },
@@ -138,19 +116,16 @@ async function timePool(threads: number): Promise<Figure> {
 }
 
 async function main(): Promise<void> {
-  const kernel = new InMemoryKernel(await compileKernel());
   const half = (columns: number): Selection => ({ kind: 'row', prunedPerRow: columns / 2 });
   const group = (keep: number, size: number): Selection => ({ kind: 'group', keep, group: size });
+  await using bench = await KernelBench.start(1);
   const kernels = [
-    timeKernel(kernel, 'BF16', 8192, half(8192), '50 %'),
-    timeKernel(kernel, 'BF16', 22016, half(22016), '50 %'),
-    timeKernel(kernel, 'F16', 8192, half(8192), '50 %'),
-    timeKernel(kernel, 'F32', 8192, half(8192), '50 %'),
-    timeKernel(kernel, 'BF16', 8192, group(2, 4), '2:4'),
-    timeKernel(kernel, 'F16', 8192, group(2, 4), '2:4'),
-    timeKernel(kernel, 'BF16', 8192, group(4, 8), '4:8'),
-    timeKernel(kernel, 'BF16', 8192, group(8, 16), '8:16'),
-    timeKernel(kernel, 'BF16', 8192, { kind: 'keepAll' }, 'kept whole'),
+    await timeKernel(bench, 8192, half(8192), '50 %'),
+    await timeKernel(bench, 22016, half(22016), '50 %'),
+    await timeKernel(bench, 8192, group(8, 16), '8:16'),
+    await timeKernel(bench, 8192, group(16, 32), '16:32'),
+    await timeKernel(bench, 8192, group(8, 16), '8:16', 'F32'),
+    await timeKernel(bench, 8192, { kind: 'keepAll' }, 'kept whole'),
   ];
   const sorts = [timeColumnSort(), timeMetricSort()];
   const pools: Figure[] = [];

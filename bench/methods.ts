@@ -11,9 +11,8 @@ import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { FloatDtype } from '../shared/safetensors/dtype.ts';
-import { gaussian, storeWeight } from '../test/support/kernel-cases.ts';
-import { seededRandom } from '../test/support/seeded-random.ts';
 import { KernelPool } from '../worker/kernels/kernel-pool.ts';
+import { sampleNorms, sampleWeights } from '../worker/kernels/sample-weights.ts';
 import type { LinearJob, MethodOptions } from '../worker/methods/method.ts';
 import { countOutliers } from '../worker/methods/outliers.ts';
 import { methodByName } from '../worker/methods/registry.ts';
@@ -52,13 +51,6 @@ async function leastMs(run: () => Promise<unknown>): Promise<number> {
   return least;
 }
 
-function makeWeights(dtype: FloatDtype, elements: number): Uint8Array {
-  const random = seededRandom(1);
-  const weights = dtype === 'F32' ? new Float32Array(elements) : new Uint16Array(elements);
-  for (let i = 0; i < elements; i++) weights[i] = storeWeight(dtype, 0.02 * gaussian(random));
-  return new Uint8Array(weights.buffer);
-}
-
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -80,13 +72,12 @@ async function main(): Promise<void> {
     figures.set(what, { ...figures.get(what), [dtype]: (ms * 1e6) / (rows * columns) });
   };
   try {
-    const random = seededRandom(2);
-    const inputNormSquared = Float64Array.from({ length: columns }, () => Math.exp(gaussian(random)));
+    const inputNormSquared = Float64Array.from(sampleNorms(columns), (norm) => norm * norm);
     const statistic = () => ({ linear: 'bench', inputNormSquared, samples: 1 });
     for (const dtype of ['BF16', 'F16', 'F32'] as const) {
       const source = { file: join(folder, `${dtype}-source`), offset: 0 };
       const destination = { file: join(folder, `${dtype}-destination`), offset: 0 };
-      await writeFile(source.file, makeWeights(dtype, rows * columns));
+      await writeFile(source.file, sampleWeights(dtype, rows * columns));
       const matrix = { tensor: 'bench', dtype, rows, columns, source, destination };
       const keepAll = { ...matrix, saliency: { kind: 'magnitude' }, selection: { kind: 'keepAll' } } as const;
       note('copy', dtype, await leastMs(() => pool.pruneMatrix(keepAll)));

@@ -17,8 +17,8 @@ import { parseArgs } from 'node:util';
 import { layerTensors, type ModelDescription } from '../shared/models/family.ts';
 import { buildDecoderLayer } from '../shared/onnx/decoder-layer.ts';
 import { writeRandomLayer } from '../test/support/float64-decoder-layer.ts';
-import { ENGINE_ENVIRONMENT } from '../worker/engine/environment.ts';
 import { createLayerSession } from '../worker/engine/session.ts';
+import { rerunAsEngine } from './rerun-as-engine.ts';
 import { writeModel } from './synthetic-model.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../cli/secateur.js', import.meta.url));
@@ -126,11 +126,7 @@ function runJob(folder: string, workers: number): { prediction: Parts; measureme
   return JSON.parse(readFileSync(join(out, 'secateur.json'), 'utf8')) as { prediction: Parts; measurement: Parts };
 }
 
-// As the engine runs it: its environment must be there before the process begins.
-if (process.env.MALLOC_MMAP_THRESHOLD_ === undefined) {
-  const env = { ...process.env, ...ENGINE_ENVIRONMENT };
-  process.exit(spawnSync(process.execPath, process.argv.slice(1), { env, stdio: 'inherit' }).status ?? 1);
-}
+rerunAsEngine();
 
 const { values } = parseArgs({
   options: { workers: { type: 'string', default: '1,2' }, json: { type: 'boolean', default: false } },

@@ -1,6 +1,7 @@
 /** Matrices that are hard for a selection by keys and brackets: ties, dead columns, subnormals, overflow, two scales. */
 
 import { type StoredWeights, widenWeight } from '../../worker/kernels/reference.ts';
+import { gaussian, storeWeight } from '../../worker/kernels/sample-weights.ts';
 import type { MatrixDescription, RowSelection } from '../../worker/kernels/selection.ts';
 import { type Random, seededRandom } from './seeded-random.ts';
 
@@ -19,10 +20,6 @@ interface Family {
   /** Or its bits, of a 16-bit dtype's width. */
   readonly bits?: (random: Random, dtype: Dtype, column: number) => number;
   readonly norm: (random: Random, column: number) => number;
-}
-
-export function gaussian(random: Random): number {
-  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 }
 
 const spread: Family['norm'] = (random) => Math.exp(0.5 * gaussian(random)) * (random() < 0.01 ? 20 : 1);
@@ -92,14 +89,6 @@ export function makeCase(family: string, dtype: Dtype, rows: number, columns: nu
     weights: dtype === 'F32' ? Float32Array.from(stored) : Uint16Array.from(stored),
     columnNorms,
   };
-}
-
-/** A number as a dtype stores it: rounded (bfloat16: cut), and never to infinity. */
-export function storeWeight(dtype: Dtype, value: number): number {
-  if (dtype === 'F32') return value;
-  if (dtype === 'BF16') return new Uint32Array(Float32Array.of(value).buffer)[0]! >>> 16;
-  const clamped = Math.max(-65504, Math.min(65504, value));
-  return new Uint16Array(Float16Array.of(clamped).buffer)[0]!;
 }
 
 /** Every selection worth trying on rows of so many columns. */

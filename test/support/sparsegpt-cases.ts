@@ -1,5 +1,5 @@
 /** Random linears with correlated inputs for SparseGPT, and how far two prunings of one linear are apart. */
-import { gaussian } from './kernel-cases.ts';
+import { gaussian } from '../../worker/kernels/sample-weights.ts';
 import { seededRandom } from './seeded-random.ts';
 
 /** [I, I] float32: 2 Σ x x^T over `tokens` inputs of which neighbours are correlated and some columns are louder. */

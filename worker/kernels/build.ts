@@ -1,6 +1,5 @@
 /**
- * Compiles assembly/index.ts to prune.wasm and assembly/sparsegpt/index.ts to sparsegpt.wasm, which are committed: users
- * need no compiler. Run as `npm run build:kernel` after a change to assembly/; a test compares the committed bytes with
+ * Compiles what KERNELS names in assembly/ to the files beside this one, which are committed: users need no compiler. Run as `npm run build:kernel` after a change to assembly/; a test compares the committed bytes with
  * fresh ones.
  */
 import { writeFile } from 'node:fs/promises';
@@ -10,7 +9,11 @@ import { SecateurError } from '../../shared/errors/secateur-error.ts';
 const SOURCE_FOLDER = fileURLToPath(new URL('./assembly', import.meta.url));
 
 /** Name of the compiled file → its source, in the folder of sources. */
-export const KERNELS = { 'prune.wasm': 'index.ts', 'sparsegpt.wasm': 'sparsegpt/index.ts' } as const;
+export const KERNELS = {
+  'prune.wasm': 'index.ts',
+  'sparsegpt.wasm': 'sparsegpt/index.ts',
+  'copy.wasm': 'copy.ts',
+} as const;
 
 /** No heap (the stub runtime is never called), memory brought by the caller, no checks of indices: addresses are ours. */
 const FLAGS = [

@@ -213,13 +213,13 @@ export class Kernel {
   }
 
   /**
-   * The pass over the first `rows` rows of the chunk, in place; `firstRow` is the first one's index in the matrix. `row` of
-   * a result counts from the chunk's first.
+   * The pass over `rows` rows of the chunk from `offsetBytes` on, in place; `firstRow` is the first one's index in the
+   * matrix. `row` of a result counts from that row.
    */
-  run(rows: number, firstRow: number): ChunkResult {
+  run(rows: number, firstRow: number, offsetBytes = 0): ChunkResult {
     invariant(this.area !== null, 'begin comes before run');
     this.set('firstRow', firstRow);
-    const zeros = this.pass(this.area.job, this.area.chunk, rows);
+    const zeros = this.pass(this.area.job, this.area.chunk + offsetBytes, rows);
     if (zeros !== NON_FINITE) return { kind: 'done', zeros };
     return {
       kind: 'nonFinite',

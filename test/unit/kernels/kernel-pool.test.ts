@@ -7,8 +7,9 @@ import type { SecateurError } from '../../../shared/errors/secateur-error.ts';
 import { compileKernel } from '../../../worker/kernels/kernel.ts';
 import { CHUNK_BYTES, layoutKernelMemory } from '../../../worker/kernels/kernel-layout.ts';
 import { KernelPool, type MatrixPruneJob } from '../../../worker/kernels/kernel-pool.ts';
+import { gaussian, storeWeight } from '../../../worker/kernels/sample-weights.ts';
 import type { Selection } from '../../../worker/kernels/selection.ts';
-import { gaussian, type KernelCase, makeCase, storeWeight } from '../../support/kernel-cases.ts';
+import { type KernelCase, makeCase } from '../../support/kernel-cases.ts';
 import { InMemoryKernel } from '../../support/kernel-in-memory.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 

@@ -3,8 +3,9 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { compileKernel } from '../../../worker/kernels/kernel.ts';
 import { pruneReference, type StoredWeights } from '../../../worker/kernels/reference.ts';
+import { storeWeight } from '../../../worker/kernels/sample-weights.ts';
 import type { RowSelection } from '../../../worker/kernels/selection.ts';
-import { FAMILIES, type KernelCase, makeCase, selectionsFor, storeWeight } from '../../support/kernel-cases.ts';
+import { FAMILIES, type KernelCase, makeCase, selectionsFor } from '../../support/kernel-cases.ts';
 import { InMemoryKernel } from '../../support/kernel-in-memory.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 

@@ -1,13 +1,13 @@
 /** Products of columns: the same bits however samples are grouped, and the Hessian that float64 gives, as near as float32. */
 import { afterAll, describe, expect, it } from 'vitest';
 import { EngineMatrixProduct } from '../../../../worker/engine/matrix-product.ts';
+import { gaussian } from '../../../../worker/kernels/sample-weights.ts';
 import {
   ColumnProducts,
   ProductsSum,
   packedLength,
   toHessian,
 } from '../../../../worker/methods/sparsegpt/column-products.ts';
-import { gaussian } from '../../../support/kernel-cases.ts';
 import { seededRandom } from '../../../support/seeded-random.ts';
 
 const product = new EngineMatrixProduct(2);
