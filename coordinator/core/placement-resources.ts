@@ -2,7 +2,7 @@
 import { type CostInputs, hessianBytesOf, hiddenBytesOf } from './layer-times.ts';
 import type { WorkerRates } from './worker-rates.ts';
 
-/** A layer as it is mapped, as the engine packs it, and as the engine computes with it: bench/memory.ts holds it to that. */
+/** A layer as it is mapped, as the engine packs it, and as the engine computes with it: `secateur bench model` holds it to that. */
 const LAYER_COPIES = 3;
 /** Node, ONNX Runtime and the kernels, before any weight. */
 const WORKER_BASE_BYTES = 500e6;

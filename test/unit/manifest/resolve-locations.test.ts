@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { parseManifest } from '../../../shared/manifest/parse-manifest.ts';
-import { locationToPath, resolveLocations } from '../../../shared/manifest/resolve-locations.ts';
+import {
+  destinationPath,
+  locationToPath,
+  resolveLocations,
+  sourcePath,
+} from '../../../shared/manifest/resolve-locations.ts';
 import { changed, VALID } from './manifest-text.ts';
 
 const resolved = (text: string) => resolveLocations(parseManifest(text, 'job.yaml'), '/jobs/my job');
@@ -26,6 +31,25 @@ describe('locations', () => {
     expect(resolved(changed('text: [a.txt]', 'tokens: ids')).spec.calibration).toMatchObject({
       tokens: 'file:///jobs/my%20job/ids',
     });
+  });
+
+  test('synthetic ones become canonical, and the folder of a discarded output is resolved', () => {
+    const set = [
+      'spec.model.source=synthetic:tiny?seed=3',
+      'spec.output.destination=discard:out',
+      'spec.calibration.text=null',
+      'spec.calibration.tokens=synthetic:tokens?samples=4',
+    ];
+    const manifest = resolveLocations(parseManifest(VALID, 'job.yaml', { set }), '/jobs');
+    const { model, output, calibration } = manifest.spec;
+    expect(model.source).toBe('synthetic:tiny?layers=4&seed=3&dtype=bf16');
+    expect(output.destination).toBe('discard:file:///jobs/out');
+    expect(calibration).toMatchObject({ tokens: 'synthetic:tokens?samples=4&sequenceLength=2048&seed=0' });
+    expect(resolveLocations(manifest, '/elsewhere')).toEqual(manifest);
+    expect(parseManifest(JSON.stringify(manifest), 'again')).toEqual(manifest);
+    expect([destinationPath(output.destination), sourcePath(model.source)]).toEqual(['/jobs/out', model.source]);
+    expect(destinationPath('file:///out')).toBe('/out');
+    expect(sourcePath('file:///models/llama')).toBe('/models/llama');
   });
 
   test('a relative base folder is refused', () => {

@@ -1,6 +1,7 @@
 /** Every kind of mistake, with the exact line that tells it. */
 
 import { describe, expect, test } from 'vitest';
+import { parseManifest } from '../../../shared/manifest/parse-manifest.ts';
 import { changed, errorsOf, VALID } from './manifest-text.ts';
 
 const INTEGER = 'expected an integer from';
@@ -481,6 +482,75 @@ describe('what is no manifest at all', () => {
     const errors = errorsOf(changed('name: job', 'name: &me [*me]'));
     expect(errors[0]).toContain('job.yaml:4:13: metadata.name:');
     expect(errors[0]).toContain('found a list of 1');
+  });
+});
+
+describe('what goes with a synthetic model, and with an output that is discarded', () => {
+  const SYNTHETIC = ['spec.model.source=synthetic:tiny', 'spec.output.destination=discard:out'];
+  const TOKENS = ['spec.calibration.text=null', 'spec.calibration.tokens=synthetic:tokens'];
+  const PUBLISHED =
+    'a synthetic model cannot be published as a checkpoint; write "discard:" before the folder, or publish: false beside it';
+  const NO_TEXT = 'text needs a tokenizer, which a synthetic model lacks';
+
+  test('is taken together', () => {
+    expect(parseManifest(VALID, 'job.yaml', { set: [...SYNTHETIC, ...TOKENS] }).spec.output.destination).toBe(
+      'discard:out',
+    );
+    const unpublished = ['spec.model.source=synthetic:tiny', 'spec.output.publish=false'];
+    expect(parseManifest(VALID, 'job.yaml', { set: [...unpublished, ...TOKENS] }).spec.output.publish).toBe(false);
+    expect(parseManifest(VALID, 'job.yaml', { set: ['spec.output.destination=discard:out'] }).spec.model.source).toBe(
+      '/models/llama',
+    );
+  });
+
+  test.each<[string, readonly string[], string]>([
+    [
+      'a synthetic model that is to be published',
+      ['spec.model.source=synthetic:tiny', ...TOKENS],
+      `job.yaml:9:18: spec.output.destination: ${PUBLISHED}`,
+    ],
+    [
+      'text for a synthetic model',
+      SYNTHETIC,
+      `job.yaml:11:11: spec.calibration.text: ${NO_TEXT}; give tokens: synthetic:tokens?samples=128&sequenceLength=2048`,
+    ],
+    [
+      'a text to evaluate a synthetic model on',
+      ['spec.model.source=synthetic:tiny', 'spec.output.publish=false', ...TOKENS, 'spec.evaluation.text=[a.txt]'],
+      `--set spec.evaluation.text=[a.txt]: spec.evaluation.text: ${NO_TEXT}; give tokens, or remove evaluation`,
+    ],
+    [
+      'an evaluation of what is discarded',
+      ['spec.output.destination=discard:out', 'spec.evaluation.text=[a.txt]'],
+      '--set spec.evaluation.text=[a.txt]: spec.evaluation: it needs the pruned layers, and spec.output.destination discards each of them; write publish: false instead of "discard:" to keep them until they are evaluated',
+    ],
+    [
+      'a discarded output that is to be published',
+      ['spec.output.destination=discard:out', 'spec.output.publish=true'],
+      '--set spec.output.publish=true: spec.output.publish: true contradicts a destination that begins with "discard:"; remove one of them',
+    ],
+    [
+      'a discarded output without a folder',
+      ['spec.output.destination="discard:"'],
+      `--set spec.output.destination="discard:": spec.output.destination: ${LOCATION}, found "discard:"; name the folder for the record of the job behind it: discard:out/llama-65b`,
+    ],
+    [
+      'a folder of a kind that no output has',
+      ['spec.output.destination=discard:s3://bucket'],
+      `--set spec.output.destination=discard:s3://bucket: spec.output.destination: ${LOCATION}, found "discard:s3://bucket"; s3:// is not supported yet; supported: file`,
+    ],
+    [
+      'a source that is discarded',
+      ['spec.model.source=discard:out'],
+      `--set spec.model.source=discard:out: spec.model.source: ${LOCATION}, found "discard:out"; "discard:" goes with spec.output.destination`,
+    ],
+    [
+      'text that is synthetic',
+      ['spec.calibration.text=[synthetic:tokens.txt]'],
+      `--set spec.calibration.text=[synthetic:tokens.txt]: spec.calibration.text[0]: ${LOCATION}, found "synthetic:tokens.txt"; only a model (spec.model.source) and token ids for calibration (spec.calibration.tokens) can be synthetic`,
+    ],
+  ])('%s', (_, set, error) => {
+    expect(errorsOf(VALID, set)).toEqual([error]);
   });
 });
 

@@ -60,7 +60,12 @@ interface Pass {
 
 export async function runPass(task: PassTask__Output, context: TaskContext): Promise<Outcome> {
   const begunMs = performance.now();
+  const { microbatch: size, samples, sequenceLength } = context.job;
+  const microbatches = setOfRanges(task.microbatches);
+  const tokensTotal = countOf(microbatches) * size * sequenceLength;
   const located = await context.files.fetchTensors(task.tensors);
+  // A word before the session is created, which can say none: fetching, or making, a large layer takes seconds.
+  context.progress(0, tokensTotal, 'tokens');
   const input = await openInput(task, context);
   const product = new EngineMatrixProduct(context.threads);
   const products = productsOf(task, product);
@@ -68,16 +73,14 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
     description: context.model,
     layer: task.layer,
     tensors: located,
-    sequenceLength: context.job.sequenceLength,
+    sequenceLength,
     outputs: { statistics: task.statistics, hidden: task.hidden, inputs: [...products.keys()] },
     attention: chooseAttention(context.model, context.provider),
     computeDtype: 'F32',
   });
-  const { microbatch: size, samples, sequenceLength } = context.job;
   const settings = layerSettings(context, samples * sequenceLength, sequenceLength);
   const session = await createLayerSession(modelBytes, settings);
   const loadMs = performance.now() - begunMs;
-  const microbatches = setOfRanges(task.microbatches);
   const pass: Pass = {
     task,
     context,
@@ -86,7 +89,7 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
     write: setOfRanges(task.write),
     drop: setOfRanges(task.drop),
     products,
-    tokensTotal: countOf(microbatches) * size * sequenceLength,
+    tokensTotal,
     done: { count: 0, tokens: 0, computeMs: 0, snapshotMs: 0, bytesRead: 0, snapshots: [] },
   };
   try {
