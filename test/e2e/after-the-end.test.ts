@@ -8,6 +8,8 @@ import { Bench, microManifest, REPOSITORY, type SecateurProcess } from '../suppo
 
 const calibration = { tokens: join(REPOSITORY, 'test/golden/fixtures/micro/calibration.safetensors'), microbatch: 1 };
 const SLOW = { SECATEUR_SLOW_MS: '25' };
+/** So that a task is under way when the followers are there, however long those take to start. */
+const SLOWER = { SECATEUR_SLOW_MS: '250' };
 
 function manifestFile(bench: Bench): string {
   const file = bench.path('m.yaml');
@@ -80,7 +82,7 @@ describe('when the coordinator is gone', () => {
     const first = coordinator(bench, address);
     await first.printed(/listens on/);
     const at = ['--coordinator', address];
-    const w1 = worker(bench, address, SLOW);
+    const w1 = worker(bench, address, SLOWER);
     await w1.printed(/attached to/);
     const submitted = bench.start(['submit', manifestFile(bench), '--wait', ...at]);
     await submitted.printed(/layer\.committed/);
