@@ -12,6 +12,7 @@ import { referenceResults } from '../support/masked-micro-llama.ts';
 import { type GoldenTensor, readSafetensors, tensorOf } from '../support/read-safetensors.ts';
 import { Bench, type ManifestOptions, microManifest, REPOSITORY } from '../support/secateur-process.ts';
 import { compareWeights } from '../support/sparsegpt-cases.ts';
+import { writeTinyModel } from '../support/tiny-model.ts';
 
 const FIXTURES = join(REPOSITORY, 'test/golden/fixtures/micro');
 const MODEL = join(REPOSITORY, 'examples/micro-llama/model');
@@ -36,6 +37,12 @@ async function prune(bench: Bench, name: string, options: Omit<ManifestOptions, 
   const finished = await bench.run(['run', bench.path(`${name}.yaml`), ...args]);
   expect(finished.code, finished.stderr).toBe(0);
   return output;
+}
+
+function digestOf(output: string): string {
+  return createHash('sha256')
+    .update(readFileSync(join(output, 'model.safetensors')))
+    .digest('hex');
 }
 
 describe('whole runs on micro-llama are those of the reference', () => {
@@ -81,11 +88,21 @@ describe('the same bytes', () => {
       };
       const args = ['--workers', String(workers), '--threads', String(threads)];
       const output = await prune(bench, `out-${index}`, options, args);
-      found.push(
-        createHash('sha256')
-          .update(readFileSync(join(output, 'model.safetensors')))
-          .digest('hex'),
-      );
+      found.push(digestOf(output));
+    }
+    expect(new Set(found).size).toBe(1);
+  });
+
+  it('of a layer that is worth threads of its own, on one and on three', async () => {
+    await using bench = new Bench();
+    const model = bench.path('model');
+    await writeTinyModel(model, { layers: 1, samples: 3, intermediate: 2048 });
+    const calibration = { tokens: join(model, 'ids.safetensors') };
+    const options = { source: model, calibration, pruning: { method: 'sparsegpt', sparsity: 0.5 } };
+    const found: string[] = [];
+    for (const threads of ['1', '3']) {
+      const output = await prune(bench, `out-${threads}`, options, ['--workers', '1', '--threads', threads]);
+      found.push(digestOf(output));
     }
     expect(new Set(found).size).toBe(1);
   });

@@ -6,23 +6,21 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { LinearChoice } from '../../shared/manifest/select-linears.ts';
 import type { FloatDtype } from '../../shared/safetensors/dtype.ts';
-import { EngineMatrixProduct } from '../../worker/engine/matrix-product.ts';
+import { SolverPool } from '../../worker/engine/solver-pool.ts';
 import { widenWeight } from '../../worker/kernels/reference.ts';
-import { SparseGptKernel } from '../../worker/kernels/sparsegpt-kernel.ts';
 import { prepareHessianFactor } from '../../worker/methods/sparsegpt/hessian-factor.ts';
 import { pruneWithFactor } from '../../worker/methods/sparsegpt/prune-with-factor.ts';
 import { type GoldenTensor, readSafetensors, tensorOf } from '../support/read-safetensors.ts';
-import { compareWeights } from '../support/sparsegpt-cases.ts';
+import { compareWeights, sharedCopy } from '../support/sparsegpt-cases.ts';
 
 const fixture = (path: string) => new URL(`./fixtures/${path}`, import.meta.url);
 const json = <T>(path: string) => JSON.parse(readFileSync(fixture(path), 'utf8')) as T;
 
-const product = new EngineMatrixProduct(2);
-let kernel: SparseGptKernel;
+let solver: SolverPool;
 beforeAll(async () => {
-  kernel = await SparseGptKernel.create();
+  solver = await SolverPool.create({ threads: 2 });
 });
-afterAll(() => product.release());
+afterAll(() => solver.close());
 
 function widen({ dtype, bytes }: GoldenTensor): Float32Array {
   if (dtype === 'F32') return new Float32Array(bytes.buffer);
@@ -40,13 +38,13 @@ interface PruneCase {
 
 async function prune({ linear, weights, hessian, choice, blockSize, dampingFraction }: PruneCase) {
   const columns = Math.sqrt(hessian.length);
-  const pruned = weights.slice();
+  const pruned = sharedCopy(weights);
   const factor = await prepareHessianFactor(
-    { hessian: hessian.slice(), columns, dampingFraction, layer: 0, linears: [linear] },
-    product,
+    { hessian: sharedCopy(hessian), columns, dampingFraction, layer: 0, linears: [linear] },
+    solver,
   );
   const input = { layer: 0, linear, weights: pruned, rows: weights.length / columns, choice, blockSize };
-  const { zeros } = await pruneWithFactor(input, factor, { product, kernel });
+  const { zeros } = await pruneWithFactor(input, factor, solver);
   return { pruned, zeros };
 }
 

@@ -1,5 +1,6 @@
 /** Random linears with correlated inputs for SparseGPT, and how far two prunings of one linear are apart. */
 import { gaussian } from '../../worker/kernels/sample-weights.ts';
+import { sharedFloats } from '../../worker/methods/sparsegpt/team.ts';
 import { seededRandom } from './seeded-random.ts';
 
 /** [I, I] float32: 2 Σ x x^T over `tokens` inputs of which neighbours are correlated and some columns are louder. */
@@ -30,6 +31,13 @@ export function randomHessian(
 export function randomWeights(length: number, seed: number): Float32Array {
   const random = seededRandom(seed);
   return Float32Array.from({ length }, () => 0.02 * gaussian(random));
+}
+
+/** A copy that all threads of a solver see. */
+export function sharedCopy(values: Float32Array): Float32Array {
+  const copy = sharedFloats(values.length);
+  copy.set(values);
+  return copy;
 }
 
 export interface Comparison {

@@ -7,6 +7,7 @@ import type { FileRef, FileRef__Output } from '../../shared/rpc/generated/secate
 import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
 import { hessianFileName } from '../../shared/storage/staging-names.ts';
 import { type ColumnProducts, ProductsSum, packedLength, toHessian } from '../methods/sparsegpt/column-products.ts';
+import { sharedFloats } from '../methods/sparsegpt/team.ts';
 import { inputsMissing } from './inputs-missing.ts';
 import { stageSafetensors } from './scratch.ts';
 import type { TaskContext } from './task-context.ts';
@@ -43,14 +44,14 @@ export interface HessianParts {
 }
 
 /**
- * H [I, I] float32 of one input, from the parts that cover its samples. Memory: H itself, and a piece of a part.
+ * H [I, I] float32 of one input, in shared memory, from the parts that cover its samples. Memory: H itself, and a piece of a part.
  *
  * @throws InputsMissing with the file's name as `hessian`, whatever is wrong with it: the coordinator forgets it, and has
  * its samples computed again
  */
 export async function readHessian(parts: HessianParts, context: TaskContext): Promise<Float32Array> {
   const columns = parts.sums.length;
-  const hessian = new Float32Array(columns * columns);
+  const hessian = sharedFloats(columns * columns);
   const sum = new ProductsSum(hessian, columns);
   for (const file of parts.files) await readPart(parts, file, sum, context);
   toHessian(hessian, parts.sums, parts.samples);

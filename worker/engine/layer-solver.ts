@@ -2,40 +2,43 @@
 import { invariant } from '../../shared/errors/secateur-error.ts';
 import type { DampingRaise } from '../../shared/rpc/generated/secateur/v1/DampingRaise.ts';
 import type { PruneTask__Output } from '../../shared/rpc/generated/secateur/v1/PruneTask.ts';
-import { SparseGptKernel } from '../kernels/sparsegpt-kernel.ts';
 import type { HessianTools, LinearJob } from '../methods/method.ts';
 import { type HessianFactor, prepareHessianFactor } from '../methods/sparsegpt/hessian-factor.ts';
-import type { SolverTools } from '../methods/sparsegpt/prune-with-factor.ts';
+import type { Solver } from '../methods/sparsegpt/solver.ts';
 import { readHessian } from './hessian-files.ts';
 import { readLinear, writeLinear } from './linear-weights.ts';
-import { EngineMatrixProduct } from './matrix-product.ts';
+import { LocalSolver } from './local-solver.ts';
+import { SolverPool } from './solver-pool.ts';
 import type { TaskContext } from './task-context.ts';
+
+/** A thread takes about a tenth of a second to start, in which one does so many. */
+const THREADS_WORTH_OPERATIONS = 5e9;
 
 export class LayerSolver implements HessianTools {
   readonly layer: number;
-  readonly solver: SolverTools;
+  readonly solver: Solver;
   /** In the order in which they were made. */
   readonly dampingRaises: DampingRaise[] = [];
   private readonly task: PruneTask__Output;
   private readonly context: TaskContext;
-  private readonly product: EngineMatrixProduct;
   private current: { readonly statistic: string; readonly factor: HessianFactor } | null = null;
 
-  private constructor(task: PruneTask__Output, context: TaskContext, kernel: SparseGptKernel) {
+  private constructor(task: PruneTask__Output, context: TaskContext, solver: Solver) {
     this.layer = task.layer;
     this.task = task;
     this.context = context;
-    this.product = new EngineMatrixProduct(context.threads);
-    this.solver = { product: this.product, kernel };
+    this.solver = solver;
   }
 
   static async create(task: PruneTask__Output, context: TaskContext): Promise<LayerSolver> {
-    return new LayerSolver(task, context, await SparseGptKernel.create());
+    const { threads } = context;
+    const alone = threads === 1 || operationsOf(task) < THREADS_WORTH_OPERATIONS;
+    return new LayerSolver(task, context, await (alone ? LocalSolver.create() : SolverPool.create({ threads })));
   }
 
   release(): Promise<void> {
     this.current = null;
-    return this.product.release();
+    return this.solver.close();
   }
 
   /** @throws InputsMissing (a part of the Hessian), CalibrationInvalid (not positive definite), NonFiniteValue, EngineFailed */
@@ -52,7 +55,7 @@ export class LayerSolver implements HessianTools {
       .filter((each) => each.statistic === statistic && each.selection !== 'keepAll')
       .map(({ tensor }) => tensor);
     const input = { hessian, columns: job.columns, dampingFraction, layer, linears };
-    const factor = await prepareHessianFactor(input, this.product, ({ from, to, column }) => {
+    const factor = await prepareHessianFactor(input, this.solver, ({ from, to, column }) => {
       this.dampingRaises.push({ linears, from, to });
       this.context.notice(
         `layer ${layer}, ${linears.join(', ')}: the Hessian is not positive definite (input column ${column}) with ${from} of its diagonal's mean added; tries ${to}`,
@@ -69,4 +72,18 @@ export class LayerSolver implements HessianTools {
   writeWeights(job: LinearJob, weights: Float32Array): Promise<{ zeros: number }> {
     return writeLinear(job, weights);
   }
+}
+
+/** 2/3 I^3 for each input, O I^2 for each linear. */
+function operationsOf({ tensors, linears }: PruneTask__Output): number {
+  const inputs = new Map<string, number>();
+  let operations = 0;
+  for (const { tensor, statistic, selection } of linears) {
+    const [rows = 0, columns = 0] = tensors.find(({ name }) => name === tensor)?.shape ?? [];
+    if (selection === 'keepAll') continue;
+    operations += rows * columns ** 2;
+    inputs.set(statistic, columns);
+  }
+  for (const columns of inputs.values()) operations += (2 / 3) * columns ** 3;
+  return operations;
 }

@@ -7,17 +7,18 @@ import { DTYPE_SIZE_BYTES, type FloatDtype } from '../../shared/safetensors/dtyp
 import { writeFully } from '../../shared/storage/write-fully.ts';
 import { widen } from '../calibration/widen.ts';
 import type { LinearJob } from '../methods/method.ts';
+import { sharedFloats } from '../methods/sparsegpt/team.ts';
 import { readPiece } from './read-piece.ts';
 
 /** Weights that are read or written at once. */
 const CHUNK_WEIGHTS = 1024 * 1024;
 
 /**
- * @returns [O, I], every stored value exactly
+ * @returns [O, I] in shared memory, every stored value exactly
  * @throws SourceChanged where the file ends before the matrix does
  */
 export async function readLinear({ tensor, dtype, rows, columns, source }: LinearJob): Promise<Float32Array> {
-  const weights = new Float32Array(rows * columns);
+  const weights = sharedFloats(rows * columns);
   const size = DTYPE_SIZE_BYTES[dtype];
   const { handle } = await openSourceFile(source.file, 'SourceChanged');
   try {

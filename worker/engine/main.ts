@@ -139,8 +139,13 @@ function filesOfTask(task: Task__Output): FileRef[] {
 function send(message: FromEngine): void {
   // The agent is gone: what this engine computes, nobody will ever ask for.
   process.send?.(message, (error: Error | null) => {
-    if (error !== null) process.exit(1);
+    if (error !== null) endNow();
   });
+}
+
+/** `process.exit` would stop the solver's threads, and one that is stopped inside ONNX Runtime aborts the process noisily. */
+function endNow(): void {
+  process.kill(process.pid, 'SIGKILL');
 }
 
 async function main(options: EngineOptions): Promise<Engine> {
@@ -171,7 +176,7 @@ process.on('message', (message: ToEngine) => {
     queue = queue.then(async () => (await started).run(message.task));
   }
 });
-process.on('disconnect', () => process.exit(0));
+process.on('disconnect', endNow);
 // Ctrl-C reaches the whole group of processes: the agent decides what it means.
 process.on('SIGINT', () => undefined);
-process.on('SIGTERM', () => process.exit(0));
+process.on('SIGTERM', endNow);

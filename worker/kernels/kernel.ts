@@ -73,8 +73,8 @@ export async function compileKernel(): Promise<WebAssembly.Module> {
   return WebAssembly.compile(await readFile(new URL('./prune.wasm', import.meta.url)));
 }
 
-export function createKernelMemory(): WebAssembly.Memory {
-  return new WebAssembly.Memory({ initial: 1, maximum: MEMORY_PAGES_MAX, shared: true });
+export function createKernelMemory(): WebAssembly.Memory<true> {
+  return new WebAssembly.Memory<true>({ initial: 1, maximum: MEMORY_PAGES_MAX, shared: true });
 }
 
 /** Grows the memory to what a layout needs; never shrinks. May throw RangeError where the machine has no more. */

@@ -5,9 +5,10 @@ declare namespace WebAssembly {
     private readonly compiled: never;
   }
 
-  class Memory {
-    constructor(descriptor: { initial: number; maximum: number; shared: true });
-    readonly buffer: SharedArrayBuffer;
+  class Memory<Shared extends boolean = boolean> {
+    constructor(descriptor: { initial: number; maximum: number; shared: Shared });
+    /** One that is not shared is another object, and the one before of no use, once the memory has grown. */
+    readonly buffer: Shared extends true ? SharedArrayBuffer : ArrayBuffer;
     /** Adds pages of 64 KiB; the number of pages before. */
     grow(pages: number): number;
   }

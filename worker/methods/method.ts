@@ -11,7 +11,7 @@
 import type { LinearChoice } from '../../shared/manifest/select-linears.ts';
 import type { KernelPool, StoredMatrix } from '../kernels/kernel-pool.ts';
 import type { HessianFactor } from './sparsegpt/hessian-factor.ts';
-import type { SolverTools } from './sparsegpt/prune-with-factor.ts';
+import type { Solver } from './sparsegpt/solver.ts';
 
 /** What calibration learned about the input of one linear. */
 export interface LinearStatistic {
@@ -56,10 +56,10 @@ export interface MethodTools {
 /** What a method that solves equations works with; one layer at a time. */
 export interface HessianTools {
   readonly layer: number;
-  readonly solver: SolverTools;
+  readonly solver: Solver;
   /** Of the input of a linear. Only the one asked for last is kept: linears with the same input come one after the other. */
   factorOf(job: LinearJob, dampingFraction: number): Promise<HessianFactor>;
-  /** [O, I] float32. */
+  /** [O, I] float32, in shared memory. */
   readWeights(job: LinearJob): Promise<Float32Array>;
   /**
    * Rounds to the type of the matrix, to the nearest, ties to even. `zeros` counts those that are stored. Throws

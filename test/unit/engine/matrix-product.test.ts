@@ -1,7 +1,7 @@
 /** Products of the runtime against plain float64, in the memory that they are given, on any number of threads. */
 import { afterAll, expect, test } from 'vitest';
 import { EngineMatrixProduct } from '../../../worker/engine/matrix-product.ts';
-import type { DenseMatrix, ProductCall } from '../../../worker/methods/sparsegpt/matrix-product.ts';
+import { type DenseMatrix, type ProductCall, rowsOf } from '../../../worker/methods/sparsegpt/matrix-product.ts';
 import { randomWeights } from '../../support/sparsegpt-cases.ts';
 
 const products = [1, 2, 16].map((threads) => new EngineMatrixProduct(threads));
@@ -56,6 +56,55 @@ test.each(cases)('[$m, $k] x [$k, $n], transposed $transposed, $effect', async (
   for (const other of results)
     expect(Buffer.from(other.slice().buffer).equals(Buffer.from(results[0]!.slice().buffer))).toBe(true);
 });
+
+/** Parts of the result [begin, end), by rows and by columns, that the solver's threads would take. */
+const PARTS = [
+  { rows: [0, 64, 300], columns: [0, 260] },
+  { rows: [0, 2, 131, 300], columns: [0, 260] },
+  { rows: [0, 300], columns: [0, 65, 130, 260] },
+  { rows: [0, 192, 300], columns: [0, 128, 260] },
+];
+
+test.each(
+  PARTS.flatMap((parts) => ['none' as const, 'right' as const].map((transposed) => ({ ...parts, transposed }))),
+)(
+  'rows $rows, columns $columns, transposed $transposed: each part as in the whole',
+  async ({ rows, columns, transposed }) => {
+    const [m, n, k] = [300, 260, 700];
+    const left: DenseMatrix = { values: randomWeights(m * k, 1), rows: m, columns: k };
+    const right: DenseMatrix = { values: randomWeights(k * n, 2), rows: n, columns: k };
+    const product = products[0]!;
+    const multiply = async (a: DenseMatrix, b: DenseMatrix, effect: ProductCall['effect']) => {
+      const out = { values: new Float32Array(a.rows * b.rows), rows: a.rows, columns: b.rows };
+      await product.accumulate({
+        left: a,
+        right: transposed === 'right' ? b : transposeOf(b),
+        transposed,
+        effect,
+        out,
+      });
+      return out.values;
+    };
+    for (const effect of EFFECTS) {
+      const whole = await multiply(left, right, effect);
+      for (const [i, end] of rows.slice(1).entries()) {
+        for (const [j, endColumn] of columns.slice(1).entries()) {
+          const [begin, beginColumn] = [rows[i]!, columns[j]!];
+          const part = await multiply(
+            rowsOf(left, { begin, end }),
+            rowsOf(right, { begin: beginColumn, end: endColumn }),
+            effect,
+          );
+          const width = endColumn - beginColumn;
+          const expected = part.map(
+            (_, at) => whole[(begin + Math.floor(at / width)) * n + beginColumn + (at % width)]!,
+          );
+          expect(Buffer.from(part.buffer).equals(Buffer.from(expected.buffer))).toBe(true);
+        }
+      }
+    }
+  },
+);
 
 test('shapes that do not agree are a programmer error', async () => {
   const [left, right, out] = [randomWeights(6, 1), randomWeights(8, 2), new Float32Array(4)];

@@ -45,9 +45,10 @@ async function pruneInto(
   const handle = await open(scratch, 'w');
   const started = performance.now();
   const results = new Map<string, PrunedTensor>();
-  const solver = methodByName(task.method).needs === 'hessian' ? await LayerSolver.create(task, context) : null;
+  let solver: LayerSolver | null = null;
   let pruneMs = 0;
   try {
+    if (methodByName(task.method).needs === 'hessian') solver = await LayerSolver.create(task, context);
     await writeFully(handle, layout.headerBytes, 0, scratch);
     let done = 0;
     for (const tensor of byStatistic(tensors, task)) {

@@ -14,6 +14,7 @@ import {
   denseIn,
   lengthOf,
   type MatrixProduct,
+  mirrorUpper,
   pack,
   type Range,
   rangesOf,
@@ -26,8 +27,6 @@ const ONE = 2 ** 30;
 const ROUNDING = 1.5 * 2 ** 52;
 /** Columns of a product that is computed at once: 16 MiB. */
 const TILE_COLUMNS = 2048;
-/** Rows and columns that are copied across the diagonal at once. */
-const TRANSPOSE_TILE = 32;
 /**
  * Sums of squares below this are of columns that count as 0 throughout: at float32's end of range the squares that made
  * them were rounded so coarsely that products divided by them could be anything.
@@ -208,15 +207,5 @@ export function toHessian(matrix: Float32Array, sums: Float64Array, samples: num
       matrix[begin + column] = (products[begin + column] as number) * scaleOfRow * (scale[column] as number);
     }
   }
-  for (let top = 0; top < columns; top += TRANSPOSE_TILE) {
-    const bottom = Math.min(columns, top + TRANSPOSE_TILE);
-    for (let first = 0; first < bottom; first += TRANSPOSE_TILE) {
-      const end = Math.min(columns, first + TRANSPOSE_TILE);
-      for (let row = top; row < bottom; row++) {
-        for (let column = first; column < Math.min(end, row); column++) {
-          matrix[row * columns + column] = matrix[column * columns + row] as number;
-        }
-      }
-    }
-  }
+  mirrorUpper({ values: matrix, size: columns }, { begin: 0, end: columns });
 }

@@ -6,8 +6,10 @@
  * factorization fails is ours: the reference dies there.
  */
 import { invariant, SecateurError } from '../../../shared/errors/secateur-error.ts';
-import { invertCholesky, TILE_SIZES, type TileSizes } from './invert-cholesky.ts';
-import type { MatrixProduct, SquareMatrix } from './matrix-product.ts';
+import { TILE_SIZES, type TileSizes } from './invert-cholesky.ts';
+import type { SquareMatrix } from './matrix-product.ts';
+import type { Solver } from './solver.ts';
+import { isShared } from './team.ts';
 
 /** The reference's `percdamp`. */
 export const DAMPING_FRACTION = 0.01;
@@ -21,8 +23,8 @@ const TRANSPOSE_TILE = 32;
 
 export interface HessianInput {
   /**
-   * [I, I] float32, row-major, symmetric: (2 / samples) * Σ x x^T over all tokens. Overwritten: the factor lives in it,
-   * whatever becomes of the call.
+   * [I, I] float32, row-major, symmetric, in shared memory: (2 / samples) * Σ x x^T over all tokens. Overwritten: the factor
+   * lives in it, whatever becomes of the call.
    */
   readonly hessian: Float32Array;
   /** I */
@@ -45,7 +47,7 @@ export interface DampingRaise {
 
 export interface HessianFactor {
   readonly columns: number;
-  /** [I, I]: U on and above the diagonal. Below it remains what the Hessian was: no part of the factor. */
+  /** [I, I]: U on and above the diagonal, its transpose below. */
   readonly upper: SquareMatrix;
   /** Input columns whose Hessian is 0: no calibration token ever had a value there. Ascending. */
   readonly deadColumns: readonly number[];
@@ -55,7 +57,7 @@ export interface HessianFactor {
 
 /**
  * In float32, in place: the factor is written over the Hessian's upper triangle, while the lower keeps the Hessian for
- * another try. Memory beside the Hessian itself (1.94 GB at 22016 columns): see invertCholesky, 185 MiB there.
+ * another try. Memory beside the Hessian itself (1.94 GB at 22016 columns): see invertCholesky, 54 MB a thread there.
  * 2/3 I^3 operations. The same bytes for any number of threads.
  *
  * @throws NonFiniteValue a Hessian with a value that is infinite or no number, with { layer, linears, column }
@@ -65,12 +67,13 @@ export interface HessianFactor {
  */
 export async function prepareHessianFactor(
   input: HessianInput,
-  product: MatrixProduct,
+  solver: Solver,
   onDampingRaised: (raise: DampingRaise) => void = () => undefined,
   sizes: TileSizes = TILE_SIZES,
 ): Promise<HessianFactor> {
   const { hessian, columns } = input;
   invariant(columns >= 1 && hessian.length === columns * columns, 'a Hessian is square, of one column or more');
+  invariant(isShared(hessian), 'a Hessian stands where all threads see it');
   if (!(input.dampingFraction > 0 && input.dampingFraction < Infinity)) {
     throw new SecateurError(
       'ArgumentInvalid',
@@ -87,7 +90,7 @@ export async function prepareHessianFactor(
   let dampingFraction = input.dampingFraction;
   for (let raises = 0; ; raises++) {
     writeDiagonal(matrix, diagonal, Math.fround(Math.fround(dampingFraction) * mean));
-    const failed = Number.isFinite(mean) ? await invertCholesky(matrix, product, sizes) : 0;
+    const failed = Number.isFinite(mean) ? await solver.invert(matrix, sizes) : 0;
     if (failed === null) return { columns, upper: matrix, deadColumns, dampingFraction };
     checkFinite(matrix, diagonal, input);
     if (raises === DAMPING_RAISES_MAX) throw notPositiveDefinite(input, failed, dampingFraction);

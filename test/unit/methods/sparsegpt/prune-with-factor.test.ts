@@ -2,28 +2,30 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { LinearChoice } from '../../../../shared/manifest/select-linears.ts';
-import { EngineMatrixProduct } from '../../../../worker/engine/matrix-product.ts';
-import { SparseGptKernel } from '../../../../worker/kernels/sparsegpt-kernel.ts';
+import { LocalSolver } from '../../../../worker/engine/local-solver.ts';
+import { SolverPool } from '../../../../worker/engine/solver-pool.ts';
 import { type HessianFactor, prepareHessianFactor } from '../../../../worker/methods/sparsegpt/hessian-factor.ts';
 import { pruneWithFactor } from '../../../../worker/methods/sparsegpt/prune-with-factor.ts';
+import type { Solver } from '../../../../worker/methods/sparsegpt/solver.ts';
 import { plainFactor, plainSparseGpt } from '../../../support/float64-sparsegpt.ts';
-import { compareWeights, randomHessian, randomWeights } from '../../../support/sparsegpt-cases.ts';
+import { compareWeights, randomHessian, randomWeights, sharedCopy } from '../../../support/sparsegpt-cases.ts';
 
-const products = [1, 2, 16].map((threads) => new EngineMatrixProduct(threads));
-const product = products[1]!;
-let kernel: SparseGptKernel;
+let solvers: Solver[];
+let solver: Solver;
 beforeAll(async () => {
-  kernel = await SparseGptKernel.create();
+  const pools = [2, 1, 5].map((threads) => SolverPool.create({ threads }));
+  solvers = await Promise.all([...pools, LocalSolver.create()]);
+  solver = solvers[0]!;
 });
-afterAll(() => Promise.all(products.map((each) => each.release())));
+afterAll(() => Promise.all(solvers.map((each) => each.close())));
 
 const unstructured = (sparsity: number): LinearChoice => ({ kind: 'unstructured', sparsity });
 const pattern = (keep: number, group: number): LinearChoice => ({ kind: 'pattern', keep, group });
 
-function factorOf(hessian: Float32Array, by = product): Promise<HessianFactor> {
+function factorOf(hessian: Float32Array): Promise<HessianFactor> {
   const columns = Math.sqrt(hessian.length);
-  const input = { hessian: hessian.slice(), columns, dampingFraction: 0.01, layer: 2, linears: ['mlp.up_proj'] };
-  return prepareHessianFactor(input, by);
+  const input = { hessian: sharedCopy(hessian), columns, dampingFraction: 0.01, layer: 2, linears: ['mlp.up_proj'] };
+  return prepareHessianFactor(input, solver);
 }
 
 function identity(columns: number): Float32Array {
@@ -34,15 +36,15 @@ interface Sweep {
   readonly rows: number;
   readonly choice: LinearChoice;
   readonly blockSize?: number;
-  readonly by?: EngineMatrixProduct;
+  readonly by?: Solver;
 }
 
 /** Prunes a copy of the weights. */
 async function prune(weights: Float32Array, factor: HessianFactor, { rows, choice, blockSize = 128, by }: Sweep) {
-  const pruned = weights.slice();
-  const input = { layer: 2, linear: 'mlp.up_proj', weights: pruned, rows, choice, blockSize };
-  const { zeros } = await pruneWithFactor(input, factor, { product: by ?? product, kernel });
-  return { pruned, zeros };
+  const shared = sharedCopy(weights);
+  const input = { layer: 2, linear: 'mlp.up_proj', weights: shared, rows, choice, blockSize };
+  const { zeros } = await pruneWithFactor(input, factor, by ?? solver);
+  return { pruned: shared.slice(), zeros };
 }
 
 describe('weights and mask are those of plain float64', () => {
@@ -103,9 +105,10 @@ test.each([
   const hessian = randomHessian(columns, 60, 8);
   const weights = randomWeights(rows * columns, 9);
   const digests = new Set<string>();
-  for (const by of products) {
-    const { pruned } = await prune(weights, await factorOf(hessian, by), { rows, choice: unstructured(0.6), by });
-    digests.add(createHash('sha256').update(new Uint8Array(pruned.buffer)).digest('hex'));
+  const factor = await factorOf(hessian);
+  for (const by of solvers) {
+    const { pruned } = await prune(weights, factor, { rows, choice: unstructured(0.6), by });
+    digests.add(createHash('sha256').update(pruned).digest('hex'));
   }
   expect(digests.size).toBe(1);
 });

@@ -1,7 +1,7 @@
 /**
- * SparseGPT within one block of columns: scores, the threshold of the block, and the column by column update.
- * WebAssembly SIMD128, no heap. Everything is stored by column: weights[i] are the weights of all rows in column i of the
- * block, `stride` of them: the rows, then zeros up to a multiple of STRIP_ROWS.
+ * SparseGPT within one block of columns of some rows of a linear: scores, the threshold of the block, and the column by
+ * column update. WebAssembly SIMD128, no heap. Everything is stored by column: weights[i] are the weights of all rows in
+ * column i of the block, `stride` of them: the rows, then zeros up to a multiple of STRIP_ROWS.
  *
  * score = w * w / (d * d) in float32, d = U[i, i]. Every operation is rounded on its own and in the order of the columns,
  * as the reference does: neither the strips nor the panels can be seen in the result.
@@ -31,19 +31,22 @@ class Block {
   /** How many to prune in each group. */
   prunedPerGroup: i32;
   threshold: f32;
-  /** For selectThreshold. */
+  /** Of the score that is looked for, among those that are left. */
   rank: u32;
   /** f32 [columns, stride] each. */
   weights: usize;
   errors: usize;
   /** f32 [columns, columns], the block of U. */
   factor: usize;
-  /** u32 [HISTOGRAM_BINS]. */
+  /** u32 [HISTOGRAM_BINS]: how many of the scores that are left have which digit. */
   histogram: usize;
   /** f32 [columns, STRIP_ROWS] each. */
   stripWeights: usize;
   stripErrors: usize;
   stripMasks: usize;
+  /** f32 [STRIP_ROWS, stagedStride]: rows as they are stored outside. */
+  staged: usize;
+  stagedStride: i32;
 
   // Written by the kernel: what is left in `errors` of all scores.
   candidates: i32;
@@ -54,18 +57,16 @@ function diagonal(block: Block, column: i32): f32 {
 }
 
 /**
- * The score of rank block.rank (0: the least, less than rows * columns) among those of all rows and columns. Overwrites
- * `errors` and block.rank.
+ * The score of some rank among those of all rows and columns, of which other threads have other rows, digit by digit:
+ * beginSelection, then for each digit from the highest countDigits, and, when `histogram` holds the sum of what all threads
+ * have counted, takeDigit. Overwrites `errors` and, the same on all threads, block.rank.
  */
-export function selectThreshold(block: Block): f32 {
+export function beginSelection(block: Block): void {
   block.candidates = writeScores(block);
-  const high = selectBits(block, 20, 11) << 20;
-  const middle = selectBits(block, 9, 11) << 9;
-  return reinterpret<f32>(high | middle | selectBits(block, 0, 9));
 }
 
-/** The bits [shift, shift + width) of the score of that rank among the candidates; candidates with others are dropped. */
-function selectBits(block: Block, shift: u32, width: u32): u32 {
+/** How many of the scores that are left have which bits [shift, shift + width). */
+export function countDigits(block: Block, shift: u32, width: u32): void {
   const mask: u32 = (1 << width) - 1;
   const histogram = block.histogram;
   const end = block.errors + ((<usize>block.candidates) << 2);
@@ -74,6 +75,13 @@ function selectBits(block: Block, shift: u32, width: u32): u32 {
     const bin = histogram + ((<usize>((load<u32>(at) >>> shift) & mask)) << 2);
     store<u32>(bin, load<u32>(bin) + 1);
   }
+}
+
+/** Those bits of the score of block.rank; scores with others are dropped. */
+export function takeDigit(block: Block, shift: u32, width: u32): u32 {
+  const mask: u32 = (1 << width) - 1;
+  const histogram = block.histogram;
+  const end = block.errors + ((<usize>block.candidates) << 2);
   let bits: u32 = 0;
   for (let found = load<u32>(histogram); block.rank >= found; found = load<u32>(histogram + ((<usize>bits) << 2))) {
     block.rank -= found;
@@ -269,4 +277,73 @@ function pruneColumn(block: Block, column: i32, panelEnd: i32): void {
     v128.store(block.stripErrors + strip + lane, f32x4.div(f32x4.sub(w, q), d));
   }
   for (let later = column + 1; later < panelEnd; ++later) subtractOne(block, column, later);
+}
+
+/** Takes the staged rows to rows [first, first + STRIP_ROWS) of the columns: 4 x 4 weights at a time. */
+export function takeStaged(block: Block, first: i32): void {
+  const rowBytes = (<usize>block.stagedStride) << 2;
+  const columnBytes = (<usize>block.stride) << 2;
+  for (let column = 0; column < block.columns; column += 4) {
+    const from = block.staged + ((<usize>column) << 2);
+    const to = block.weights + <usize>column * columnBytes + ((<usize>first) << 2);
+    for (let row = 0; row < STRIP_ROWS; row += 4) {
+      Square.transpose(from + <usize>row * rowBytes, rowBytes, to + ((<usize>row) << 2), columnBytes);
+    }
+  }
+}
+
+/** The way back. */
+export function stage(block: Block, first: i32): void {
+  const rowBytes = (<usize>block.stagedStride) << 2;
+  const columnBytes = (<usize>block.stride) << 2;
+  for (let column = 0; column < block.columns; column += 4) {
+    const from = block.weights + <usize>column * columnBytes + ((<usize>first) << 2);
+    const to = block.staged + ((<usize>column) << 2);
+    for (let row = 0; row < STRIP_ROWS; row += 4) {
+      Square.transpose(from + ((<usize>row) << 2), columnBytes, to + <usize>row * rowBytes, rowBytes);
+    }
+  }
+}
+
+class Square {
+  /** 4 x 4 weights. Strides in bytes. */
+  @inline static transpose(from: usize, fromStride: usize, to: usize, toStride: usize): void {
+    const a = v128.load(from);
+    const b = v128.load(from + fromStride);
+    const c = v128.load(from + 2 * fromStride);
+    const d = v128.load(from + 3 * fromStride);
+    const ab01 = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
+    const ab23 = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
+    const cd01 = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
+    const cd23 = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
+    v128.store(to, v128.shuffle<i64>(ab01, cd01, 0, 2));
+    v128.store(to + toStride, v128.shuffle<i64>(ab01, cd01, 1, 3));
+    v128.store(to + 2 * toStride, v128.shuffle<i64>(ab23, cd23, 0, 2));
+    v128.store(to + 3 * toStride, v128.shuffle<i64>(ab23, cd23, 1, 3));
+  }
+}
+
+/** How many of the weights of all rows and columns are 0, those that fill up columns among them; -1 where one is not finite. */
+export function countZeros(block: Block): i32 {
+  const end = block.weights + ((<usize>block.columns * <usize>block.stride) << 2);
+  let zeros = i32x4.splat(0);
+  let differences = f32x4.splat(0);
+  for (let at = block.weights; at < end; at += LANE_BYTES) {
+    const w = v128.load(at);
+    // A comparison that holds is -1. A weight less itself is 0, or not a number.
+    zeros = i32x4.sub(zeros, f32x4.eq(w, f32x4.splat(0)));
+    differences = f32x4.add(differences, f32x4.sub(w, w));
+  }
+  const difference =
+    f32x4.extract_lane(differences, 0) +
+    f32x4.extract_lane(differences, 1) +
+    f32x4.extract_lane(differences, 2) +
+    f32x4.extract_lane(differences, 3);
+  if (difference != 0) return -1;
+  return (
+    i32x4.extract_lane(zeros, 0) +
+    i32x4.extract_lane(zeros, 1) +
+    i32x4.extract_lane(zeros, 2) +
+    i32x4.extract_lane(zeros, 3)
+  );
 }
