@@ -14,6 +14,7 @@ import {
 import { beginEffect, carryOutEffects, effectName, effectsOf } from './effects.ts';
 import { evaluationLocations } from './evaluation.ts';
 import type { EffectFailure, EventOf } from './events.ts';
+import { giveUpHessians } from './hessians.ts';
 import { planJob, resolveMicrobatch, totalWork } from './plan.ts';
 import { FAILURES_MAX, forgive, noteFailure, retryOf, THE_WHOLE, whyOf } from './retries.ts';
 import { usableWorkers } from './shares.ts';
@@ -45,6 +46,7 @@ export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
     submittedMs: t.nowMs,
     ...(event.reuse === undefined ? {} : { reuse: { job: event.reuse, copies: null, status: 'open' as const } }),
     ...(event.isReusable === undefined ? {} : { isReusable: event.isReusable }),
+    ...(event.keepsHessians === undefined ? {} : { keepsHessians: event.keepsHessians }),
     phase: 'Queued',
     reason: 'Submitted',
     message: 'waits for its turn',
@@ -256,6 +258,7 @@ export function effectFailed(t: Transition, event: EventOf<'effectFailed'>): voi
   const current = jobOf(t.state, event.job);
   if (current === undefined || !effectsOf(current).some((command) => effectName(command) === event.effect)) return;
   const { code, message, details } = event.failure;
+  if (code === 'StorageFull') giveUpHessians(t, event.job);
   const retry = retryOf(t.editJob(event.job), event.effect);
   retry.why = whyOf(event.failure);
   const failures = noteFailure(retry, THE_WHOLE, t.nowMs);
@@ -399,9 +402,9 @@ export function adoptCalibration(job: JobState, calibration: Calibration): void 
 /** What a whole run is worth in tokens through layers; known once the calibration data is. */
 function workTotal(job: JobState): number {
   if (job.calibration === null) return 0;
-  const needsNone = (job.intake?.layers ?? []).map(
-    ({ linears }, layer) =>
-      job.layers[layer]?.statisticsFile != null || linears.every(({ choice }) => choice.kind === 'keepAll'),
-  );
-  return totalWork(job.manifest, needsNone, job.calibration.samples * job.calibration.sequenceLength);
+  const tokens = job.calibration.samples * job.calibration.sequenceLength;
+  const needsNone = job.layers.map(({ status }) => status === 'ready');
+  // Of these the sums are there, taken over, and Hessians are not.
+  const summed = job.layers.filter(({ status }) => status === 'correlating').length;
+  return totalWork(job.manifest, needsNone, tokens) - summed * tokens;
 }

@@ -18,7 +18,7 @@ import {
   taskFailed,
   taskSucceeded,
 } from './results.ts';
-import { noteCopies, takeOver } from './reuse.ts';
+import { dropLeftovers, noteCopies, takeOver } from './reuse.ts';
 import { assignments } from './schedule.ts';
 import { giveShares } from './shares.ts';
 import { activeJob, type CoordinatorState, jobOf, lifeOf, own, workerOf } from './state.ts';
@@ -55,6 +55,7 @@ function apply(t: Transition, event: CoreEvent): void {
     case 'tick':
       return;
     case 'coordinatorStarted':
+      dropLeftovers(t);
       return coordinatorStarted(t);
     case 'jobSubmitted':
       return submitJob(t, event);
