@@ -12,8 +12,6 @@ const LAYER_EFFICIENCY = 0.8;
 const SOLVER_EFFICIENCY = 0.4;
 /** Casting and packing a weight when a session is created: 2 to 17 ns, the more the busier the machine. */
 const PACK_NS_PER_WEIGHT = 4;
-/** File to file, one thread, through the page cache. */
-const PRUNE_NS_PER_WEIGHT = { BF16: 0.85, F16: 1.1, F32: 4 } as const;
 /** SHA-256 with the processor's own instructions. */
 export const DIGEST_BYTES_PER_SECOND = 1.9e9;
 /** fsync, digest and rename of one file (a layer, or hidden states), apart from its bytes. */
@@ -35,7 +33,8 @@ export interface CostInputs {
   readonly bytesPerLayer: number;
   /** Weights of its linears. */
   readonly parametersPerLayer: number;
-  readonly weightDtype: keyof typeof PRUNE_NS_PER_WEIGHT;
+  /** Choosing its weights and writing them, on one thread (prune-times.ts). */
+  readonly pruneNsPerWeight: number;
   readonly hiddenSize: number;
   readonly intermediateSize: number;
   /** Heads times the size of a head. */
@@ -86,7 +85,7 @@ export function layerTimes(inputs: CostInputs, worker: WorkerRates, isOneHost: b
     : (parametersPerLayer * PACK_NS_PER_WEIGHT) / 1e6;
   const cold = inMs(bytesPerLayer, worker.readBytesPerSecond);
   const warm = inMs(bytesPerLayer, Math.max(PAGE_CACHE_BYTES_PER_SECOND, worker.readBytesPerSecond));
-  const select = (parametersPerLayer * PRUNE_NS_PER_WEIGHT[inputs.weightDtype]) / 1e6 / worker.threads;
+  const select = (parametersPerLayer * inputs.pruneNsPerWeight) / 1e6 / worker.threads;
   // The upper triangle, on the CPU; then 2/3 I³ for each factor, and O I² for the linears.
   const products = tokens * sumOfPowers(inputs.hessianWidths, 2);
   const solve =
