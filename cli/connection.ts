@@ -30,7 +30,10 @@ export class Connection implements Disposable {
   }
 
   /** @param options of a job that takes work over from an earlier one, or gives its own to later ones */
-  submit(manifest: Manifest, options: Pick<SubmitRequest, 'reuse' | 'reusable'> = {}): Promise<Job__Output> {
+  submit(
+    manifest: Manifest,
+    options: Pick<SubmitRequest, 'reuse' | 'reusable' | 'keepHessians'> = {},
+  ): Promise<Job__Output> {
     return unary(
       this.client,
       SERVICES.Jobs.service.Submit,

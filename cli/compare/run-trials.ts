@@ -4,6 +4,7 @@
  */
 import { type SecateurError, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import { type CloudEvent, fromCloudEvent } from '../../shared/events/cloud-event.ts';
+import { updatesWeights } from '../../shared/manifest/method-options.ts';
 import type { Connection } from '../connection.ts';
 import { followJob, type JobListener } from '../follow-job.ts';
 import type { ClosableListener } from '../render/job-listener.ts';
@@ -61,7 +62,7 @@ export async function runTrials(run: TrialRun): Promise<ReadonlyMap<string, Tria
   for (const [index, trial] of run.trials.entries()) {
     const decision = run.decisions[index] as TrialDecision;
     if (run.leaving?.aborted === true && decision.kind !== 'done') continue;
-    const figures = await runTrial({ ...run, reuse }, trial, decision);
+    const figures = await runTrial({ ...run, reuse }, trial, decision, areHessiansWanted(run, index));
     if (decision.kind !== 'done' && figures.succeeded !== null) reuse = figures.succeeded;
     found.set(trial.name, figures);
     await run.progressed(found);
@@ -69,7 +70,20 @@ export async function runTrials(run: TrialRun): Promise<ReadonlyMap<string, Tria
   return found;
 }
 
-async function runTrial(run: TrialRun, trial: Trial, decision: TrialDecision): Promise<TrialFigures> {
+/** Whether a trial behind this one may take over Hessians: nobody keeps files of that size for nothing. */
+function areHessiansWanted({ trials, decisions }: TrialRun, index: number): boolean {
+  return trials.some(
+    ({ manifest }, later) =>
+      later > index && updatesWeights(manifest.spec.pruning) && decisions[later]?.kind !== 'done',
+  );
+}
+
+async function runTrial(
+  run: TrialRun,
+  trial: Trial,
+  decision: TrialDecision,
+  keepHessians: boolean,
+): Promise<TrialFigures> {
   const { connection, listener } = run;
   if (decision.kind === 'done') {
     listener.say(`${trial.name}: done before, by job ${decision.job}`);
@@ -79,7 +93,7 @@ async function runTrial(run: TrialRun, trial: Trial, decision: TrialDecision): P
   try {
     const submit = async () => {
       // What one trial has computed of the dense model holds for all (coordinator/core/reuse.ts).
-      const job = await connection.submit(trial.manifest, { reuse: run.reuse, reusable: true });
+      const job = await connection.submit(trial.manifest, { reuse: run.reuse, reusable: true, keepHessians });
       listener.say(`${trial.name}: job ${job.id} begins`);
       return job;
     };

@@ -78,7 +78,8 @@ export class JobsService {
     const manifest = parseSubmitted(request.manifestJson);
     // Empty where it is not set.
     const reuse = request.reuse ? { reuse: findJob(this.context.loop.state, request.reuse, '').id } : {};
-    const asked = { ...reuse, ...(request.reusable === true ? { isReusable: true as const } : {}) };
+    const keeping = request.keepHessians === true ? { keepsHessians: true as const } : {};
+    const asked = { ...reuse, ...(request.reusable === true ? { isReusable: true as const, ...keeping } : {}) };
     const { name, namespace } = manifest.metadata;
     const { loop } = this.context;
     this.refuseTwin(findTwin(loop.state, { namespace, name, manifest }), name);

@@ -134,6 +134,8 @@ export type CoreEvent =
       readonly reuse?: string;
       /** Later jobs may take over its work. */
       readonly isReusable?: true;
+      /** Hessians too. */
+      readonly keepsHessians?: true;
     }
   | {
       readonly type: 'intakeSucceeded';
@@ -249,8 +251,8 @@ export type Command =
   | { readonly kind: 'dismiss'; readonly worker: string }
   /** Staged files that nobody will ask for again. */
   | { readonly kind: 'removeStaged'; readonly job: string; readonly names: readonly string[] }
-  /** What a job kept for later ones. */
-  | { readonly kind: 'dropKept'; readonly job: string }
+  /** What a job kept for later ones: all of it, or only what is large. */
+  | { readonly kind: 'dropKept'; readonly job: string; readonly only?: 'hessians' }
   | { readonly kind: 'reduceStatistics'; readonly job: string; readonly layer: number }
   | { readonly kind: 'assembleShard'; readonly job: string; readonly shard: number }
   | { readonly kind: 'publishCheckpoint'; readonly job: string };

@@ -14,10 +14,8 @@ const SOLVER_EFFICIENCY = 0.4;
 const PACK_NS_PER_WEIGHT = 4;
 /** Casting a weight in a run, and what products of weights that are not packed take longer (bench/forward.ts). */
 const CAST_NS_PER_WEIGHT = 1.2;
-/** File to file, one thread, through the page cache. */
-const PRUNE_NS_PER_WEIGHT = { BF16: 0.85, F16: 1.1, F32: 1.5 } as const;
 /** Outliers of a layer: three passes over its weights (bench/methods.ts). */
-const COUNT_NS_PER_WEIGHT = { BF16: 10, F16: 10, F32: 8 } as const;
+const COUNT_NS_PER_WEIGHT = 10;
 /** SHA-256 with the processor's own instructions. */
 export const DIGEST_BYTES_PER_SECOND = 1.9e9;
 /** fsync, digest and rename of one file (a layer, or hidden states), apart from its bytes. */
@@ -39,7 +37,8 @@ export interface CostInputs {
   readonly bytesPerLayer: number;
   /** Weights of its linears. */
   readonly parametersPerLayer: number;
-  readonly weightDtype: keyof typeof PRUNE_NS_PER_WEIGHT;
+  /** Choosing its weights and writing them, on one thread (prune-times.ts). */
+  readonly pruneNsPerWeight: number;
   readonly hiddenSize: number;
   readonly intermediateSize: number;
   /** Heads times the size of a head. */
@@ -101,7 +100,7 @@ export function layerTimes(inputs: CostInputs, worker: WorkerRates, isOneHost: b
   const cast = isCuda || inputs.castsOnce ? 0 : (parametersPerLayer * CAST_NS_PER_WEIGHT) / 1e6 / worker.threads;
   const cold = inMs(bytesPerLayer, worker.readBytesPerSecond);
   const warm = inMs(bytesPerLayer, Math.max(PAGE_CACHE_BYTES_PER_SECOND, worker.readBytesPerSecond));
-  const select = (parametersPerLayer * PRUNE_NS_PER_WEIGHT[inputs.weightDtype]) / 1e6 / worker.threads;
+  const select = (parametersPerLayer * inputs.pruneNsPerWeight) / 1e6 / worker.threads;
   // The upper triangle, on the CPU; then 2/3 I³ for each factor, and O I² for the linears.
   const products = tokens * sumOfPowers(inputs.hessianWidths, 2);
   const solve =
@@ -115,7 +114,7 @@ export function layerTimes(inputs: CostInputs, worker: WorkerRates, isOneHost: b
     calibrate: inMs(full - lastLinear, rate) + copy + cast + RUN_MS,
     correlate: inMs(products, cpuRate),
     forward: inMs(full, rate) + copy + cast + RUN_MS,
-    survey: (parametersPerLayer * COUNT_NS_PER_WEIGHT[inputs.weightDtype]) / 1e6 / worker.threads,
+    survey: (parametersPerLayer * COUNT_NS_PER_WEIGHT) / 1e6 / worker.threads,
     prune: select + inMs(isHessianNeeded(inputs) ? solve : 0, cpuRate) + written(bytesPerLayer),
     writeHidden: written(hiddenBytes),
     readHidden: inMs(hiddenBytes, worker.readBytesPerSecond),

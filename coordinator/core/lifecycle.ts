@@ -2,6 +2,7 @@
 import { type ErrorCode, toSecateurError } from '../../shared/errors/secateur-error.ts';
 import type { JsonValue } from '../../shared/events/job-event.ts';
 import { recordLocation } from '../../shared/manifest/location.ts';
+import { updatesWeights } from '../../shared/manifest/method-options.ts';
 import { hessianFileName, layerFileName, leaseSuffix } from '../../shared/storage/staging-names.ts';
 import { keepsAll } from './choices.ts';
 import {
@@ -16,6 +17,7 @@ import {
 import { beginEffect, carryOutEffects, effectName, effectsOf } from './effects.ts';
 import { evaluationLocations } from './evaluation.ts';
 import type { EffectFailure, EventOf } from './events.ts';
+import { giveUpHessians } from './hessians.ts';
 import { planJob, resolveMicrobatch, totalWork } from './plan.ts';
 import { FAILURES_MAX, forgive, noteFailure, retryOf, THE_WHOLE, whyOf } from './retries.ts';
 import { usableWorkers } from './shares.ts';
@@ -47,6 +49,7 @@ export function submitJob(t: Transition, event: EventOf<'jobSubmitted'>): void {
     submittedMs: t.nowMs,
     ...(event.reuse === undefined ? {} : { reuse: { job: event.reuse, copies: null, status: 'open' as const } }),
     ...(event.isReusable === undefined ? {} : { isReusable: event.isReusable }),
+    ...(event.keepsHessians === undefined ? {} : { keepsHessians: event.keepsHessians }),
     phase: 'Queued',
     reason: 'Submitted',
     message: 'waits for its turn',
@@ -257,6 +260,7 @@ export function effectFailed(t: Transition, event: EventOf<'effectFailed'>): voi
   const current = jobOf(t.state, event.job);
   if (current === undefined || !effectsOf(current).some((command) => effectName(command) === event.effect)) return;
   const { code, message, details } = event.failure;
+  if (code === 'StorageFull') giveUpHessians(t, event.job);
   const retry = retryOf(t.editJob(event.job), event.effect);
   retry.why = whyOf(event.failure);
   const failures = noteFailure(retry, THE_WHOLE, t.nowMs);
@@ -409,6 +413,14 @@ export function adoptCalibration(job: JobState, calibration: Calibration): void 
 /** What a whole run is worth in tokens through layers; known once the calibration data is. */
 function workTotal(job: JobState): number {
   if (job.calibration === null) return 0;
-  const needsNone = job.layers.map(({ statisticsFile }, layer) => statisticsFile !== null || keepsAll(job, layer));
-  return totalWork(job.manifest, needsNone, job.calibration.samples * job.calibration.sequenceLength);
+  const { pruning } = job.manifest.spec;
+  const tokens = job.calibration.samples * job.calibration.sequenceLength;
+  // Taken over: the sums, and Hessians where there are some.
+  const isSummed = ({ status }: LayerState): boolean => status !== 'pending' && status !== 'ready';
+  const lacksHessian = ({ hessians = [] }: LayerState): boolean => updatesWeights(pruning) && hessians.length === 0;
+  const needsNone = job.layers.map(
+    (layer) => layer.status === 'ready' || (isSummed(layer) && !lacksHessian(layer) && layer.status !== 'correlating'),
+  );
+  const summed = job.layers.filter((layer, index) => isSummed(layer) && !needsNone[index]).length;
+  return totalWork(job.manifest, needsNone, tokens) - summed * tokens;
 }

@@ -41,8 +41,8 @@ export function fileLost(t: Transition, event: EventOf<'fileLost'>): void {
 }
 
 /**
- * It is pruned again, by the sums that are kept: where they are damaged too, it is calibrated again (statisticsLost). Its
- * Hessians went with its commit: they are measured again.
+ * It is pruned again, by the sums that are kept: where they are damaged too, it is calibrated again (statisticsLost). Hessians
+ * that went with its commit are measured again.
  */
 function loseLayer(t: Transition, job: JobState, index: number, why: string): void {
   const file = takeBackLayer(t, job, index, why);

@@ -6,6 +6,7 @@ import { castsOnce } from '../../shared/onnx/weight-casts.ts';
 import { fiveDigits } from '../../shared/storage/staging-names.ts';
 import { choosePlacement, memoryOf, type PlacementChoice, planStages } from './choose-placement.ts';
 import type { CostInputs } from './layer-times.ts';
+import { pruneNsPerWeight } from './prune-times.ts';
 import type { JobIntake, OutputShardPlan, Plan, Prediction, TensorSlot, WorkerCapabilities } from './state.ts';
 import type { PlannedWorker } from './worker-rates.ts';
 
@@ -109,7 +110,11 @@ function costInputs(
     layerCount: layers.length,
     bytesPerLayer: sum(layers.map((layer) => sum(layer.tensors.map((tensor) => tensor.sizeBytes)))) / layers.length,
     parametersPerLayer: sum(linears.map((linear) => linear.outFeatures * linear.inFeatures)),
-    weightDtype: largest?.dtype === 'BF16' || largest?.dtype === 'F16' ? largest.dtype : 'F32',
+    pruneNsPerWeight: pruneNsPerWeight(
+      manifest.spec.pruning,
+      layers.flatMap((layer) => layer.linears),
+      largest?.dtype === 'BF16' || largest?.dtype === 'F16' ? largest.dtype : 'F32',
+    ),
     hiddenSize: model.hiddenSize,
     intermediateSize: model.intermediateSize,
     attentionWidth: model.headCount * model.headDim,

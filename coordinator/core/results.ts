@@ -16,7 +16,7 @@ import { outliersCounted } from './budgets.ts';
 import { carryOutEffects, effectName } from './effects.ts';
 import { errorsMeasured, gateFailure, isEvaluated, isPrepared, textPrepared, windowsEvaluated } from './evaluation.ts';
 import type { EventOf, TaskIdentity, TaskOutcome } from './events.ts';
-import { addHessian, dropHessians, forgetHessian, measuredStatus } from './hessians.ts';
+import { addHessian, forgetHessian, giveUpHessians, measuredStatus, releaseHessians } from './hessians.ts';
 import { adoptCalibration, committedCount, failJob, releaseWorkers, removeUnfinished } from './lifecycle.ts';
 import { allMicrobatches, calibratedAt, correlatedAt, samplesOf, snapshotAt } from './lineage.ts';
 import { isAsBefore, isCountedOn, loseFile } from './losses.ts';
@@ -274,7 +274,7 @@ function layerCommitted(t: Transition, jobId: string, lease: Lease, outcome: Out
     pruneMs: outcome.pruneMs,
     commitMs: outcome.commitMs,
   });
-  dropHessians(t, jobId, spec.layer);
+  releaseHessians(t, jobId, spec.layer);
   for (const { linears, from, to } of outcome.dampingRaises ?? [])
     t.tell(jobId, 'layer', 'dampingRaised', { layer: spec.layer, linears: [...linears], from, to });
   const { weights, zeros } = countPruned(outcome.tensors);
@@ -331,6 +331,7 @@ export function taskFailed(t: Transition, event: EventOf<'taskFailed'>): void {
   if (lease === null) return;
   const jobId = event.identity.job;
   const { code, message, retryable } = event.failure;
+  if (code === 'StorageFull') giveUpHessians(t, jobId);
   if (event.holdings !== null) setHeld(t, jobId, event.worker, event.holdings);
   removeUnfinished(t, jobId, lease);
   if (lease.spec.kind === 'handOver') return handOverFailed(t, jobId, lease, event.failure);
@@ -508,7 +509,13 @@ function retire(job: JobState): void {
     const outputShards = job.plan.outputShards.map((shard) => ({ ...shard, tensors: [] }));
     job.plan = { ...job.plan, outputShards };
   }
-  job.layers = job.layers.map((layer) => ({ ...layer, parts: [], statisticsFile: null, tensors: [], forwarded: [] }));
+  job.layers = job.layers.map(({ hessians: _kept, ...layer }) => ({
+    ...layer,
+    parts: [],
+    statisticsFile: null,
+    tensors: [],
+    forwarded: [],
+  }));
   Object.assign(job, {
     evaluation: [],
     outputErrors: {},

@@ -1,18 +1,21 @@
 /**
  * Work that a job takes over from an earlier one instead of doing it again: token ids, windows of the evaluation, the
- * dense model's likelihoods, digests of the source, and sums of statistics where both propagate dense activations. Pure.
+ * dense model's likelihoods, digests of the source, and, where both propagate dense activations, sums of statistics and
+ * Hessians. Pure.
  *
  *  1. Nothing is taken over that the job would have computed otherwise: model, files, specs and the versions that compute
  *     have to be equal, field by field; whatever is in doubt is computed.
  *  2. A job keeps what a later one may take over only if its submission asked for it, and until a later one that may be
  *     taken over in turn has taken its place. No more than `KEPT_MAX` jobs do.
  */
+import { updatesWeights } from '../../shared/manifest/method-options.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
+import { firstMicrobatches } from '../../shared/microbatch-set.ts';
 import { evaluationLocations, perplexityOf } from './evaluation.ts';
 import type { EventOf } from './events.ts';
-import { measuredStatus } from './hessians.ts';
+import { keepsHessians, measuredStatus, prunedStatistics } from './hessians.ts';
 import { adoptCalibration } from './lifecycle.ts';
-import { allMicrobatches } from './lineage.ts';
+import { resolveMicrobatch } from './plan.ts';
 import {
   activeJob,
   type CoordinatorState,
@@ -20,14 +23,14 @@ import {
   type JobIntake,
   type JobState,
   jobOf,
+  type KeptHessians,
   type KeptWork,
+  type ReusedCopies,
 } from './state.ts';
 import type { Transition } from './transition.ts';
 
 /** Small things each, but in memory and in every checkpoint of the journal. */
 const KEPT_MAX = 8;
-/** Methods that need more of the calibration run than the sums of squares. */
-const BEYOND_SUMS: ReadonlySet<string> = new Set(['sparsegpt']);
 
 /** What an earlier job kept; null where it keeps nothing (any more). */
 function keptOf(state: CoordinatorState, job: string): KeptWork | null {
@@ -36,8 +39,12 @@ function keptOf(state: CoordinatorState, job: string): KeptWork | null {
 
 /** Whether sums of the one's statistics are those of the other's: a layer's input depends on what was pruned before it. */
 export function mayShareSums(job: Manifest, from: Manifest): boolean {
-  const { method, propagate } = job.spec.pruning;
-  return propagate === 'dense' && from.spec.pruning.propagate === 'dense' && !BEYOND_SUMS.has(method);
+  return job.spec.pruning.propagate === 'dense' && from.spec.pruning.propagate === 'dense';
+}
+
+/** Whether Hessians of the one are of use to the other: to prune with, or to keep for one that comes after it. */
+export function wantsHessians(job: JobState, from: JobState): boolean {
+  return mayShareSums(job.manifest, from.manifest) && (updatesWeights(job.manifest.spec.pruning) || keepsHessians(job));
 }
 
 /** The inputs were read, and what the other job kept was copied beside: whether it is taken over, its plan decides. */
@@ -70,7 +77,7 @@ export function takeOver(t: Transition): void {
 
   job.reuse = { ...job.reuse, status: 'taken' };
   job.digests = { ...kept.digests };
-  const layers = mayShareSums(job.manifest, earlier.manifest) ? takeSums(job, copies.sums) : 0;
+  const measured = mayShareSums(job.manifest, earlier.manifest) ? takeMeasured(job, earlier, kept, copies) : NOTHING;
   adoptCalibration(job, { ...earlier.calibration, file: copies.calibration });
   const isSameEvaluation = isEqual(evaluationOf(job.manifest), evaluationOf(earlier.manifest));
   const isSameText = isEqual(job.intake.evaluationFiles, kept.inputs.evaluationFiles);
@@ -80,19 +87,42 @@ export function takeOver(t: Transition): void {
     text: evaluationLocations(job.manifest)[index] ?? '',
     perplexity: perplexityOf(text, 'source'),
   }));
-  t.tell(job.id, 'job', 'reused', { from, calibration: true, layers, dense });
+  t.tell(job.id, 'job', 'reused', { from, calibration: true, ...measured, dense });
 }
 
-/** @returns of how many layers the sums are there: they can be pruned */
-function takeSums(job: JobState, sums: readonly (KeptWork['sums'][number] | undefined)[]): number {
-  let count = 0;
+/** Of how many layers the sums are there, and of how many of these the Hessians. */
+interface Measured {
+  readonly layers: number;
+  readonly hessians: number;
+}
+
+const NOTHING: Measured = { layers: 0, hessians: 0 };
+
+/** A layer whose sums, and Hessians where it needs them, are there can be pruned. */
+function takeMeasured(job: JobState, earlier: JobState, kept: KeptWork, copies: ReusedCopies): Measured {
+  const { samples = 0, sequenceLength = 0 } = earlier.calibration ?? {};
+  const microbatch = resolveMicrobatch(job.manifest, samples, sequenceLength);
+  const all = firstMicrobatches(Math.ceil(samples / microbatch));
+  let [layers, hessians] = [0, 0];
   for (const [index, layer] of job.layers.entries()) {
-    const file = sums[index];
+    const file = copies.sums[index];
     if (layer.status !== 'pending' || !file) continue;
-    Object.assign(layer, { status: measuredStatus(job, index, allMicrobatches(job)), statisticsFile: file });
-    count += 1;
+    layer.statisticsFile = file;
+    layers += 1;
+    const parts = copies.hessians?.[index];
+    // Which samples are in a part is said by its microbatches; what is in it, by what was pruned.
+    const areTheirs = microbatch === earlier.plan?.microbatch && doCover(kept.hessians?.[index], job, index);
+    if (parts && areTheirs) {
+      layer.hessians = parts;
+      hessians += 1;
+    }
+    layer.status = measuredStatus(job, index, all);
   }
-  return count;
+  return { layers, hessians };
+}
+
+function doCover(kept: KeptHessians | null | undefined, job: JobState, layer: number): boolean {
+  return kept != null && [...prunedStatistics(job, layer)].every((statistic) => kept.statistics.includes(statistic));
 }
 
 function takeText(job: JobState, index: number, text: EvaluatedText): void {
@@ -147,11 +177,26 @@ export function keepWork(t: Transition, jobId: string): void {
       text === null ? [] : [{ ...text, likelihoods: { source: text.likelihoods.source, committed: {} } }],
     ),
     sums: layers.map((layer) => layer.statisticsFile),
+    ...(keepsHessians(job) ? { hessians: layers.map((_, layer) => keptHessians(job, layer)) } : {}),
   };
   if (reuse !== undefined) letGo(t, reuse.job);
   const keeping = Object.values(t.state.jobs).filter((each) => each.kept !== undefined);
   keeping.sort((a, b) => (b.kept?.atMs ?? 0) - (a.kept?.atMs ?? 0));
   for (const { id } of keeping.slice(KEPT_MAX)) letGo(t, id);
+}
+
+function keptHessians(job: JobState, layer: number): KeptHessians | null {
+  const parts = job.layers[layer]?.hessians ?? [];
+  return parts.length === 0 ? null : { statistics: [...prunedStatistics(job, layer)], parts };
+}
+
+/**
+ * A coordinator may have died between the success of a job and the end of removing what the one before it kept: that is
+ * asked for again.
+ */
+export function dropLeftovers(t: Transition): void {
+  for (const { id, isReusable, phase, kept } of Object.values(t.state.jobs))
+    if (isReusable === true && phase === 'Succeeded' && kept === undefined) t.command({ kind: 'dropKept', job: id });
 }
 
 function letGo(t: Transition, jobId: string): void {

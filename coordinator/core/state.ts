@@ -266,7 +266,7 @@ export interface StatisticsPart {
 }
 
 /** Products of the input columns of some microbatches' samples (hessians.ts). */
-interface HessianPart {
+export interface HessianPart {
   readonly microbatches: MicrobatchSet;
   readonly file: StagedFile;
 }
@@ -296,7 +296,7 @@ export interface LayerState {
   outliers?: OutlierCount;
   /** Statistics that are there so far. */
   parts: readonly StatisticsPart[];
-  /** Hessians that are there so far; they go with the commit. Absent where none has come. */
+  /** Hessians that are there so far; they go with the commit, but for those that a later job wants. Absent where none has come. */
   hessians?: readonly HessianPart[];
   /** The sums over all samples. */
   statisticsFile: StagedFile | null;
@@ -394,6 +394,8 @@ export interface ReusedCopies {
   readonly texts: readonly StagedFile[];
   /** Of each layer; null: there are none, or they are of no use. */
   readonly sums: readonly (StagedFile | null)[];
+  /** Of each layer; null: there are none. Absent where nobody wants any. */
+  readonly hessians?: readonly (readonly HessianPart[] | null)[];
 }
 
 /** The earlier job whose work a job may take over. */
@@ -403,6 +405,12 @@ interface JobReuse {
   readonly copies: ReusedCopies | null;
   /** open: until the job is planned. */
   readonly status: 'open' | 'taken' | 'refused';
+}
+
+/** All parts of one layer, and the statistics whose products are in them. */
+export interface KeptHessians {
+  readonly statistics: readonly string[];
+  readonly parts: readonly HessianPart[];
 }
 
 /** What a job that has succeeded keeps for later ones (reuse.ts). */
@@ -417,6 +425,8 @@ export interface KeptWork {
   readonly evaluation: readonly EvaluatedText[];
   /** Of each layer: the sums of its statistics, in the job's state folder. */
   readonly sums: readonly (StagedFile | null)[];
+  /** Of each layer. Absent where none are kept. */
+  readonly hessians?: readonly (KeptHessians | null)[];
 }
 
 /** What a job's tasks took so far: what a prediction is held against. */
@@ -455,6 +465,8 @@ export interface JobState {
   reuse?: JobReuse;
   /** Whether later jobs may take over its work, and what it keeps for them. */
   readonly isReusable?: boolean;
+  /** Hessians too: until they are given up for want of room. */
+  keepsHessians?: boolean;
   kept?: KeptWork;
   phase: JobPhase;
   reason: string;

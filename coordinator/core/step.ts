@@ -20,7 +20,7 @@ import {
   taskFailed,
   taskSucceeded,
 } from './results.ts';
-import { noteCopies, takeOver } from './reuse.ts';
+import { dropLeftovers, noteCopies, takeOver } from './reuse.ts';
 import { assignments } from './schedule.ts';
 import { giveShares } from './shares.ts';
 import { activeJob, type CoordinatorState, jobOf, lifeOf, own, workerOf } from './state.ts';
@@ -60,6 +60,7 @@ function apply(t: Transition, event: CoreEvent): void {
       return;
     case 'coordinatorStarted':
       discardAgain(t);
+      dropLeftovers(t);
       return coordinatorStarted(t);
     case 'jobSubmitted':
       return submitJob(t, event);

@@ -56,7 +56,7 @@ export class Effects implements CommandRunner {
       case 'removeStaged':
         return this.remove(command);
       case 'dropKept':
-        return this.dropKept(command.job);
+        return this.dropKept(command);
       case 'assembleShard':
         return this.effect(command, async (job) => {
           const { shard } = command;
@@ -86,9 +86,9 @@ export class Effects implements CommandRunner {
     return this.work.copyKept(job, earlier, earlier.kept);
   }
 
-  private dropKept(id: string): void {
+  private dropKept({ job: id, only }: Extract<Command, { kind: 'dropKept' }>): void {
     const job = jobOf(this.loop.state, id);
-    if (job !== undefined) this.work.dropKept(job).catch(this.onError);
+    if (job !== undefined) this.work.dropKept(job, only).catch(this.onError);
   }
 
   private async reduce(job: JobState, layer: number): Promise<CoreEvent | null> {

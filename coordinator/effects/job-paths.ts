@@ -1,9 +1,10 @@
 /** Where a job's files stand: the only place that knows the folder layout under the output and the state folder. */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fiveDigits, type LeaseNumbers, leaseSuffix } from '../../shared/storage/staging-names.ts';
 import { jobFolder, logsFolder } from '../state-folder.ts';
 
 export const STAGING_FOLDER = '.secateur';
+const KEPT_FOLDER = '.secateur-kept';
 
 /** What a destination holds, whichever job it belongs to. */
 export interface OutputPaths {
@@ -24,6 +25,8 @@ export interface JobPaths extends OutputPaths {
   readonly logs: string;
   /** In the state folder as well: token ids and windows of a job that later ones may take over. */
   readonly kept: string;
+  /** Beside the output, on its file system: what of it is too large for a copy (Hessians) has another name there. */
+  readonly keptLinks: string;
 }
 
 export function outputPaths(outputDirectory: string): OutputPaths {
@@ -39,7 +42,13 @@ export function outputPaths(outputDirectory: string): OutputPaths {
 
 export function jobPaths(stateDirectory: string, job: string, outputDirectory: string): JobPaths {
   const state = jobFolder(stateDirectory, job);
-  return { ...outputPaths(outputDirectory), state, logs: logsFolder(stateDirectory, job), kept: join(state, 'kept') };
+  return {
+    ...outputPaths(outputDirectory),
+    state,
+    logs: logsFolder(stateDirectory, job),
+    kept: join(state, 'kept'),
+    keptLinks: join(dirname(outputDirectory), KEPT_FOLDER, job),
+  };
 }
 
 export const PROBE_FILE_NAME = 'probe.txt';

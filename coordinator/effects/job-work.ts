@@ -25,8 +25,8 @@ export interface JobWork {
   intake(job: JobState): Promise<JobIntake>;
   /** Copies what an earlier job kept to where this one has such files; null where anything is not there any more. */
   copyKept(job: JobState, earlier: JobState, kept: KeptWork): Promise<ReusedCopies | null>;
-  /** What a job kept for later ones. */
-  dropKept(job: JobState): Promise<void>;
+  /** What a job kept for later ones, or of that only the Hessians. */
+  dropKept(job: JobState, only?: 'hessians'): Promise<void>;
   describeTask(job: JobState, spec: TaskSpec, identity: TaskIdentity): Promise<Task>;
   /** Adds a layer's statistics up; null when the stored samples are missing or not what was stored. */
   reduce(job: JobState, layer: number): Promise<StagedFile | null>;
@@ -60,8 +60,8 @@ export class FileJobWork implements JobWork {
     return copyKept(job, this.pathsOf(job), earlier, this.pathsOf(earlier), kept);
   }
 
-  dropKept(job: JobState): Promise<void> {
-    return dropKept(this.pathsOf(job));
+  dropKept(job: JobState, only?: 'hessians'): Promise<void> {
+    return dropKept(this.pathsOf(job), only);
   }
 
   async describeTask(job: JobState, spec: TaskSpec, identity: TaskIdentity): Promise<Task> {

@@ -14,7 +14,7 @@ const RECORDED = ['report.html', 'secateur.json'];
 
 /** Writes the manifest of a comparison into the folder `out`. */
 function begin(bench: Bench, over: Partial<Parameters<typeof microManifest>[0]> = {}): string {
-  const manifest = bench.path('m.yaml');
+  const manifest = bench.path(`${over.name ?? 'm'}.yaml`);
   const pruning = { method: 'wanda', sparsity: 0.5, propagate: 'dense' };
   writeFileSync(manifest, microManifest({ output: bench.path('out'), pruning, evaluation: EVALUATION, ...over }));
   return manifest;
@@ -102,6 +102,51 @@ describe('compare', () => {
     expect(refused.stderr).toMatch(/expected a folder for a comparison; it is the output of job /);
   });
 
+  // Nine jobs.
+  it('shares Hessians too: one calibration serves every method and amount, and each is what its job alone gives', {
+    timeout: 300_000,
+  }, async () => {
+    await using bench = new Bench();
+    const args = ['--methods', 'wanda,sparsegpt', '--sparsity', '0.3,0.5', '--patterns', '2:4', '--keep'];
+    const finished = await bench.run(['compare', begin(bench), ...args]);
+    expect(finished.code, finished.stderr).toBe(0);
+    const told = (what: RegExp): number => (finished.stderr.match(what) ?? []).length;
+    expect(told(/layer\.calibrated/g)).toBe(4);
+    expect(told(/layer\.correlated/g)).toBe(4);
+    // The second trial has the sums of the first, the others the Hessians of the second: through those that need none.
+    expect(told(/job\.reused .* layers=4 hessians=0/g)).toBe(1);
+    expect(told(/job\.reused .* layers=4 hessians=4/g)).toBe(4);
+    const record = (folder: string) => JSON.parse(readFileSync(join(folder, 'secateur.json'), 'utf8'));
+    const passes = (name: string): number => {
+      const { timeline } = record(bench.path('out', name)) as { timeline: { spans: { kind: string }[] }[] };
+      return timeline.flatMap(({ spans }) => spans).filter(({ kind }) => kind === 'calibrate' || kind === 'forward')
+        .length;
+    };
+    for (const name of ['wanda-30', 'sparsegpt-30']) expect(passes(name), name).toBeGreaterThan(0);
+    for (const name of ['wanda-50', 'sparsegpt-50', 'wanda-2-4', 'sparsegpt-2-4']) expect(passes(name), name).toBe(0);
+    // Nobody is left who could want them.
+    expect(readdirSync(bench.path('out')).filter((name) => name.startsWith('.'))).toEqual([]);
+
+    const amounts = {
+      'sparsegpt-30': { sparsity: 0.3 },
+      'sparsegpt-50': { sparsity: 0.5 },
+      'sparsegpt-2-4': { pattern: '2:4' },
+    };
+    const jobs = Object.entries(amounts).map(([name, amount]) => {
+      const alone = bench.path('alone', name);
+      const pruning = { method: 'sparsegpt', ...amount, propagate: 'dense' };
+      const single = bench.run(['run', begin(bench, { name, output: alone, pruning }), '--workers', '1']);
+      return { name, alone, single };
+    });
+    for (const { name, alone, single } of jobs) {
+      const { code, stderr } = await single;
+      expect(code, stderr).toBe(0);
+      expect(digestTree(bench.path('out', name)), name).toEqual(digestTree(alone));
+      for (const field of ['calibration', 'totals', 'perplexity', 'statistics'])
+        expect(record(bench.path('out', name))[field], `${name} ${field}`).toEqual(record(alone)[field]);
+    }
+  });
+
   it('interrupted, goes on with what is not done; what fails is a row, and the exit code', async () => {
     await using bench = new Bench();
     const args = ['--methods', 'random,wanda', '--sparsity', '0.5,0.6', '--workers', '1'];
@@ -133,19 +178,31 @@ describe('compare', () => {
     expect(existsSync(bench.path('out/wanda-60/secateur.json'))).toBe(true);
   });
 
-  it('killed at any point of recording a trial, goes on, and the next trial still takes its work over', async () => {
-    await using bench = new Bench();
-    const args = ['compare', begin(bench), '--methods', 'magnitude,wanda', '--sparsity', '0.5', '--workers', '1'];
-    for (const point of ['listed', 'moved', 'unclaimed', 'cleared']) {
-      const killed = await bench.run(args, { SECATEUR_FAILPOINT: `coordinator.publish-${point}` });
-      expect(killed.signal, killed.stderr).toBe('SIGKILL');
-    }
-    const finished = await bench.run(args);
-    expect(finished.code, finished.stderr).toBe(0);
-    expect(finished.stderr).toMatch(/job\.reused .* calibration=true layers=4/);
-    expect(finished.stdout).toMatch(/^magnitude +50 % +35\.329 /m);
-    expect(readdirSync(bench.path('out/magnitude-50'))).toEqual(RECORDED);
-  });
+  it.each([
+    ['magnitude', ['--methods', 'magnitude,wanda', '--sparsity', '0.5'], /layers=4/, /^magnitude +50 % +35\.329 /m],
+    [
+      'sparsegpt',
+      ['--methods', 'sparsegpt', '--sparsity', '0.5', '--patterns', '2:4'],
+      /layers=4 hessians=4/,
+      /^sparsegpt +50 % +26\.8/m,
+    ],
+  ] as const)(
+    'killed at any point of recording a trial, goes on, and the next trial still takes its work over (%s)',
+    async (method, what, taken, figure) => {
+      await using bench = new Bench();
+      const args = ['compare', begin(bench), ...what, '--workers', '1'];
+      for (const point of ['listed', 'moved', 'unclaimed', 'cleared']) {
+        const killed = await bench.run(args, { SECATEUR_FAILPOINT: `coordinator.publish-${point}` });
+        expect(killed.signal, killed.stderr).toBe('SIGKILL');
+      }
+      const finished = await bench.run(args);
+      expect(finished.code, finished.stderr).toBe(0);
+      expect(finished.stderr).toMatch(/job\.reused .* calibration=true layers=4/);
+      expect(finished.stderr).toMatch(taken);
+      expect(finished.stdout).toMatch(figure);
+      expect(readdirSync(bench.path('out', `${method}-50`))).toEqual(RECORDED);
+    },
+  );
 
   it('runs on the workers of a cluster that see none of the files, also while its coordinator is away', async () => {
     await using bench = new Bench();
@@ -153,21 +210,21 @@ describe('compare', () => {
     const first = await cluster.coordinator();
     cluster.worker('w1', {}, ['--storage', 'coordinator']);
     const where = ['--coordinator', cluster.address, '--report', bench.path('report')];
-    const args = ['compare', begin(bench), '--methods', 'magnitude,wanda', '--sparsity', '0.5', ...where];
+    const args = ['compare', begin(bench), '--methods', 'sparsegpt', '--sparsity', '0.5,0.6', ...where];
     const compare = bench.start(args);
-    await compare.printed(/wanda-50: job \S+ begins/);
+    await compare.printed(/sparsegpt-60: job \S+ begins/);
     await first.kill();
     await cluster.coordinator();
     const finished = await compare.finished;
     expect(finished.code, finished.stderr).toBe(0);
-    expect(finished.stderr).toMatch(/job\.reused .* layers=4/);
+    expect(finished.stderr).toMatch(/job\.reused .* layers=4 hessians=4/);
     const found: Comparison = JSON.parse(readFileSync(bench.path('report/compare.json'), 'utf8'));
-    expect(perplexityOf(found, 'wanda-50').toFixed(3)).toBe('32.999');
+    expect(perplexityOf(found, 'sparsegpt-50').toFixed(2)).toBe('26.88');
     expect(found.dense).toHaveLength(1);
     expect(existsSync(bench.path('out/compare.json'))).toBe(false);
     const again = await bench.run(args);
     expect(again.code, again.stderr).toBe(0);
-    expect(again.stderr).toMatch(/magnitude-50: done before/);
+    expect(again.stderr).toMatch(/sparsegpt-50: done before/);
     expect(again.stdout).toBe(finished.stdout);
   });
 

@@ -51,6 +51,8 @@ export interface Scenario {
   readonly unruly: number;
   /** The task that kills every engine, until somebody mends it. */
   readonly poisonedLayer: number | null;
+  /** The job keeps its Hessians for later ones; none of those is simulated. */
+  readonly keepsHessians: boolean;
 }
 
 export function scenarioOf(seed: number): Scenario {
@@ -84,6 +86,8 @@ export function scenarioOf(seed: number): Scenario {
     calmAfterMs: 1_000 * whole(10, 120),
     unruly: random() < 0.3 ? 0.05 : 0,
     poisonedLayer: random() < 0.05 ? whole(0, layers - 1) : null,
+    // Of the lives with SparseGPT every second; not drawn, as the method.
+    keepsHessians: seed % 12 === 10,
   };
 }
 

@@ -51,7 +51,7 @@ export class SimulatedWork implements JobWork, StatisticsStore {
     return intakeOf(model);
   }
 
-  /** No job of a simulation is submitted to be taken over. */
+  /** No job of a simulation has an earlier one. */
   async copyKept(): Promise<null> {
     return null;
   }

@@ -178,7 +178,8 @@ export class World implements Fallible {
     if (coordinator.loop.state.jobs[JOB] === undefined) {
       const { namespace, name } = { namespace: 'default', name: 'simulated' };
       const manifest = manifestOf(this.scenario.model);
-      this.submit(coordinator, { type: 'jobSubmitted', job: JOB, namespace, name, manifest });
+      const keeping = this.scenario.keepsHessians ? ({ isReusable: true, keepsHessians: true } as const) : {};
+      this.submit(coordinator, { type: 'jobSubmitted', job: JOB, namespace, name, manifest, ...keeping });
     }
   }
 

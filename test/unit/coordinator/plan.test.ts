@@ -2,7 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { planStages } from '../../../coordinator/core/choose-placement.ts';
 import { planJob, planOutputShards, resolveMicrobatch } from '../../../coordinator/core/plan.ts';
+import type { JobIntake, LinearIntake, TensorSlot } from '../../../coordinator/core/state.ts';
 import type { PlannedWorker } from '../../../coordinator/core/worker-rates.ts';
+import type { LinearChoice } from '../../../shared/manifest/select-linears.ts';
 import { fakeIntake, fakeManifest } from '../../simulation/cluster.ts';
 import { plannedWorkers } from './planned-workers.ts';
 
@@ -41,6 +43,67 @@ describe('a plan', () => {
     const plan = planJob({ ...manifest, spec: { ...spec, calibration, placement } }, fakeIntake(4), []);
     expect(plan).toMatchObject({ prediction: null, replicas: 1, replicasMax: 3, wave: null, snapshotInterval: 4 });
     expect(plan.stages).toHaveLength(2);
+  });
+});
+
+describe('pruning', () => {
+  const [OUT, IN, LAYERS] = [4096, 4096, 4];
+  const HALF = { kind: 'unstructured', sparsity: 0.5 } as const;
+  const KEPT = { kind: 'keepAll' } as const;
+  const pattern = (keep: number, group: number) => ({ kind: 'pattern', keep, group }) as const;
+
+  /** Two linears a layer. */
+  function intakeOf(dtype: 'BF16' | 'F16' | 'F32', choices: readonly [LinearChoice, LinearChoice]): JobIntake {
+    const intake = fakeIntake(LAYERS);
+    const layers = intake.layers.map(({ linears: [linear], tensors: [tensor] }, layer) => ({
+      linears: choices.map((choice, index) => {
+        const own = { tensor: `l${layer}.${index}`, outFeatures: OUT, inFeatures: IN, choice };
+        return { ...(linear as LinearIntake), ...own };
+      }),
+      tensors: [{ ...(tensor as TensorSlot), dtype }],
+    }));
+    return { ...intake, layers };
+  }
+
+  function pruneMs(pruning: object, choice: LinearChoice, dtype: 'BF16' | 'F16' | 'F32' = 'BF16', other = choice) {
+    const { spec, ...rest } = fakeManifest({ propagate: 'pruned', stages: 1 });
+    const manifest = { ...rest, spec: { ...spec, pruning: { ...spec.pruning, ...pruning } } };
+    const workers = plannedWorkers(1, { threads: 2 }).map(capabilities);
+    return planJob(manifest, intakeOf(dtype, [choice, other]), workers).prediction?.pruneMs ?? Number.NaN;
+  }
+
+  /** Of what is written anyway nothing is left. */
+  const choosingMs = (...args: Parameters<typeof pruneMs>) => pruneMs(...args) - pruneMs({}, KEPT, args[2]);
+
+  it('is predicted by what the method costs, with its options and amounts', () => {
+    const order = [
+      pruneMs({}, KEPT),
+      pruneMs({ method: 'magnitude', scope: 'row' }, HALF),
+      pruneMs({ method: 'wanda' }, HALF),
+      pruneMs({ method: 'magnitude', scope: 'matrix' }, HALF),
+      pruneMs({ method: 'random' }, pattern(2, 4)),
+      pruneMs({ method: 'random' }, HALF),
+      pruneMs({ method: 'ria', scope: 'row' }, HALF),
+      pruneMs({ method: 'ria', scope: 'matrix' }, HALF),
+      pruneMs({ method: 'wanda' }, pattern(8, 16)),
+      pruneMs({ method: 'wanda', variant: 'cumulative' }, HALF),
+    ];
+    expect(order).toEqual([...order].sort((a, b) => a - b));
+    expect(new Set(order).size).toBe(order.length);
+  });
+
+  it('of groups of 4 and of 8 costs the same, of others more; scope is the matrix unless said', () => {
+    for (const method of ['wanda', 'magnitude', 'ria', 'random']) {
+      expect(pruneMs({ method }, pattern(4, 8))).toBe(pruneMs({ method }, pattern(2, 4)));
+      expect(pruneMs({ method }, pattern(1, 2))).toBeGreaterThan(pruneMs({ method }, pattern(2, 4)));
+    }
+    expect(pruneMs({ method: 'ria' }, HALF)).toBe(pruneMs({ method: 'ria', scope: 'matrix' }, HALF));
+    expect(pruneMs({ method: 'wanda' }, HALF, 'F32')).toBeGreaterThan(pruneMs({ method: 'wanda' }, HALF, 'F16'));
+  });
+
+  it('of linears that are kept is a copy', () => {
+    const [whole, half] = [choosingMs({}, HALF), choosingMs({}, HALF, 'BF16', KEPT)];
+    expect(half).toBeCloseTo(whole / 2, 6);
   });
 });
 

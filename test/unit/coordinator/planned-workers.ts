@@ -42,7 +42,7 @@ export const LLAMA_65B: CostInputs = {
   layerCount: 80,
   bytesPerLayer: 2 * LLAMA_65B_WEIGHTS,
   parametersPerLayer: LLAMA_65B_WEIGHTS,
-  weightDtype: 'BF16',
+  pruneNsPerWeight: 0.85,
   hiddenSize: HIDDEN,
   intermediateSize: INTERMEDIATE,
   attentionWidth: HIDDEN,

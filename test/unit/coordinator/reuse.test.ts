@@ -1,8 +1,9 @@
 /** What a job takes over from an earlier one: nothing is computed twice, and nothing is taken over that is not the same. */
 import { describe, expect, it } from 'vitest';
-import type { Command, CoreEvent, TaskOutcome } from '../../../coordinator/core/events.ts';
+import type { Command, CoreEvent, TaskFailure, TaskOutcome } from '../../../coordinator/core/events.ts';
 import {
   type CoordinatorState,
+  type HessianPart,
   type HiddenStates,
   INITIAL_STATE,
   type JobIntake,
@@ -11,7 +12,7 @@ import {
   type WorkerCapabilities,
 } from '../../../coordinator/core/state.ts';
 import { step } from '../../../coordinator/core/step.ts';
-import type { TaskSpec } from '../../../coordinator/core/task.ts';
+import type { PassSpec, TaskSpec } from '../../../coordinator/core/task.ts';
 import type { JobEvent } from '../../../shared/events/job-event.ts';
 import type { Manifest } from '../../../shared/manifest/schema.ts';
 import { countOf, membersOf } from '../../../shared/microbatch-set.ts';
@@ -19,16 +20,20 @@ import { intakeOf, manifestOf } from '../../simulation/model.ts';
 
 const LAYERS = 3;
 const WINDOWS = 4;
+const SPARSEGPT = { method: 'sparsegpt' } as const;
 const stored = (name: string) => ({ name, sizeBytes: 1, sha256: name });
 
 interface JobOptions {
   readonly reuse?: string;
   readonly isReusable?: false;
+  readonly keepsHessians?: true;
   readonly propagate?: 'pruned' | 'dense';
   readonly spec?: Partial<Manifest['spec']>;
   readonly pruning?: object;
   readonly intake?: Partial<JobIntake>;
   readonly copies?: ReusedCopies | null;
+  /** What goes wrong with a task, the first time that it does; null: nothing. */
+  readonly fails?: (spec: TaskSpec) => Partial<TaskFailure> | null;
 }
 
 /** The real core with one worker that does at once what it is told. */
@@ -36,11 +41,14 @@ class Story {
   state: CoordinatorState = INITIAL_STATE;
   readonly events: JobEvent[] = [];
   readonly dropped: string[] = [];
+  readonly removed: string[] = [];
   readonly tasks = new Map<string, TaskSpec[]>();
   readonly journal: { event: CoreEvent; atMs: number }[] = [];
   private nowMs = 1_000;
   private readonly commands: Command[] = [];
   private options: JobOptions = {};
+  private hasFailed = false;
+  private held: HiddenStates[] = [];
 
   take(event: CoreEvent): void {
     this.nowMs += 1;
@@ -72,7 +80,9 @@ class Story {
   /** Submits a job and lets everything run its course. */
   run(id: string, options: JobOptions = {}): JobState {
     this.options = options;
-    const { propagate = 'dense', reuse, isReusable = true } = options;
+    this.hasFailed = false;
+    this.held = [];
+    const { propagate = 'dense', reuse, isReusable = true, keepsHessians } = options;
     const model = {
       samples: 4,
       microbatch: 1,
@@ -95,6 +105,7 @@ class Story {
       manifest,
       ...(reuse === undefined ? {} : { reuse }),
       ...(isReusable ? { isReusable } : {}),
+      ...(keepsHessians === undefined ? {} : { keepsHessians }),
     });
     for (let command = this.commands.shift(); command !== undefined; command = this.commands.shift())
       this.carryOut(command);
@@ -110,6 +121,17 @@ class Story {
     return this.events.find((event) => event.job === id && event.verb === verb)?.data;
   }
 
+  passes(id: string): PassSpec[] {
+    return (this.tasks.get(id) ?? []).filter((spec) => spec.kind === 'pass');
+  }
+
+  /** What was told of an entity of the job, each once, in the order of its first time. */
+  verbs(id: string, entity: string): string[] {
+    return [
+      ...new Set(this.events.filter((each) => each.job === id && each.entity === entity).map(({ verb }) => verb)),
+    ];
+  }
+
   kinds(id: string): Set<string> {
     return new Set(
       (this.tasks.get(id) ?? []).map((spec) => (spec.kind === 'evaluate' ? `evaluate ${spec.weights}` : spec.kind)),
@@ -117,7 +139,8 @@ class Story {
   }
 
   private carryOut(command: Command): void {
-    if (command.kind === 'dropKept') this.dropped.push(command.job);
+    if (command.kind === 'dropKept') this.dropped.push([command.job, command.only].join(' ').trim());
+    if (command.kind === 'removeStaged') this.removed.push(...command.names);
     if (!('job' in command) && command.kind !== 'assign') return;
     switch (command.kind) {
       case 'intake': {
@@ -139,7 +162,17 @@ class Story {
       case 'assign': {
         const { identity, spec, worker } = command;
         this.tasks.set(identity.job, [...(this.tasks.get(identity.job) ?? []), spec]);
-        const holdings = spec.kind === 'pass' ? heldAfter(spec) : [];
+        const failure = this.hasFailed ? null : (this.options.fails?.(spec) ?? null);
+        if (failure !== null) {
+          this.hasFailed = true;
+          const whole = { code: 'StorageFull', message: '', details: {}, retryable: true, ...failure } as const;
+          this.take({ type: 'taskFailed', worker, identity, failure: whole, holdings: null });
+          // The pause before the next attempt.
+          this.nowMs += 60_000;
+          return this.take({ type: 'tick' });
+        }
+        if (spec.kind === 'pass') this.held = heldAfter(spec);
+        const holdings = this.held;
         return this.take({ type: 'taskSucceeded', worker, identity, outcome: outcomeOf(spec), holdings });
       }
     }
@@ -150,10 +183,14 @@ class Story {
     const kept = this.options.reuse === undefined ? undefined : this.state.jobs[this.options.reuse]?.kept;
     if (kept === undefined) return null;
     const texts = kept.evaluation.map((_, text) => stored(`text-${text}-copy`));
+    const copied = ({ microbatches, file }: HessianPart) => ({ microbatches, file: stored(`${file.name}-copy`) });
     return {
       calibration: stored('ids-copy'),
       texts,
       sums: kept.sums.map((sums) => sums && stored(`${sums.name}-copy`)),
+      ...(kept.hessians === undefined
+        ? {}
+        : { hessians: kept.hessians.map((held) => held?.parts.map(copied) ?? null) }),
     };
   }
 }
@@ -198,6 +235,10 @@ function outcomeOf(spec: TaskSpec): TaskOutcome {
     case 'handOver':
       return { kind: 'handOver', snapshots: [] };
   }
+}
+
+function hessiansIn(names: readonly string[]): string[] {
+  return names.filter((name) => name.startsWith('hessian')).sort();
 }
 
 function dataOf(story: Story, id: string): JobEvent['data'] {
@@ -258,11 +299,14 @@ describe('a job that may take over the work of an earlier one', () => {
     expect(calibrated.map(({ data }) => data.layer)).toEqual([1, 2]);
   });
 
-  it('prunes by SparseGPT from a calibration of its own', () => {
+  it('that solves by Hessians takes the sums over, and measures but the Hessians', () => {
     const story = begun();
-    story.run('b', { reuse: 'a', pruning: { method: 'sparsegpt' } });
-    expect(story.told('b', 'reused')).toMatchObject({ layers: 0 });
-    expect(story.kinds('b')).toContain('pass');
+    const b = story.run('b', { reuse: 'a', pruning: SPARSEGPT });
+    expect(story.told('b', 'reused')).toMatchObject({ layers: LAYERS, hessians: 0 });
+    expect(story.passes('b').every(({ hessian, statistics }) => hessian && !statistics)).toBe(true);
+    expect(story.verbs('b', 'layer')).toEqual(['correlated', 'committed']);
+    expect(b.workDone).toBe(b.workTotal);
+    expect(story.told('b', 'succeeded')).toMatchObject({ tokensAgain: 0 });
   });
 
   it.each([
@@ -318,6 +362,111 @@ describe('a job that may take over the work of an earlier one', () => {
   });
 });
 
+describe('Hessians', () => {
+  const keeping = { pruning: SPARSEGPT, keepsHessians: true } as const;
+
+  it('that a job was asked to keep serve every later one: it only prunes', () => {
+    const story = begun(keeping);
+    expect(hessiansIn(story.removed)).toEqual([]);
+    const b = story.run('b', { reuse: 'a', pruning: { ...SPARSEGPT, sparsity: 0.7 } });
+    expect([...story.kinds('b')].sort()).toEqual(['evaluate committed', 'measureError', 'prune']);
+    expect(story.told('b', 'reused')).toMatchObject({ layers: LAYERS, hessians: LAYERS });
+    expect(b.workDone).toBe(b.workTotal);
+    // It was asked to keep none: they go with its commits, and those of the other when it has taken its place.
+    expect(hessiansIn(story.removed)).toEqual([0, 1, 2].map((layer) => `hessian-${layer}-copy`));
+    expect(b.kept?.hessians).toBeUndefined();
+    expect(story.dropped).toEqual(['a']);
+  });
+
+  it('go through a job that has no use for them, to the one behind it', () => {
+    const story = begun(keeping);
+    const b = story.run('b', { reuse: 'a', keepsHessians: true });
+    expect(story.kinds('b')).not.toContain('pass');
+    expect(b.kept?.hessians?.map((held) => held?.parts.map(({ file }) => file.name))).toEqual(
+      [0, 1, 2].map((layer) => [`hessian-${layer}-copy`]),
+    );
+    story.run('c', { reuse: 'b', pruning: SPARSEGPT });
+    expect(story.told('c', 'reused')).toMatchObject({ layers: LAYERS, hessians: LAYERS });
+    expect(story.kinds('c')).not.toContain('pass');
+  });
+
+  it('are kept by nobody who was not asked to, nor where they depend on what was pruned', () => {
+    for (const options of [{ pruning: SPARSEGPT }, { ...keeping, propagate: 'pruned' }] as const) {
+      const story = begun(options);
+      expect(story.job('a').kept?.hessians?.filter((held) => held !== null) ?? []).toEqual([]);
+      expect(hessiansIn(story.removed)).toEqual([0, 1, 2].map((layer) => `hessian-${layer}`));
+    }
+  });
+
+  it('of layers beyond four times the bytes of the source go, and are measured again', () => {
+    const shards = [{ file: 'a.safetensors', sizeBytes: 0.5, mtimeMs: 1 }];
+    const story = begun({ ...keeping, intake: { shards } });
+    expect(hessiansIn(story.removed)).toEqual(['hessian-2']);
+    story.run('b', { reuse: 'a', pruning: SPARSEGPT, intake: { shards } });
+    expect(story.told('b', 'reused')).toMatchObject({ layers: LAYERS, hessians: 2 });
+    expect(story.passes('b').map(({ layer, hessian }) => [layer, hessian])).toEqual([
+      [0, false],
+      [1, false],
+      [2, true],
+    ]);
+    expect(story.job('b').workDone).toBe(story.job('b').workTotal);
+  });
+
+  it('are not taken over where one is gone, where microbatches are others, or where other linears lose weights', () => {
+    const calibration = { text: ['file:///a.txt'], samples: 4, sequenceLength: 8, seed: 0, microbatch: 2 };
+    const wider = intakeOf({ layers: LAYERS, texts: 2 }).layers.map(({ linears, tensors }) => ({
+      linears: [...linears, ...linears.map((linear) => ({ ...linear, tensor: 'other', statistic: 'y' }))],
+      tensors,
+    }));
+    const part = (layer: number) => [{ microbatches: [[0, 4]] as const, file: stored(`h-${layer}`) }];
+    const copies = {
+      calibration: stored('c'),
+      texts: [stored('t'), stored('u')],
+      sums: [stored('s'), stored('s'), stored('s')],
+      hessians: [part(0), null, part(2)],
+    };
+    for (const [options, hessians] of [
+      [{ copies }, 2],
+      [{ spec: { calibration } }, 0],
+      [{ intake: { layers: wider } }, 0],
+    ] as [JobOptions, number][]) {
+      const story = begun(keeping);
+      story.run('b', { reuse: 'a', pruning: SPARSEGPT, ...options });
+      expect(story.told('b', 'reused')).toMatchObject({ layers: LAYERS, hessians });
+      expect(story.passes('b').filter(({ hessian }) => hessian)).not.toEqual([]);
+      expect(story.job('b').layers.every(({ status }) => status === 'committed')).toBe(true);
+    }
+  });
+
+  it('of which one turns out to be damaged have its samples measured again', () => {
+    const story = begun(keeping);
+    const fails = (spec: TaskSpec) =>
+      spec.kind === 'prune' && spec.layer === 1
+        ? ({ code: 'InputsMissing', details: { layer: 1, hessian: 'hessian-1-copy' } } as const)
+        : null;
+    story.run('b', { reuse: 'a', pruning: SPARSEGPT, fails });
+    expect(story.passes('b').map(({ layer, hessian }) => [layer, hessian])).toEqual([
+      [0, false],
+      [1, true],
+    ]);
+    expect(story.verbs('b', 'layer')).toEqual(['committed', 'correlated']);
+  });
+
+  it('that are only kept go first when a disk is full', () => {
+    const full = (layer: number) => (spec: TaskSpec) => (spec.kind === 'prune' && spec.layer === layer ? {} : null);
+    const story = begun({ ...keeping, fails: full(2) });
+    expect(hessiansIn(story.removed)).toEqual(['hessian-0', 'hessian-1', 'hessian-2']);
+    expect(story.job('a').kept?.hessians).toBeUndefined();
+
+    const other = begun(keeping);
+    const b = other.run('b', { reuse: 'a', keepsHessians: true, fails: full(0) });
+    expect(hessiansIn(other.removed)).toEqual([0, 1, 2].map((layer) => `hessian-${layer}-copy`));
+    // Whichever name is left, the bytes stay.
+    expect(other.dropped).toEqual(['b hessians', 'a hessians', 'a']);
+    expect(b.kept?.hessians).toBeUndefined();
+  });
+});
+
 describe('what a job keeps for later ones', () => {
   it('goes when a later one has taken its place, and only then', () => {
     const story = begun();
@@ -340,9 +489,17 @@ describe('what a job keeps for later ones', () => {
     expect(Object.values(story.state.jobs).filter(({ kept }) => kept !== undefined)).toHaveLength(8);
   });
 
-  it('is the same after a replay of the journal', () => {
+  it('is asked to go once more when a coordinator starts, which may have died before it had', () => {
     const story = begun();
     story.run('b', { reuse: 'a' });
+    story.run('c', { isReusable: false });
+    const commands = step(story.state, { type: 'coordinatorStarted' }, 1e9).commands;
+    expect(commands.filter(({ kind }) => kind === 'dropKept')).toEqual([{ kind: 'dropKept', job: 'a' }]);
+  });
+
+  it('is the same after a replay of the journal', () => {
+    const story = begun({ pruning: SPARSEGPT, keepsHessians: true });
+    story.run('b', { reuse: 'a', pruning: SPARSEGPT });
     let state = INITIAL_STATE;
     for (const { event, atMs } of story.journal) state = step(state, JSON.parse(JSON.stringify(event)), atMs).state;
     expect(JSON.parse(JSON.stringify(state))).toEqual(JSON.parse(JSON.stringify(story.state)));

@@ -16,6 +16,10 @@ export interface SubmitRequest {
    * Keep what a later job may take over of this one.
    */
   'reusable'?: (boolean);
+  /**
+   * With `reusable`: the Hessians as well (sparsegpt, propagate: dense). They are large: for a job that is known to want them.
+   */
+  'keepHessians'?: (boolean);
 }
 
 export interface SubmitRequest__Output {
@@ -31,4 +35,8 @@ export interface SubmitRequest__Output {
    * Keep what a later job may take over of this one.
    */
   'reusable': (boolean);
+  /**
+   * With `reusable`: the Hessians as well (sparsegpt, propagate: dense). They are large: for a job that is known to want them.
+   */
+  'keepHessians': (boolean);
 }
