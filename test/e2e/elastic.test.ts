@@ -48,10 +48,11 @@ describe('an elastic cluster', () => {
     await using bench = new Bench();
     const cluster = await PlainCluster.create(bench);
     await cluster.coordinator();
-    cluster.worker('w1', slow(40));
+    // The three layers that remain take it 20 s: time for a process to begin on a busy machine.
+    cluster.worker('w1', slow(200));
     const job = cluster.submit(bench.path('out'), { placement: {} });
     await waitForCommit(cluster, 0);
-    await cluster.worker('w2', slow(40)).printed(/attached to/);
+    await cluster.worker('w2', slow(200)).printed(/attached to/);
     expect((await job.finished).code).toBe(0);
     const events = await expectWholeStory(cluster);
     expect([...replicasAt(events, 0).keys()]).toEqual(['w1']);
@@ -64,9 +65,9 @@ describe('an elastic cluster', () => {
     await using bench = new Bench();
     const cluster = await PlainCluster.create(bench);
     await cluster.coordinator();
-    const leaver = cluster.worker('w1', slow(40));
+    const leaver = cluster.worker('w1', slow(100));
     await leaver.printed(/attached to/);
-    await cluster.worker('w2', slow(40)).printed(/attached to/);
+    await cluster.worker('w2', slow(100)).printed(/attached to/);
     const job = cluster.submit(bench.path('out'), { placement: {} });
     await waitForCommit(cluster, 1);
     const askedMs = performance.now();
@@ -112,7 +113,7 @@ describe('an elastic cluster', () => {
     await using bench = new Bench();
     const cluster = await PlainCluster.create(bench);
     await cluster.coordinator();
-    const first = cluster.worker('w1', slow(40));
+    const first = cluster.worker('w1', slow(100));
     const job = cluster.submit(bench.path('out'), { placement: {} });
     await waitForCommit(cluster, 1);
     expect((await first.kill('SIGTERM')).code).toBe(0);
@@ -146,7 +147,7 @@ describe('an elastic cluster', () => {
     await using bench = new Bench();
     const cluster = await PlainCluster.create(bench);
     await cluster.coordinator();
-    const victim = cluster.worker('w1', slow(40));
+    const victim = cluster.worker('w1', slow(100));
     await victim.printed(/attached to/);
     await cluster.worker('w2', slow(40)).printed(/attached to/);
     const job = cluster.submit(bench.path('out'), { placement: { snapshotInterval: 1 } });
