@@ -1,10 +1,10 @@
 /**
  * Prunes one layer and commits it: every linear streams source file → method → the layer's new file, every other tensor
- * is copied, bit for bit; then fsync, digest, rename. The layer never is in memory. Linears with the same input follow one
- * another, so that a method that needs a Hessian has one at a time.
+ * is copied, bit for bit; digest and fsync follow the writing (following-digest.ts); then rename. The layer never is in
+ * memory. Where a method needs Hessians, linears with the same input follow one another, so that it has one at a time.
  */
 import { open } from 'node:fs/promises';
-import { digestFile } from '../../../shared/checkpoint/source-digest.ts';
+import type { FileDigest } from '../../../shared/checkpoint/source-digest.ts';
 import type { TensorLocation } from '../../../shared/checkpoint/tensor-location.ts';
 import { invariant } from '../../../shared/errors/secateur-error.ts';
 import { reach } from '../../../shared/failpoint.ts';
@@ -16,6 +16,7 @@ import { layoutSafetensors } from '../../../shared/safetensors/layout.ts';
 import { writeFully } from '../../../shared/storage/write-fully.ts';
 import type { MethodOptions } from '../../methods/method.ts';
 import { methodByName } from '../../methods/registry.ts';
+import { FollowingDigest } from '../following-digest.ts';
 import { LayerSolver } from '../layer-solver.ts';
 import type { Outcome } from '../messages.ts';
 import { readPiece } from '../read-piece.ts';
@@ -45,13 +46,17 @@ async function pruneInto(
   const handle = await open(scratch, 'w');
   const started = performance.now();
   const results = new Map<string, PrunedTensor>();
+  let digest: FollowingDigest | null = null;
+  let digested: FileDigest;
   let solver: LayerSolver | null = null;
   let pruneMs = 0;
   try {
+    digest = await FollowingDigest.open(scratch);
     if (methodByName(task.method).needs === 'hessian') solver = await LayerSolver.create(task, context);
     await writeFully(handle, layout.headerBytes, 0, scratch);
+    digest.wrote(0, layout.headerBytes.length);
     let done = 0;
-    for (const tensor of byStatistic(tensors, task)) {
+    for (const tensor of solver === null ? tensors : byStatistic(tensors, task)) {
       const offset = layout.tensors.get(tensor.name)?.offset as number;
       const linear = task.linears.find((each) => each.tensor === tensor.name);
       if (linear === undefined) {
@@ -65,15 +70,16 @@ async function pruneInto(
         pruneMs += performance.now() - begun;
         reach('engine.linear-pruned');
       }
+      if (tensor.sizeBytes > 0) digest.wrote(offset, tensor.sizeBytes);
       done += tensor.sizeBytes;
       context.progress(done, layout.fileSizeBytes, 'bytes');
     }
-    await handle.sync();
+    digested = await digest.end();
   } finally {
-    await Promise.all([handle.close(), solver?.release()]);
+    await Promise.all([handle.close(), digest?.close(), solver?.release()]);
   }
   reach('engine.layer-written');
-  const { sha256, sizeBytes } = await digestFile(scratch);
+  const { sha256, sizeBytes } = digested;
   const file = await context.files.commit({ root: 'FILE_ROOT_STAGING', name, sizeBytes, sha256 }, scratch);
   reach('engine.layer-committed');
   return {
