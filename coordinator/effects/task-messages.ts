@@ -27,7 +27,15 @@ import type { TaskIdentity } from '../core/events.ts';
 import { hessianFiles, prunedStatistics } from '../core/hessians.ts';
 import { isPropagatedPruned } from '../core/lineage.ts';
 import { RUN_TOKENS_MAX } from '../core/plan.ts';
-import type { JobIntake, JobState, LinearIntake, StagedFile, TensorSlot } from '../core/state.ts';
+import {
+  endOf,
+  type JobIntake,
+  type JobState,
+  type LinearIntake,
+  type StagedFile,
+  type StageState,
+  type TensorSlot,
+} from '../core/state.ts';
 import type { EvaluateSpec, MeasureErrorSpec, PassSpec, TaskSpec } from '../core/task.ts';
 import { type JobPaths, PROBE_FILE_NAME } from './job-paths.ts';
 
@@ -201,7 +209,15 @@ function passMessage(
     suffix: leaseSuffix(identity),
     hessian: spec.hessian,
     sums: sumsMessage(new Map([...sums].filter(([statistic]) => wanted.has(statistic)))),
+    next: nextSourceLayer(job, intake, spec),
   };
+}
+
+/** Of the layer behind it in the stage, where a pass reads the source; what is made rather than read is not read ahead. */
+function nextSourceLayer(job: JobState, intake: JobIntake, { stage, layer, weights }: PassSpec): TensorRef[] {
+  const end = endOf(job.stages[stage] as StageState);
+  const isRead = weights === 'source' && layer + 1 < end && !isSynthetic(intake.sourceDirectory);
+  return isRead ? layerTensorRefs(job, intake, layer + 1, 'source') : [];
 }
 
 function sumsMessage(sums: ReadonlyMap<string, Uint8Array>): StatisticSum[] {

@@ -89,7 +89,7 @@ class Pruning {
       sums: wanted === 'hessian' ? this.statistics(layer) : [],
     };
     const task = {
-      ...{ stage: 0, layer, tensors, suffix: 'e1-a1', write: [], drop: [], ...asked },
+      ...{ stage: 0, layer, tensors, suffix: 'e1-a1', write: [], drop: [], next: [], ...asked },
       microbatches: [{ first: 0, end: SAMPLES / MICROBATCH }],
       input: layer === 0 ? { embed, from: 'embed' as const } : { memory: true, from: 'memory' as const },
     };

@@ -98,6 +98,7 @@ export class SimulatedEngine implements Engine {
       provider: 'cpu',
       deviceId: 0,
       threads: 1,
+      readAhead: () => undefined,
       kernels: this.compute.kernels,
       progress: (done, total, unit) => this.say({ type: 'progress', done, total, unit }),
       statistics: (layer, sample, float32) => this.say({ type: 'statistics', layer, sample, float32 }),

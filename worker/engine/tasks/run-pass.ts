@@ -66,6 +66,7 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
   const located = await context.files.fetchTensors(task.tensors);
   // A word before the session is created, which can say none: fetching, or making, a large layer takes seconds.
   context.progress(0, tokensTotal, 'tokens');
+  await readNextAhead(task, context);
   const input = await openInput(task, context);
   const product = new EngineMatrixProduct(context.threads);
   const products = productsOf(task, product);
@@ -118,6 +119,16 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
       peakResidentBytes: process.resourceUsage().maxRSS * 1024,
     },
   };
+}
+
+/** Of files in place only: what comes through the coordinator is in the system's memory since it came. */
+async function readNextAhead({ next }: PassTask__Output, { files, readAhead }: TaskContext): Promise<void> {
+  if (next.length === 0 || files.kind !== 'direct') return;
+  try {
+    readAhead([...(await files.fetchTensors(next)).values()]);
+  } catch {
+    // What is wrong with the next layer's files is said when they are needed.
+  }
 }
 
 /** Of the statistics that the task brought sums of. */

@@ -46,6 +46,10 @@ export interface PassTask {
    */
   'hessian'?: (boolean);
   'sums'?: (_secateur_v1_StatisticSum)[];
+  /**
+   * Where the layer stands that this worker is likely to go on with: it may be read ahead meanwhile.
+   */
+  'next'?: (_secateur_v1_TensorRef)[];
 }
 
 /**
@@ -87,4 +91,8 @@ export interface PassTask__Output {
    */
   'hessian': (boolean);
   'sums': (_secateur_v1_StatisticSum__Output)[];
+  /**
+   * Where the layer stands that this worker is likely to go on with: it may be read ahead meanwhile.
+   */
+  'next': (_secateur_v1_TensorRef__Output)[];
 }
