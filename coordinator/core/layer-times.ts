@@ -115,7 +115,13 @@ export function layerTimes(inputs: CostInputs, worker: WorkerRates, isOneHost: b
     correlate: inMs(products, cpuRate),
     forward: inMs(full, rate) + copy + cast + RUN_MS,
     survey: (parametersPerLayer * COUNT_NS_PER_WEIGHT) / 1e6 / worker.threads,
-    prune: select + inMs(isHessianNeeded(inputs) ? solve : 0, cpuRate) + written(bytesPerLayer),
+    // Digest and disk follow the writing (worker/engine/following-digest.ts): the slowest of the three is what it takes.
+    prune:
+      Math.max(
+        select + inMs(isHessianNeeded(inputs) ? solve : 0, cpuRate),
+        inMs(bytesPerLayer, worker.writeBytesPerSecond),
+        inMs(bytesPerLayer, DIGEST_BYTES_PER_SECOND),
+      ) + COMMIT_MS,
     writeHidden: written(hiddenBytes),
     readHidden: inMs(hiddenBytes, worker.readBytesPerSecond),
   };
