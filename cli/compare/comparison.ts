@@ -113,11 +113,14 @@ export class TrialFigures {
     const { data } = event;
     switch (eventName(event)) {
       case 'evaluation.measured':
-        this.measured[data.model === 'dense' ? 'dense' : 'pruned'].set(String(data.text), Number(data.perplexity));
+        this.measured[data.model === 'dense' ? 'dense' : 'pruned'].set(
+          String(data.text),
+          perplexityOf(data.perplexity),
+        );
         return;
       case 'job.reused':
         for (const { text, perplexity } of (data.dense ?? []) as unknown as TextFigure[])
-          this.measured.dense.set(text, perplexity);
+          this.measured.dense.set(text, perplexityOf(perplexity));
         return;
       case 'layer.surveyed':
         this.surveyMs.set(Number(data.layer), Number(data.computeMs));
@@ -173,4 +176,9 @@ function inOrder(texts: readonly string[], measured: ReadonlyMap<string, number>
     const perplexity = measured.get(text);
     return perplexity === undefined ? [] : [{ text, perplexity }];
   });
+}
+
+/** JSON has no infinity: events have null in its place. */
+function perplexityOf(value: unknown): number {
+  return typeof value === 'number' ? value : Number.POSITIVE_INFINITY;
 }

@@ -19,6 +19,7 @@ import {
   NO_MICROBATCHES,
   union,
 } from '../../shared/microbatch-set.ts';
+import { isSurveyed } from './choices.ts';
 import { allMicrobatches, isPropagatedPruned, lackingAt } from './lineage.ts';
 import { takeBackLayer } from './losses.ts';
 import { activeJob, type HiddenStates, type JobState, type LayerState, own } from './state.ts';
@@ -34,6 +35,8 @@ interface Lack {
 export function discardLayers(t: Transition): void {
   const job = activeJob(t.state);
   if (job === undefined || job.phase !== 'Pruning' || !isDiscarded(job.manifest.spec.output.destination)) return;
+  // Behind a survey everything is to go through the layers that are committed before it is over (those that keep all).
+  if (job.manifest.spec.pruning.propagate === 'pruned' && !isSurveyed(job)) return;
   const held = heldToGoOn(job);
   let lacks: readonly Lack[] = [];
   for (let index = job.layers.length - 1; index >= 0; index--) {

@@ -106,8 +106,10 @@ function takeMeasured(job: JobState, earlier: JobState, kept: KeptWork, copies: 
   let [layers, hessians] = [0, 0];
   for (const [index, layer] of job.layers.entries()) {
     const file = copies.sums[index];
-    if (layer.status !== 'pending' || !file) continue;
+    if (!file) continue;
+    // Also of a layer that keeps all and needs none: for the job behind this one.
     layer.statisticsFile = file;
+    if (layer.status !== 'pending') continue;
     layers += 1;
     const parts = copies.hessians?.[index];
     // Which samples are in a part is said by its microbatches; what is in it, by what was pruned.

@@ -3,6 +3,7 @@
  * no times, no workers, no path of this machine; so it is the same whenever the weights are.
  */
 import { stringify } from 'yaml';
+import { updatesWeights } from '../../shared/manifest/method-options.ts';
 import { showCount, showShare } from '../../shared/units.ts';
 import { type FrontMatter, readFrontMatter } from './front-matter.ts';
 import { baseName, linearName, showDecimal, showPerplexity, UNKNOWN } from './quantities.ts';
@@ -33,7 +34,7 @@ ${front}---
 # ${code(name)}, pruned (${asked.join(', ')})
 
 ${code(name)} with ${showShare(record.totals.sparsity)} of the weights in ${showCount(record.totals.prunedTensors)} matrices set to zero
-(${showCount(record.totals.zeros)} of ${showCount(record.totals.weights)}). Every other tensor is the source's, bit for bit.
+(${showCount(record.totals.zeros)} of ${showCount(record.totals.weights)}). ${othersPart(method)}
 Written by [secateur](#provenance)${record.versions === undefined ? '' : ` ${record.versions.secateur}`}.
 ${perplexityPart(record)}
 ## Sparsity
@@ -69,6 +70,14 @@ people. \`secateur verify path/to/this/folder\` proves both the files and the sp
     source.cardFile === null ? '' : `\n\nThe source's own card is in ${code(source.cardFile)}.`
   }
 `;
+}
+
+/** What became of everything that is not zero now. */
+function othersPart(method: string): string {
+  const untouched = "Every other tensor is the source's, bit for bit.";
+  if (!updatesWeights({ method })) return untouched;
+  return `Those that were kept in these matrices are not the source's: ${word(method)} changed them, to make up for what went.
+${untouched}`;
 }
 
 type Section = Record<string, unknown>;

@@ -290,6 +290,19 @@ describe('a job that may take over the work of an earlier one', () => {
     }
   });
 
+  it('passes on the sums that it has no use for itself, since it keeps every weight', () => {
+    const story = begun();
+    const keepAll = intakeOf({ layers: LAYERS, texts: 2 }).layers.map(({ linears, tensors }) => ({
+      linears: linears.map((linear) => ({ ...linear, choice: { kind: 'keepAll' as const } })),
+      tensors,
+    }));
+    story.run('b', { reuse: 'a', intake: { layers: keepAll } });
+    expect(story.told('b', 'reused')).toMatchObject({ layers: 0 });
+    story.run('c', { reuse: 'b' });
+    expect(story.told('c', 'reused')).toMatchObject({ from: 'b', layers: LAYERS });
+    expect(story.kinds('c')).not.toContain('pass');
+  });
+
   it('takes the sums of those layers that have any', () => {
     const story = begun();
     const copies = { calibration: stored('c'), texts: [stored('t'), stored('u')], sums: [stored('s'), null, null] };
