@@ -6,6 +6,7 @@
  */
 import { SecateurError } from '../../../shared/errors/secateur-error.ts';
 import { membersOf } from '../../../shared/microbatch-set.ts';
+import { chooseComputeDtype } from '../../../shared/onnx/compute-dtype.ts';
 import { buildLanguageHead } from '../../../shared/onnx/language-head.ts';
 import type { EvaluateTask__Output } from '../../../shared/rpc/generated/secateur/v1/EvaluateTask.ts';
 import { setOfRanges } from '../../../shared/rpc/microbatch-ranges.ts';
@@ -43,7 +44,8 @@ async function likelihoods(
   runs: readonly WindowRun[],
 ): Promise<number[]> {
   const { model, files, provider, deviceId, threads } = context;
-  const modelBytes = buildLanguageHead(model, await files.fetchTensors(task.head));
+  const tensors = await files.fetchTensors(task.head);
+  const modelBytes = buildLanguageHead(model, tensors, chooseComputeDtype(provider, tensors.values()));
   const session = await createHeadSession(modelBytes, { provider, deviceId, threads });
   const sums: number[] = [];
   try {

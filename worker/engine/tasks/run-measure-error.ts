@@ -7,6 +7,7 @@
  */
 import { membersOf } from '../../../shared/microbatch-set.ts';
 import { layerTensors } from '../../../shared/models/family.ts';
+import { chooseComputeDtype } from '../../../shared/onnx/compute-dtype.ts';
 import { buildDecoderLayer, chooseAttention } from '../../../shared/onnx/decoder-layer.ts';
 import type { MeasureErrorTask__Output } from '../../../shared/rpc/generated/secateur/v1/MeasureErrorTask.ts';
 import { setOfRanges } from '../../../shared/rpc/microbatch-ranges.ts';
@@ -57,15 +58,17 @@ async function compareLayer(
 ): Promise<void> {
   const { model, files, provider } = context;
   const [source, committed] = [task.source[layer]?.tensors ?? [], task.committed[layer]?.tensors ?? []];
+  const tensors = await files.fetchTensors(source);
+  const computeDtype = chooseComputeDtype(provider, tensors.values());
   const modelBytes = buildDecoderLayer({
     description: model,
     layer,
-    tensors: await files.fetchTensors(source),
+    tensors,
     compared: await files.fetchTensors(committed),
     sequenceLength: task.sequenceLength,
     outputs: { statistics: false, hidden: false },
-    attention: chooseAttention(model, provider),
-    computeDtype: 'F32',
+    attention: chooseAttention(model, provider, computeDtype),
+    computeDtype,
   });
   const linears = layerTensors(model, layer).linears.map(({ linear }) => linear);
   const { tokens, sequenceLength } = sizeOf(task, context);
