@@ -15,6 +15,7 @@ import { KernelPool } from '../kernels/kernel-pool.ts';
 import { HiddenStore } from './hidden-store.ts';
 import { measureMachine } from './measure-machine.ts';
 import type { EngineOptions, FromEngine, Outcome, ToEngine } from './messages.ts';
+import { RunSize } from './run-size.ts';
 import { probeProvider } from './session.ts';
 import type { TaskContext } from './task-context.ts';
 import { runCalibration } from './tasks/run-calibration.ts';
@@ -34,6 +35,7 @@ class Engine {
   private readonly options: EngineOptions;
   private readonly provider: 'cpu' | 'cuda';
   private readonly hidden = new HiddenStore();
+  private readonly runSizes = { layer: new RunSize(), head: new RunSize() };
   private job: { readonly id: string; readonly files: JobFiles } | null = null;
   private pool: Promise<KernelPool> | null = null;
   private yielding = false;
@@ -94,6 +96,7 @@ class Engine {
       provider: this.provider,
       deviceId: this.options.deviceId,
       threads: this.options.threads,
+      runSizes: this.runSizes,
       kernels: () => {
         this.pool ??= KernelPool.create({ threads: this.options.threads });
         return this.pool;

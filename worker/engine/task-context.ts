@@ -5,6 +5,7 @@ import type { SnapshotFile } from '../../shared/rpc/generated/secateur/v1/Snapsh
 import type { JobFiles } from '../../shared/storage/job-files.ts';
 import type { KernelPool } from '../kernels/kernel-pool.ts';
 import type { HiddenStore } from './hidden-store.ts';
+import type { RunSize } from './run-size.ts';
 
 export interface TaskContext {
   readonly job: JobContext__Output;
@@ -14,6 +15,8 @@ export interface TaskContext {
   readonly provider: 'cpu' | 'cuda';
   readonly deviceId: number;
   readonly threads: number;
+  /** What the device turned out to have memory for; the engine's, so of all tasks of its job. */
+  readonly runSizes: { readonly layer: RunSize; readonly head: RunSize };
   readonly kernels: () => Promise<KernelPool>;
   readonly progress: (done: number, total: number, unit: string) => void;
   /** A sentence for the job's log. */

@@ -11,6 +11,7 @@ import { embedTokens } from '../calibration/embed.ts';
 import { readIds } from '../calibration/stored-ids.ts';
 import { layerSettings } from '../engine/layer-settings.ts';
 import { createLayerSession } from '../engine/session.ts';
+import { layerLoad, sizedLayerSession } from '../engine/sized-sessions.ts';
 import type { TaskContext } from '../engine/task-context.ts';
 
 /** Windows that go through a layer together. */
@@ -79,7 +80,12 @@ export async function throughLayer(
     attention: chooseAttention(model, provider, computeDtype),
     computeDtype,
   });
-  const session = await createLayerSession(modelBytes, layerSettings(context, size.tokens, sequenceLength));
+  const settings = layerSettings(context, size.tokens, sequenceLength);
+  const session = await sizedLayerSession(
+    () => createLayerSession(modelBytes, settings),
+    layerLoad(model, { layer, sequenceLength, computeDtype, tensors: tensors.values(), inputs: [] }),
+    { size: context.runSizes.layer, notice: context.notice },
+  );
   try {
     let tokens = 0;
     for (const run of runs) {

@@ -13,6 +13,7 @@ import { setOfRanges } from '../../../shared/rpc/microbatch-ranges.ts';
 import { embedWindows, throughLayer, type WindowRun } from '../../evaluation/window-runs.ts';
 import type { Outcome } from '../messages.ts';
 import { createHeadSession, type HeadSession } from '../session.ts';
+import { headLoad, sizedHeadSession } from '../sized-sessions.ts';
 import type { TaskContext } from '../task-context.ts';
 
 /** Tokens behind the last layer at once: their logits, [tokens, vocabulary] in float32, twice. */
@@ -45,8 +46,13 @@ async function likelihoods(
 ): Promise<number[]> {
   const { model, files, provider, deviceId, threads } = context;
   const tensors = await files.fetchTensors(task.head);
-  const modelBytes = buildLanguageHead(model, tensors, chooseComputeDtype(provider, tensors.values()));
-  const session = await createHeadSession(modelBytes, { provider, deviceId, threads });
+  const computeDtype = chooseComputeDtype(provider, tensors.values());
+  const modelBytes = buildLanguageHead(model, tensors, computeDtype);
+  const session = await sizedHeadSession(
+    () => createHeadSession(modelBytes, { provider, deviceId, threads }),
+    headLoad(model, computeDtype),
+    { size: context.runSizes.head, notice: context.notice },
+  );
   const sums: number[] = [];
   try {
     for (const { ids, states } of runs) {

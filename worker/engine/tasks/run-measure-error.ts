@@ -14,7 +14,9 @@ import { setOfRanges } from '../../../shared/rpc/microbatch-ranges.ts';
 import { embedWindows, throughLayer, type WindowRun } from '../../evaluation/window-runs.ts';
 import { layerSettings } from '../layer-settings.ts';
 import type { Outcome } from '../messages.ts';
+import { namingLoad } from '../run-size.ts';
 import { createComparisonSession } from '../session.ts';
+import { layerLoad } from '../sized-sessions.ts';
 import type { TaskContext } from '../task-context.ts';
 
 interface Sums {
@@ -58,13 +60,13 @@ async function compareLayer(
 ): Promise<void> {
   const { model, files, provider } = context;
   const [source, committed] = [task.source[layer]?.tensors ?? [], task.committed[layer]?.tensors ?? []];
-  const tensors = await files.fetchTensors(source);
+  const [tensors, compared] = [await files.fetchTensors(source), await files.fetchTensors(committed)];
   const computeDtype = chooseComputeDtype(provider, tensors.values());
   const modelBytes = buildDecoderLayer({
     description: model,
     layer,
     tensors,
-    compared: await files.fetchTensors(committed),
+    compared,
     sequenceLength: task.sequenceLength,
     outputs: { statistics: false, hidden: false },
     attention: chooseAttention(model, provider, computeDtype),
@@ -73,13 +75,15 @@ async function compareLayer(
   const linears = layerTensors(model, layer).linears.map(({ linear }) => linear);
   const { tokens, sequenceLength } = sizeOf(task, context);
   const settings = layerSettings(context, tokens, sequenceLength);
-  const session = await createComparisonSession(modelBytes, linears, settings);
+  const both = [...tensors.values(), ...compared.values()];
+  const load = layerLoad(model, { layer, sequenceLength, computeDtype, tensors: both, inputs: [] });
+  const session = await namingLoad(load, 0, () => createComparisonSession(modelBytes, linears, settings));
   try {
     for (const [index, { states }] of runs.entries()) {
-      const compared = await session.run(states, [1, task.sequenceLength, model.hiddenSize]);
+      const sums = await namingLoad(load, 1, () => session.run(states, [1, sequenceLength, model.hiddenSize]));
       for (const linear of linears) {
-        found[index]?.error.push(sum(compared.get(linear)?.error ?? []));
-        found[index]?.output.push(sum(compared.get(linear)?.output ?? []));
+        found[index]?.error.push(sum(sums.get(linear)?.error ?? []));
+        found[index]?.output.push(sum(sums.get(linear)?.output ?? []));
       }
     }
   } finally {

@@ -27,6 +27,7 @@ import { layerSettings } from '../layer-settings.ts';
 import { EngineMatrixProduct } from '../matrix-product.ts';
 import type { Outcome } from '../messages.ts';
 import { createLayerSession, type LayerOutputs, type LayerSession } from '../session.ts';
+import { layerLoad, sizedLayerSession } from '../sized-sessions.ts';
 import { readSnapshot, writeSnapshot } from '../snapshot.ts';
 import type { TaskContext } from '../task-context.ts';
 
@@ -71,17 +72,23 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
   const product = new EngineMatrixProduct(context.threads);
   const products = productsOf(task, product);
   const computeDtype = chooseComputeDtype(context.provider, located.values());
+  const inputs = [...products.keys()];
   const modelBytes = buildDecoderLayer({
     description: context.model,
     layer: task.layer,
     tensors: located,
     sequenceLength,
-    outputs: { statistics: task.statistics, hidden: task.hidden, inputs: [...products.keys()] },
+    outputs: { statistics: task.statistics, hidden: task.hidden, inputs },
     attention: chooseAttention(context.model, context.provider, computeDtype),
     computeDtype,
   });
   const settings = layerSettings(context, samples * sequenceLength, sequenceLength);
-  const session = await createLayerSession(modelBytes, settings);
+  const loaded = { layer: task.layer, sequenceLength, computeDtype, tensors: located.values(), inputs };
+  const session = await sizedLayerSession(
+    () => createLayerSession(modelBytes, settings),
+    layerLoad(context.model, loaded),
+    { size: context.runSizes.layer, notice: context.notice },
+  );
   const loadMs = performance.now() - begunMs;
   const pass: Pass = {
     task,
