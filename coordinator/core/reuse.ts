@@ -101,7 +101,7 @@ const NOTHING: Measured = { layers: 0, hessians: 0 };
 /** A layer whose sums, and Hessians where it needs them, are there can be pruned. */
 function takeMeasured(job: JobState, earlier: JobState, kept: KeptWork, copies: ReusedCopies): Measured {
   const { samples = 0, sequenceLength = 0 } = earlier.calibration ?? {};
-  const microbatch = resolveMicrobatch(job.manifest, samples, sequenceLength);
+  const microbatch = resolveMicrobatch(job, samples, sequenceLength);
   const all = firstMicrobatches(Math.ceil(samples / microbatch));
   let [layers, hessians] = [0, 0];
   for (const [index, layer] of job.layers.entries()) {
