@@ -4,9 +4,13 @@ import { showBytes } from '../shared/units.ts';
 
 export function planWarnings(preview: PlanPreview, diskNeededBytes: number): string[] {
   const { problem } = preview.destination;
-  return [problem, diskWarning(preview, diskNeededBytes), memoryWarning(preview), ...workerWarnings(preview)].filter(
-    (warning) => warning !== null,
-  );
+  return [
+    problem,
+    diskWarning(preview, diskNeededBytes),
+    memoryWarning(preview),
+    deviceWarning(preview),
+    ...workerWarnings(preview),
+  ].filter((warning) => warning !== null);
 }
 
 function diskWarning({ destination }: PlanPreview, neededBytes: number): string | null {
@@ -25,6 +29,20 @@ function memoryWarning({ workers, plan }: PlanPreview): string | null {
     if (needed <= there) continue;
     const advice = plan.microbatch > 1 ? ', fewer samples, or a smaller microbatch' : ' or fewer samples';
     return `the workers on ${host} need about ${showBytes(needed)} of its ${showBytes(there)}: more hosts${advice} would need less of each`;
+  }
+  return null;
+}
+
+/** Of the first worker whose device is too small. A run that does not fit is halved: only what one sample needs is the end of it. */
+function deviceWarning({ workers, plan, alternatives }: PlanPreview): string | null {
+  const least = alternatives[0]?.deviceMemoryLeastBytes ?? 0;
+  for (const { name, capabilities, deviceMemoryBytes: needed } of workers) {
+    const there = capabilities.deviceMemoryBytes;
+    if (there <= 0 || needed <= there) continue;
+    const asked = `a microbatch of ${plan.microbatch} needs about ${showBytes(needed)} of the device of ${name}, which has ${showBytes(there)}`;
+    return least <= there
+      ? `${asked}: runs that do not fit are done in halves; a smaller microbatch spares the attempt`
+      : `${asked}; one sample alone needs about ${showBytes(least)}: a device with more memory, or shorter samples, are needed`;
   }
   return null;
 }

@@ -24,10 +24,12 @@ export function renderPlan(view: PlanView): string {
   ];
   const hasWaves = view.alternatives.some((alternative) => alternative.wave !== null);
   const alternativeColumns = ALTERNATIVE_COLUMNS.filter((column) => hasWaves || column.title !== 'WAVE');
+  const hasDevices = view.workers.some((worker) => worker.capabilities.provider === 'cuda');
+  const workerColumns = WORKER_COLUMNS.filter(({ title }) => hasDevices || !title.startsWith('DEVICE'));
   const tables = [
     renderTable(CHOICE_COLUMNS, view.pruned),
     view.alternatives.length > 0 ? table(alternativeColumns, view.alternatives, ALTERNATIVES_SHOWN_MAX) : '',
-    view.workers.length > 0 ? table(WORKER_COLUMNS, view.workers) : '',
+    view.workers.length > 0 ? table(workerColumns, view.workers) : '',
     view.shardMap === null ? '' : table(STAGE_COLUMNS, stageRows(view.shardMap.stages)),
     view.shardMap === null ? '' : table(SHARD_COLUMNS, view.shardMap.outputShards),
   ];
@@ -114,6 +116,8 @@ const WORKER_COLUMNS: readonly Column<PreviewedWorker>[] = [
   { title: 'DISK WRITE', value: (row) => showRate(row.capabilities.storageWriteBytesPerSecond), align: 'right' },
   { title: 'MEMORY', value: (row) => showBytes(row.capabilities.memoryBytes), align: 'right' },
   { title: 'NEEDS', value: (row) => showBytes(row.memoryBytes), align: 'right' },
+  { title: 'DEVICE', value: (row) => showKnown(row.capabilities.deviceMemoryBytes), align: 'right' },
+  { title: 'DEVICE NEEDS', value: (row) => showBytes(row.deviceMemoryBytes), align: 'right' },
   { title: 'READS', value: (row) => showBytes(row.bytesRead), align: 'right' },
   { title: 'WRITES', value: (row) => showBytes(row.bytesWritten), align: 'right' },
 ];
@@ -166,6 +170,10 @@ function listOf(names: readonly string[]): string {
 
 function showFlops(flops: number): string {
   return flops > 0 ? `${(flops / 1e9).toFixed(0)} GFLOP/s` : 'assumed';
+}
+
+function showKnown(sizeBytes: number): string {
+  return sizeBytes > 0 ? showBytes(sizeBytes) : 'not known';
 }
 
 function showRate(bytesPerSecond: number): string {

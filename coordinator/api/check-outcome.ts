@@ -25,6 +25,7 @@ import {
   snapshotFileName,
 } from '../../shared/storage/staging-names.ts';
 import { budgetedLinears, choiceIn } from '../core/choices.ts';
+import { tokensThrough } from '../core/evaluation.ts';
 import type { Holding, TaskOutcome, WrittenSnapshot } from '../core/events.ts';
 import { samplesOf } from '../core/lineage.ts';
 import type { JobIntake, JobState, Lease, StagedFile } from '../core/state.ts';
@@ -162,7 +163,7 @@ function checkEvaluation(asked: Asked, spec: SpecOf<'evaluate'>, outcome: Outcom
   const { done, tokens, computeMs } = outcome;
   checkDone(asked, spec.windows, done);
   const { sequenceLength = 0 } = asked.job.evaluation[spec.text] ?? {};
-  checkEqual(asked, 'tokens', countOf(done) * sequenceLength * intakeOf(asked).layers.length, tokens);
+  checkEqual(asked, 'tokens', tokensThrough(asked.job, countOf(done), sequenceLength), tokens);
   checkTime(asked, 'computeMs', computeMs);
 }
 

@@ -217,7 +217,7 @@ export function textPrepared(
     atMs: t.nowMs,
     likelihoods: { source: {}, committed: {} },
   };
-  job.workTotal += 2 * windows * sequenceLength * (job.intake?.layers.length ?? 0);
+  job.workTotal += 2 * tokensThrough(job, windows, sequenceLength);
   t.tell(jobId, 'evaluation', 'prepared', {
     text: evaluationLocations(job.manifest)[text] ?? '',
     windows,
@@ -225,12 +225,17 @@ export function textPrepared(
   });
 }
 
+/** Tokens of windows through every layer of the model, and its head, which counts as one more. */
+export function tokensThrough({ intake }: JobState, windows: number, sequenceLength: number): number {
+  return windows * sequenceLength * ((intake?.layers.length ?? 0) + 1);
+}
+
 /** Its windows are gone: with them goes what was measured of them. */
 export function forgetText(t: Transition, jobId: string, index: number): void {
   const job = t.editJob(jobId);
   const text = job.evaluation[index];
   if (!text) return;
-  job.workTotal -= 2 * text.windows * text.sequenceLength * (job.intake?.layers.length ?? 0);
+  job.workTotal -= 2 * tokensThrough(job, text.windows, text.sequenceLength);
   job.evaluation[index] = null;
 }
 

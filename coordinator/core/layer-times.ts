@@ -3,6 +3,8 @@
  *
  * Every constant says where it was measured, or that it was not. cost-model.ts makes a job's time of these.
  */
+import type { DeviceBytes } from '../../shared/onnx/device-memory.ts';
+import type { FloatDtype } from '../../shared/safetensors/dtype.ts';
 import type { WorkerRates } from './worker-rates.ts';
 
 // Measured: docs/performance.md, "What plans are made with".
@@ -28,6 +30,8 @@ const RUN_MS = 0.5;
 const CPU_FLOPS_PER_THREAD = 50e9;
 /** Reading what was just written on the same host: out of memory, with a page fault every 4 KiB. */
 const PAGE_CACHE_BYTES_PER_SECOND = 4e9;
+/** Float32 beside 16 bits on a card that has tensor cores, TF32 off: 19.5 of 312 TFLOP/s (A100), 67 of 989 (H100). */
+const DEVICE_FLOAT32_SLOWDOWN = 16;
 /** From pageable memory over PCIe 4.0 x16, whose limit is 32 GB/s. */
 const DEVICE_COPY_BYTES_PER_SECOND = 10e9;
 
@@ -54,6 +58,8 @@ export interface CostInputs {
   readonly hessianWidths: readonly number[];
   /** Whether weights are cast and packed when a layer is loaded, or in every run (shared/onnx/weight-casts.ts). */
   readonly castsOnce: boolean;
+  /** Of a layer on a CUDA device, and the type that it computes in there. */
+  readonly device: DeviceBytes & { readonly dtype: FloatDtype };
   /** Whether outliers are counted before anything is pruned (budgets.ts). */
   readonly survey: boolean;
   /** Every shard of the source: all are digested. */
@@ -91,9 +97,10 @@ export function layerTimes(inputs: CostInputs, worker: WorkerRates, isOneHost: b
   const full = 2 * tokens * parametersPerLayer + 2 * tokens * sequenceLength * inputs.attentionWidth;
   const lastLinear = 2 * tokens * hiddenSize * inputs.intermediateSize;
   const copy = isCuda ? inMs(2 * hiddenBytes, DEVICE_COPY_BYTES_PER_SECOND) : 0;
-  const rate = worker.flops * LAYER_EFFICIENCY;
+  const slowdown = isCuda && inputs.device.dtype === 'F32' ? DEVICE_FLOAT32_SLOWDOWN : 1;
+  const rate = (worker.flops * LAYER_EFFICIENCY) / slowdown;
   const pack = isCuda
-    ? inMs(bytesPerLayer, DEVICE_COPY_BYTES_PER_SECOND)
+    ? inMs(inputs.device.weights, DEVICE_COPY_BYTES_PER_SECOND)
     : inputs.castsOnce
       ? (parametersPerLayer * PACK_NS_PER_WEIGHT) / 1e6
       : 0;

@@ -404,7 +404,7 @@ export function adoptCalibration(job: JobState, calibration: Calibration): void 
   const { samples, sequenceLength } = calibration;
   job.calibration = calibration;
   if (job.plan !== null) {
-    const microbatch = resolveMicrobatch(job.manifest, samples, sequenceLength);
+    const microbatch = resolveMicrobatch(job, samples, sequenceLength);
     job.plan = { ...job.plan, samples, sequenceLength, microbatch };
   }
   job.workTotal += workTotal(job);

@@ -1,4 +1,5 @@
 /** What a placement asks of its workers beside time: bytes read and written, memory, disk. Pure. */
+import { DEVICE_BASE_BYTES } from '../../shared/onnx/device-memory.ts';
 import { type CostInputs, hessianBytesOf, hiddenBytesOf } from './layer-times.ts';
 import type { WorkerRates } from './worker-rates.ts';
 
@@ -6,8 +7,6 @@ import type { WorkerRates } from './worker-rates.ts';
 const LAYER_COPIES = 3;
 /** Node, ONNX Runtime and the kernels, before any weight. */
 const WORKER_BASE_BYTES = 500e6;
-/** A CUDA context with the libraries' kernels. Not measured. */
-const DEVICE_BASE_BYTES = 1e9;
 /** The layer of the source, the committed one, and the one that is being written. */
 const CACHED_LAYERS = 3;
 
@@ -31,8 +30,10 @@ export interface WorkerCost {
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly memoryBytes: number;
-  /** Zero for a worker that computes on its CPU. */
+  /** With a microbatch in each run; zero for a worker that computes on its CPU. */
   readonly deviceMemoryBytes: number;
+  /** With one sample, which is what runs are halved down to (worker/engine/run-size.ts). */
+  readonly deviceMemoryLeastBytes: number;
   /** In its cache, where it goes through the coordinator; nothing where it sees the files. */
   readonly diskBytes: number;
 }
@@ -70,7 +71,7 @@ function memoryOf(
   inputs: CostInputs,
   provider: 'cpu' | 'cuda',
   heldBytes: number,
-): { memoryBytes: number; deviceMemoryBytes: number } {
+): Pick<WorkerCost, 'memoryBytes' | 'deviceMemoryBytes' | 'deviceMemoryLeastBytes'> {
   const layerBytes = inputs.parametersPerLayer * Float32Array.BYTES_PER_ELEMENT;
   const tokens = Math.min(inputs.microbatch, inputs.samples) * inputs.sequenceLength;
   // All of a layer, and the inputs that they are of, while a pass adds them up; one of them, square, while it is pruned.
@@ -83,22 +84,32 @@ function memoryOf(
     // Weights that are cast in every run are so one at a time: no more than a third of a layer.
     const copies = inputs.castsOnce ? LAYER_COPIES : 1;
     const memoryBytes = WORKER_BASE_BYTES + copies * layerBytes + activations + heldBytes + hessians;
-    return { memoryBytes, deviceMemoryBytes: 0 };
+    return { memoryBytes, deviceMemoryBytes: 0, deviceMemoryLeastBytes: 0 };
   }
   return {
     memoryBytes: Math.round(WORKER_BASE_BYTES + inputs.bytesPerLayer + heldBytes + hessians),
-    deviceMemoryBytes: DEVICE_BASE_BYTES + layerBytes + activations,
+    deviceMemoryBytes: onDevice(inputs, Math.min(inputs.microbatch, inputs.samples)),
+    deviceMemoryLeastBytes: onDevice(inputs, 1),
   };
+}
+
+function onDevice({ device }: CostInputs, samples: number): number {
+  return Math.round(DEVICE_BASE_BYTES + device.weights + samples * device.sample);
+}
+
+/** Samples of one run that are estimated to fit a device; 1 where not even one does: nothing less can be tried. */
+export function samplesThatFit({ weights, sample }: CostInputs['device'], deviceMemoryBytes: number): number {
+  return Math.max(1, Math.floor((deviceMemoryBytes - DEVICE_BASE_BYTES - weights) / sample));
 }
 
 /** The first worker that has too little; null where all have enough, as far as is known. */
 export function memoryProblem(workers: readonly WorkerRates[], costs: readonly WorkerCost[]): string | null {
-  for (const { worker, memoryBytes, deviceMemoryBytes } of costs) {
+  for (const { worker, memoryBytes, deviceMemoryLeastBytes } of costs) {
     const { name, memoryBytes: host, deviceMemoryBytes: device } = workers[worker] as WorkerRates;
     if (memoryBytes > host)
       return `does not fit the memory of ${name}: about ${showSize(memoryBytes)}, and its share of its host's is ${showSize(host)}`;
-    if (deviceMemoryBytes > device) {
-      return `does not fit the device of ${name}: about ${showSize(deviceMemoryBytes)}, and it has ${showSize(device)}`;
+    if (deviceMemoryLeastBytes > device) {
+      return `does not fit the device of ${name}: about ${showSize(deviceMemoryLeastBytes)} with one sample, and it has ${showSize(device)}`;
     }
   }
   return null;

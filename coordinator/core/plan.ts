@@ -2,13 +2,24 @@
 import { isDiscarded, isPublished } from '../../shared/manifest/location.ts';
 import { updatesWeights } from '../../shared/manifest/method-options.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
+import { chooseComputeDtype } from '../../shared/onnx/compute-dtype.ts';
+import { layerDeviceBytes } from '../../shared/onnx/device-memory.ts';
 import { castsOnce } from '../../shared/onnx/weight-casts.ts';
 import { fiveDigits } from '../../shared/storage/staging-names.ts';
 import { choosePlacement, memoryOf, type PlacementChoice, planStages } from './choose-placement.ts';
 import type { CostInputs } from './layer-times.ts';
+import { samplesThatFit } from './placement-resources.ts';
 import { pruneNsPerWeight } from './prune-times.ts';
-import type { JobIntake, OutputShardPlan, Plan, Prediction, TensorSlot, WorkerCapabilities } from './state.ts';
-import type { PlannedWorker } from './worker-rates.ts';
+import type {
+  JobIntake,
+  JobState,
+  OutputShardPlan,
+  Plan,
+  Prediction,
+  TensorSlot,
+  WorkerCapabilities,
+} from './state.ts';
+import { leastDeviceMemory, type PlannedWorker } from './worker-rates.ts';
 
 /** Tokens that one forward run is filled up to: enough for full matrix speed, small enough for the activations. */
 export const RUN_TOKENS_MAX = 2048;
@@ -36,6 +47,7 @@ export function placeJob(manifest: Manifest, intake: JobIntake, workers: readonl
   const replicasMax = placement.replicas === 'auto' ? null : placement.replicas;
   const snapshotInterval = snapshotIntervalFor(manifest);
   const layerCount = intake.layers.length;
+  const deviceMemoryBytes = leastDeviceMemory(workers);
   if (size === null) {
     const plan: Plan = {
       stages: planStages(placement.stages === 'auto' ? 1 : placement.stages, layerCount),
@@ -43,7 +55,8 @@ export function placeJob(manifest: Manifest, intake: JobIntake, workers: readonl
       replicasMax,
       wave: null,
       snapshotInterval: snapshotInterval === 'auto' ? layerCount : snapshotInterval,
-      microbatch: resolveMicrobatch(manifest, 1, RUN_TOKENS_MAX),
+      microbatch: resolveMicrobatch({ manifest, intake, plan: { deviceMemoryBytes } }, 1, RUN_TOKENS_MAX),
+      deviceMemoryBytes,
       samples: null,
       sequenceLength: null,
       outputShards,
@@ -52,7 +65,7 @@ export function placeJob(manifest: Manifest, intake: JobIntake, workers: readonl
     return { plan, choice: null };
   }
   const { samples, sequenceLength } = size;
-  const microbatch = resolveMicrobatch(manifest, samples, sequenceLength);
+  const microbatch = resolveMicrobatch({ manifest, intake, plan: { deviceMemoryBytes } }, samples, sequenceLength);
   const inputs = costInputs(manifest, intake, { samples, sequenceLength, microbatch }, outputShards);
   const asked = { stages: placement.stages, replicas: placement.replicas, snapshotInterval };
   const choice = choosePlacement(inputs, workers, asked);
@@ -64,6 +77,7 @@ export function placeJob(manifest: Manifest, intake: JobIntake, workers: readonl
     wave,
     snapshotInterval: cost.snapshotInterval,
     microbatch,
+    deviceMemoryBytes,
     samples,
     sequenceLength,
     outputShards,
@@ -120,6 +134,7 @@ function costInputs(
     attentionWidth: model.headCount * model.headDim,
     statisticsWidth: sum([...widths.values()]),
     propagate: manifest.spec.pruning.propagate,
+    device: onDevice(manifest, intake, calibration.sequenceLength),
     castsOnce: castsOnce(model, calibration.samples * calibration.sequenceLength, calibration.sequenceLength),
     survey: manifest.spec.pruning.layerwise !== undefined,
     hessianWidths: updatesWeights(manifest.spec.pruning) ? [...widths.values()] : [],
@@ -135,13 +150,30 @@ function isOneLayer(shard: OutputShardPlan, intake: JobIntake): boolean {
   return layer !== undefined && layer.tensors.length === shard.tensors.length;
 }
 
+/** What a layer, the mean where they differ, takes of a CUDA device in the pass that takes the most. */
+function onDevice(manifest: Manifest, { layers, model }: JobIntake, sequenceLength: number): CostInputs['device'] {
+  const tensors = layers.flatMap((layer) => layer.tensors);
+  const dtype = chooseComputeDtype('cuda', tensors);
+  const widths = new Map(layers[0]?.linears.map((linear) => [linear.statistic, linear.inFeatures]));
+  const inputColumns = updatesWeights(manifest.spec.pruning) ? sum([...widths.values()]) : 0;
+  const storedBytes = sum(tensors.map((tensor) => tensor.sizeBytes)) / layers.length;
+  return { dtype, ...layerDeviceBytes({ model, sequenceLength, computeDtype: dtype, storedBytes, inputColumns }) };
+}
+
+/** What a job's microbatch follows from, apart from its samples. */
+type Sizing = Pick<JobState, 'manifest' | 'intake'> & { readonly plan: Pick<Plan, 'deviceMemoryBytes'> | null };
+
 /** Samples in one forward run. Results do not depend on it: statistics are kept per sample. */
-export function resolveMicrobatch(manifest: Manifest, samples: number, sequenceLength: number): number {
+export function resolveMicrobatch(sizing: Sizing, samples: number, sequenceLength: number): number {
+  const { manifest, intake } = sizing;
+  const deviceMemoryBytes = sizing.plan?.deviceMemoryBytes ?? null;
   const asked = manifest.spec.calibration.microbatch;
   if (asked !== 'auto') return asked;
   const most = Math.max(1, Math.floor(RUN_TOKENS_MAX / sequenceLength));
   const least = Math.max(1, Math.ceil(RUN_TOKENS_MIN / sequenceLength));
-  return Math.min(most, Math.max(least, Math.floor(samples / MICROBATCHES_MIN)));
+  const wanted = Math.min(most, Math.max(least, Math.floor(samples / MICROBATCHES_MIN)));
+  if (intake === null || deviceMemoryBytes === null) return wanted;
+  return Math.min(wanted, samplesThatFit(onDevice(manifest, intake, sequenceLength), deviceMemoryBytes));
 }
 
 /**

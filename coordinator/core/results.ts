@@ -57,6 +57,7 @@ const SHUN_MS = 30_000;
 const OWN_FAULTS: ReadonlySet<ErrorCode> = new Set([
   'EngineCrashed',
   'EngineFailed',
+  'DeviceMemoryExhausted',
   'ProviderUnavailable',
   'Internal',
 ]);

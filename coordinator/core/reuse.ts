@@ -11,7 +11,7 @@
 import { updatesWeights } from '../../shared/manifest/method-options.ts';
 import type { Manifest } from '../../shared/manifest/schema.ts';
 import { firstMicrobatches } from '../../shared/microbatch-set.ts';
-import { evaluationLocations, perplexityOf } from './evaluation.ts';
+import { evaluationLocations, perplexityOf, tokensThrough } from './evaluation.ts';
 import type { EventOf } from './events.ts';
 import { keepsHessians, measuredStatus, prunedStatistics } from './hessians.ts';
 import { adoptCalibration } from './lifecycle.ts';
@@ -101,7 +101,7 @@ const NOTHING: Measured = { layers: 0, hessians: 0 };
 /** A layer whose sums, and Hessians where it needs them, are there can be pruned. */
 function takeMeasured(job: JobState, earlier: JobState, kept: KeptWork, copies: ReusedCopies): Measured {
   const { samples = 0, sequenceLength = 0 } = earlier.calibration ?? {};
-  const microbatch = resolveMicrobatch(job.manifest, samples, sequenceLength);
+  const microbatch = resolveMicrobatch(job, samples, sequenceLength);
   const all = firstMicrobatches(Math.ceil(samples / microbatch));
   let [layers, hessians] = [0, 0];
   for (const [index, layer] of job.layers.entries()) {
@@ -129,7 +129,7 @@ function doCover(kept: KeptHessians | null | undefined, job: JobState, layer: nu
 
 function takeText(job: JobState, index: number, text: EvaluatedText): void {
   job.evaluation[index] = text;
-  job.workTotal += text.windows * text.sequenceLength * (job.intake?.layers.length ?? 0);
+  job.workTotal += tokensThrough(job, text.windows, text.sequenceLength);
 }
 
 /** Why nothing may be taken over; nothing where it may. */

@@ -176,6 +176,8 @@ export interface Plan {
   readonly snapshotInterval: number;
   /** Samples in one forward run. */
   readonly microbatch: number;
+  /** Of the smallest device that it was planned for; null where there is none, or nobody knows. Jobs of earlier versions have none. */
+  readonly deviceMemoryBytes?: number | null;
   /** Null until the calibration data has been read (given token ids bring their own). */
   readonly samples: number | null;
   readonly sequenceLength: number | null;

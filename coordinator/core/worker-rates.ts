@@ -9,8 +9,8 @@ import type { WorkerCapabilities } from './state.ts';
  * product (97 GFLOP/s). A worker that could not measure is more often slow than fast.
  */
 const CPU_FLOPS_PER_THREAD_DEFAULT = 50e9;
-/** Half of an A100's 19.5 TFLOP/s in float32; TF32 is off (worker/engine/environment.ts). Not measured here. */
-const CUDA_FLOPS_DEFAULT = 10e12;
+/** Half of an A100's 312 TFLOP/s in 16 bits. Not measured here. */
+const CUDA_FLOPS_DEFAULT = 150e12;
 /** A SATA solid-state disk, or an ordinary network volume of a cloud; writing with fdatasync takes twice as long. */
 const STORAGE_READ_DEFAULT = 500e6;
 const STORAGE_WRITE_DEFAULT = 250e6;
@@ -26,7 +26,7 @@ export interface WorkerRates {
   readonly host: string;
   readonly provider: 'cpu' | 'cuda';
   readonly threads: number;
-  /** Multiplications and additions a second of a large float32 product, by all of its threads. */
+  /** Multiplications and additions a second of a large product, by all of its threads: float32; on CUDA 16 bits. */
   readonly flops: number;
   readonly readBytesPerSecond: number;
   readonly writeBytesPerSecond: number;
@@ -72,6 +72,15 @@ export function ratesOf(workers: readonly PlannedWorker[]): WorkerRates[] {
       deviceMemoryBytes: known(capabilities.deviceMemoryBytes) ?? Number.POSITIVE_INFINITY,
     };
   });
+}
+
+/** Of the smallest device that is computed on; null where there is none, or nobody knows. */
+export function leastDeviceMemory(workers: readonly PlannedWorker[]): number | null {
+  const found = workers
+    .filter(({ capabilities }) => capabilities.provider === 'cuda')
+    .map(({ capabilities }) => known(capabilities.deviceMemoryBytes))
+    .filter((bytes) => bytes !== null);
+  return found.length === 0 ? null : Math.min(...found);
 }
 
 /** Zero is "not known"; so is what an older journal lacks, and what no measurement can give. */

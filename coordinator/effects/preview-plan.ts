@@ -33,6 +33,8 @@ export interface PreviewedPlacement {
   readonly bytesOverNetwork: number;
   readonly workerMemoryBytes: number;
   readonly deviceMemoryBytes: number;
+  /** With one sample in a run. */
+  readonly deviceMemoryLeastBytes: number;
   readonly workerDiskBytes: number;
   readonly destinationBytes: number;
 }
@@ -129,6 +131,7 @@ function inNumbers({ stages, replicas, wave, cost, isAllowed, isChosen, note }: 
     bytesOverNetwork,
     workerMemoryBytes: most((worker) => worker.memoryBytes),
     deviceMemoryBytes: most((worker) => worker.deviceMemoryBytes),
+    deviceMemoryLeastBytes: most((worker) => worker.deviceMemoryLeastBytes),
     workerDiskBytes: most((worker) => worker.diskBytes),
     destinationBytes,
   };

@@ -63,6 +63,7 @@ export const ERROR_TABLE = {
   ProviderUnavailable: { grpcStatus: GRPC.FAILED_PRECONDITION, exitCode: EXIT.unavailable },
   EngineCrashed: { grpcStatus: GRPC.UNAVAILABLE, exitCode: EXIT.failure },
   EngineFailed: { grpcStatus: GRPC.INTERNAL, exitCode: EXIT.failure },
+  DeviceMemoryExhausted: { grpcStatus: GRPC.RESOURCE_EXHAUSTED, exitCode: EXIT.failure },
   StorageFailed: { grpcStatus: GRPC.UNAVAILABLE, exitCode: EXIT.failure },
   StorageFull: { grpcStatus: GRPC.RESOURCE_EXHAUSTED, exitCode: EXIT.failure },
   LimitExceeded: { grpcStatus: GRPC.RESOURCE_EXHAUSTED, exitCode: EXIT.failure },

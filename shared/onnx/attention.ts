@@ -50,7 +50,7 @@ function addTables(graph: GraphBuilder, inputs: AttentionInputs): { cos: string;
 }
 
 function addGroupQueryAttention(graph: GraphBuilder, inputs: AttentionInputs): string {
-  const { description, sequenceLength, hidden, query, key, value } = inputs;
+  const { description, sequenceLength, computeDtype, hidden, query, key, value } = inputs;
   const { headCount, keyValueHeadCount, headDim } = description;
   const { cos, sin } = addTables(graph, inputs);
   const window = effectiveWindow(inputs);
@@ -63,6 +63,9 @@ function addGroupQueryAttention(graph: GraphBuilder, inputs: AttentionInputs): s
     [query, key, value, noPast, noPast, lastKeys, graph.int32Scalar(sequenceLength), cos, sin],
     {
       domain: 'com.microsoft',
+      // CUDA, which has the operator in 16 bits, writes the rotated keys and the values to outputs that it does not ask
+      // whether they are there (read in contrib_ops/cuda/bert/group_query_attention.cc, not run).
+      unread: computeDtype === 'F32' ? 0 : 2,
       attributes: {
         num_heads: int(headCount),
         kv_num_heads: int(keyValueHeadCount),

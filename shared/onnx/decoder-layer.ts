@@ -9,7 +9,8 @@
  *
  * Statistics are kept for each sample, so that they do not depend on how samples are grouped into runs; the coordinator
  * adds samples in float64. Weights are not in the model: they are mapped from the checkpoint's own files.
- * The layer follows huggingface/transformers' LlamaDecoderLayer; accumulation is in float32 wherever computeDtype is F32.
+ * The layer follows huggingface/transformers' LlamaDecoderLayer; with a computeDtype of 16 bits, as it runs in that type:
+ * values are rounded to it between operators, statistics and mean squares are float32.
  */
 import type { TensorLocation } from '../checkpoint/tensor-location.ts';
 import { invariant } from '../errors/secateur-error.ts';
@@ -45,7 +46,7 @@ export function comparisonOutputs(linear: string): { readonly error: string; rea
 export function chooseAttention(
   description: ModelDescription,
   provider: 'cpu' | 'cuda',
-  computeDtype: FloatDtype = 'F32',
+  computeDtype: FloatDtype,
 ): AttentionOperator {
   const typeRefused = provider === 'cuda' ? computeDtype === 'F32' : computeDtype === 'BF16';
   return !typeRefused && description.headDim % ROTARY_BLOCK === 0 ? 'groupQueryAttention' : 'attention';
@@ -70,7 +71,7 @@ export interface DecoderLayerOptions {
    * change in its output, and of the output.
    */
   readonly compared?: ReadonlyMap<string, TensorLocation>;
-  /** Type of activations and products; weights of another type are cast in the graph. The CPU computes no BF16. */
+  /** Type of activations and products (compute-dtype.ts); weights of another type are cast in the graph. */
   readonly computeDtype: FloatDtype;
 }
 
@@ -173,8 +174,10 @@ class LayerBuilder {
     const rest = this.shapes.has(this.prefix + bias) ? [this.parameterOf(compared, bias, 'compared/')] : [];
     const other = graph.operator('Gemm', [input, weight, ...rest], { attributes: { transB: int(1) } });
     const names = comparisonOutputs(linear);
-    this.sumOfSquares(graph.operator('Sub', [value, other]), outFeatures, names.error);
-    this.sumOfSquares(value, outFeatures, names.output);
+    // Their difference may be far below what 16 bits tell apart of each.
+    const [output, otherOutput] = [this.float32(value), this.float32(other)];
+    this.sumOfSquares(graph.operator('Sub', [output, otherOutput]), outFeatures, names.error);
+    this.sumOfSquares(output, outFeatures, names.output);
   }
 
   /** [B, S, D] → [T, D], T = B · S: what Gemm takes */
@@ -197,16 +200,19 @@ class LayerBuilder {
   statistic(name: Statistic, input: string): void {
     const { description, outputs } = this.options;
     const width = statisticWidth(description, name);
-    if (outputs.statistics) this.sumOfSquares(input, width, name);
+    if (outputs.statistics) this.sumOfSquares(this.float32(input), width, name);
     if (!outputs.inputs?.includes(name)) return;
     this.graph.cast(input, DATA_TYPE.FLOAT, inputOutput(name));
     this.graph.output(inputOutput(name), DATA_TYPE.FLOAT, ['tokens', width]);
   }
 
-  private sumOfSquares(input: string, width: number, name: string): void {
-    const { computeDtype, sequenceLength } = this.options;
+  private float32(value: string): string {
+    return this.options.computeDtype === 'F32' ? value : this.graph.cast(value, DATA_TYPE.FLOAT);
+  }
+
+  private sumOfSquares(float32: string, width: number, name: string): void {
+    const { sequenceLength } = this.options;
     const { graph } = this;
-    const float32 = computeDtype === 'F32' ? input : graph.cast(input, DATA_TYPE.FLOAT);
     const squares = this.perSample(graph.operator('Mul', [float32, float32]), width);
     let sums = graph.operator('Transpose', [squares], { attributes: { perm: ints([1, 0, 2]) } });
     for (const terms of accumulationStages(sequenceLength)) {

@@ -34,8 +34,10 @@ export const DATA_TYPE_OF: Readonly<Record<FloatDtype, DataType>> = {
 export interface OperatorOptions {
   readonly attributes?: Readonly<Record<string, Attribute>>;
   readonly domain?: string;
-  /** Name of the one output; generated where absent. */
+  /** Name of the first output; generated where absent. */
   readonly output?: string;
+  /** Outputs behind the first that the operator must have and nothing reads. */
+  readonly unread?: number;
 }
 
 export function int(value: number): Attribute {
@@ -72,7 +74,7 @@ export class GraphBuilder {
     this.outputs.push({ name, dataType, dims });
   }
 
-  /** Adds a node; returns its first output, the only one that decoder layers use. */
+  /** Adds a node; returns its first output, the only one that decoder layers read. */
   operator(operator: string, inputs: readonly string[], options: OperatorOptions = {}): string {
     const output = options.output ?? this.fresh(operator);
     this.nodes.push({
@@ -80,7 +82,7 @@ export class GraphBuilder {
       operator,
       domain: options.domain ?? '',
       inputs,
-      outputs: [output],
+      outputs: [output, ...Array.from({ length: options.unread ?? 0 }, () => this.fresh(operator))],
       attributes: options.attributes ?? {},
     });
     return output;

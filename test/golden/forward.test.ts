@@ -71,7 +71,7 @@ async function forward(hidden: Float32Array, sequenceLength: number): Promise<La
       tensors,
       sequenceLength,
       outputs: { statistics: true, hidden: true },
-      attention: chooseAttention(description, 'cpu'),
+      attention: chooseAttention(description, 'cpu', 'F32'),
       computeDtype: 'F32',
     });
     const session = await createLayerSession(bytes, { provider: 'cpu', deviceId: 0, threads: 1, foldCasts: true });

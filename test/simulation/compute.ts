@@ -188,7 +188,7 @@ export class SimulatedEngine implements Engine {
       await this.throughLayer(layer, layers.length, members.length, sequenceLength);
     }
     const nll = members.map((window) => likelihoodOf(this.settings.engineVersion, ids, window, weights));
-    const tokens = members.length * sequenceLength * layers.length;
+    const tokens = members.length * sequenceLength * (layers.length + 1);
     return { evaluate: { done: windows, nll, tokens, computeMs: ms * layers.length } };
   }
 

@@ -76,7 +76,13 @@ export function intakeOf(options: Pick<ModelOptions, 'layers' | 'texts' | 'layer
   return {
     sourceDirectory: SOURCE,
     outputDirectory: OUTPUT,
-    model: { hiddenSize: 10, intermediateSize: 10, headCount: 1, headDim: 10 } as JobIntake['model'],
+    model: {
+      hiddenSize: 10,
+      intermediateSize: 10,
+      headCount: 1,
+      keyValueHeadCount: 1,
+      headDim: 10,
+    } as JobIntake['model'],
     shards: [
       { file: 'a.safetensors', sizeBytes: 100, mtimeMs: 1 },
       { file: 'b.safetensors', sizeBytes: 100, mtimeMs: 1 },

@@ -7,6 +7,7 @@ import type { FileRef__Output } from '../../shared/rpc/generated/secateur/v1/Fil
 import { readSafetensorsHeader } from '../../shared/safetensors/read-header.ts';
 import { writeSafetensorsFile } from '../../shared/safetensors/write-file.ts';
 import { DirectJobFiles } from '../../shared/storage/direct-job-files.ts';
+import { RunSize } from '../../worker/engine/run-size.ts';
 import type { TaskContext } from '../../worker/engine/task-context.ts';
 import { readSafetensors } from './read-safetensors.ts';
 
@@ -87,6 +88,8 @@ export function microContext(sourceDirectory: string, stagingDirectory: string, 
     provider: 'cpu',
     deviceId: 0,
     threads,
+    runSizes: { layer: new RunSize(), head: new RunSize() },
+    notice: () => undefined,
     progress: () => undefined,
     isYielding: () => false,
   } as unknown as TaskContext;

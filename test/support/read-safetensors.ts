@@ -26,7 +26,7 @@ export function readSafetensors(file: string | URL): Map<string, GoldenTensor> {
 }
 
 /** A tensor by its name; throws where the file has none. */
-export function tensorOf(tensors: Map<string, GoldenTensor>, name: string): GoldenTensor {
+export function tensorOf(tensors: ReadonlyMap<string, GoldenTensor>, name: string): GoldenTensor {
   const tensor = tensors.get(name);
   if (tensor === undefined) throw new Error(`no golden tensor ${name}; there are ${[...tensors.keys()].join(', ')}`);
   return tensor;

@@ -19,6 +19,7 @@ import { DirectJobFiles } from '../../shared/storage/direct-job-files.ts';
 import type { Engine, EngineListener } from '../../worker/agent/engine.ts';
 import { HiddenStore } from '../../worker/engine/hidden-store.ts';
 import type { EngineReady, FromEngine, Outcome } from '../../worker/engine/messages.ts';
+import { RunSize } from '../../worker/engine/run-size.ts';
 import { readSnapshot, writeSnapshot } from '../../worker/engine/snapshot.ts';
 import type { TaskContext } from '../../worker/engine/task-context.ts';
 import { runCalibration } from '../../worker/engine/tasks/run-calibration.ts';
@@ -47,6 +48,7 @@ export class SimulatedEngine implements Engine {
   private readonly compute: SimulatedCompute;
   private readonly listener: EngineListener;
   private readonly hidden = new HiddenStore();
+  private readonly runSizes = { layer: new RunSize(), head: new RunSize() };
   private readonly killed = new AbortController();
   private yielding = false;
 
@@ -99,6 +101,7 @@ export class SimulatedEngine implements Engine {
       deviceId: 0,
       threads: 1,
       readAhead: () => undefined,
+      runSizes: this.runSizes,
       kernels: this.compute.kernels,
       progress: (done, total, unit) => this.say({ type: 'progress', done, total, unit }),
       statistics: (layer, sample, float32) => this.say({ type: 'statistics', layer, sample, float32 }),

@@ -16,6 +16,7 @@ import { HiddenStore } from './hidden-store.ts';
 import { measureMachine } from './measure-machine.ts';
 import type { EngineOptions, FromEngine, Outcome, ToEngine } from './messages.ts';
 import { ReadAhead } from './read-ahead.ts';
+import { RunSize } from './run-size.ts';
 import { probeProvider } from './session.ts';
 import type { TaskContext } from './task-context.ts';
 import { runCalibration } from './tasks/run-calibration.ts';
@@ -36,6 +37,7 @@ class Engine {
   private readonly provider: 'cpu' | 'cuda';
   private readonly hidden = new HiddenStore();
   private readonly readAhead = new ReadAhead();
+  private readonly runSizes = { layer: new RunSize(), head: new RunSize() };
   private job: { readonly id: string; readonly files: JobFiles } | null = null;
   private pool: Promise<KernelPool> | null = null;
   private yielding = false;
@@ -97,6 +99,7 @@ class Engine {
       deviceId: this.options.deviceId,
       threads: this.options.threads,
       readAhead: (ranges) => void this.readAhead.begin(ranges),
+      runSizes: this.runSizes,
       kernels: () => {
         this.pool ??= KernelPool.create({ threads: this.options.threads });
         return this.pool;

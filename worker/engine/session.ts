@@ -11,6 +11,7 @@ import { STATISTICS, type Statistic } from '../../shared/models/family.ts';
 import { comparisonOutputs, inputOutput, LAYER_INPUT, LAYER_OUTPUT } from '../../shared/onnx/decoder-layer.ts';
 import { DATA_TYPE_OF, EXTERNAL_DATA_FOLDER, GraphBuilder } from '../../shared/onnx/graph.ts';
 import { HEAD_INPUT, HEAD_OUTPUT, HEAD_TARGET } from '../../shared/onnx/language-head.ts';
+import { isOutOfMemory } from './out-of-memory.ts';
 
 export type Provider = 'cpu' | 'cuda';
 
@@ -29,7 +30,7 @@ export interface SessionSettings {
 }
 
 /**
- * @throws EngineFailed with the runtime's own words: the model, a file or the device's memory does not suit it
+ * @throws EngineFailed with the runtime's own words: the model or a file does not suit it; DeviceMemoryExhausted
  */
 export async function createSession(modelBytes: Uint8Array, settings: SessionSettings): Promise<InferenceSession> {
   // Whatever the runtime logs as an error it also throws, and the thrower's caller knows what it was about.
@@ -77,7 +78,7 @@ export interface LayerSession {
   /**
    * `hidden` [B, S, H] float32, any B. It is not changed.
    *
-   * @throws EngineFailed
+   * @throws EngineFailed, DeviceMemoryExhausted
    */
   run(hidden: Float32Array, dims: readonly [batch: number, sequence: number, width: number]): Promise<LayerOutputs>;
   /** Gives the memory back; the session is of no use afterwards. */
@@ -88,7 +89,7 @@ interface StableSession {
   /**
    * @param what could not be done, where it fails
    * @param inputs made inside the run: a length that does not fit its dimensions fails as the run does
-   * @throws EngineFailed
+   * @throws EngineFailed, DeviceMemoryExhausted
    */
   run(what: string, inputs: () => InferenceSession.FeedsType): Promise<InferenceSession.OnnxValueMapType>;
   readonly release: () => Promise<void>;
@@ -98,7 +99,7 @@ interface StableSession {
  * A session whose results on the CPU are the same bytes for any number of threads and any grouping of samples into
  * batches. That holds where casts are folded; where they are not, for as many threads as shared/onnx/weight-casts.ts allows.
  *
- * @throws EngineFailed
+ * @throws as createSession
  */
 async function createStableSession(modelBytes: Uint8Array, settings: SessionSettings): Promise<StableSession> {
   const session = await createSession(modelBytes, settings);
@@ -288,10 +289,14 @@ function unavailable(provider: Provider, deviceId: number, cause: unknown): Seca
 
 function engineFailed(what: string, settings: SessionSettings, cause: unknown): SecateurError {
   const { provider, deviceId } = settings;
-  return new SecateurError('EngineFailed', `ONNX Runtime on ${provider} ${what}: ${wordsOf(cause)}`, {
-    cause,
-    details: { provider, deviceId },
-  });
+  const words = wordsOf(cause);
+  // Another worker's device may have more memory, and this one's may be another process's for a while.
+  const isMemory = isOutOfMemory(words);
+  return new SecateurError(
+    isMemory ? 'DeviceMemoryExhausted' : 'EngineFailed',
+    `ONNX Runtime on ${provider} ${what}: ${words}`,
+    { cause, retryable: isMemory, details: { provider, deviceId } },
+  );
 }
 
 function wordsOf(cause: unknown): string {

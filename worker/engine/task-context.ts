@@ -6,6 +6,7 @@ import type { JobFiles } from '../../shared/storage/job-files.ts';
 import type { KernelPool } from '../kernels/kernel-pool.ts';
 import type { HiddenStore } from './hidden-store.ts';
 import type { FileRange } from './read-ahead.ts';
+import type { RunSize } from './run-size.ts';
 
 export interface TaskContext {
   readonly job: JobContext__Output;
@@ -17,6 +18,8 @@ export interface TaskContext {
   readonly threads: number;
   /** Bytes that are likely to be needed soon; nothing is waited for. */
   readonly readAhead: (ranges: readonly FileRange[]) => void;
+  /** What the device turned out to have memory for; the engine's, so of all tasks of its job. */
+  readonly runSizes: { readonly layer: RunSize; readonly head: RunSize };
   readonly kernels: () => Promise<KernelPool>;
   readonly progress: (done: number, total: number, unit: string) => void;
   /** A sentence for the job's log. */

@@ -3,6 +3,7 @@
  * layer. Nothing depends on how windows are grouped into runs.
  */
 import { invariant } from '../../shared/errors/secateur-error.ts';
+import { chooseComputeDtype } from '../../shared/onnx/compute-dtype.ts';
 import { buildDecoderLayer, chooseAttention } from '../../shared/onnx/decoder-layer.ts';
 import type { FileRef__Output } from '../../shared/rpc/generated/secateur/v1/FileRef.ts';
 import type { TensorRef__Output } from '../../shared/rpc/generated/secateur/v1/TensorRef.ts';
@@ -10,6 +11,7 @@ import { embedTokens } from '../calibration/embed.ts';
 import { readIds } from '../calibration/stored-ids.ts';
 import { layerSettings } from '../engine/layer-settings.ts';
 import { createLayerSession } from '../engine/session.ts';
+import { layerLoad, sizedLayerSession } from '../engine/sized-sessions.ts';
 import type { TaskContext } from '../engine/task-context.ts';
 
 /** Windows that go through a layer together. */
@@ -67,16 +69,23 @@ export async function throughLayer(
 ): Promise<void> {
   const { model, files, provider } = context;
   const { sequenceLength } = size;
+  const tensors = await files.fetchTensors(refs);
+  const computeDtype = chooseComputeDtype(provider, tensors.values());
   const modelBytes = buildDecoderLayer({
     description: model,
     layer,
-    tensors: await files.fetchTensors(refs),
+    tensors,
     sequenceLength,
     outputs: { statistics: false, hidden: true },
-    attention: chooseAttention(model, provider),
-    computeDtype: 'F32',
+    attention: chooseAttention(model, provider, computeDtype),
+    computeDtype,
   });
-  const session = await createLayerSession(modelBytes, layerSettings(context, size.tokens, sequenceLength));
+  const settings = layerSettings(context, size.tokens, sequenceLength);
+  const session = await sizedLayerSession(
+    () => createLayerSession(modelBytes, settings),
+    layerLoad(model, { layer, sequenceLength, computeDtype, tensors: tensors.values(), inputs: [] }),
+    { size: context.runSizes.layer, notice: context.notice },
+  );
   try {
     let tokens = 0;
     for (const run of runs) {

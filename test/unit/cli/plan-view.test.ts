@@ -6,7 +6,7 @@ import type { PlannedWorker } from '../../../coordinator/core/worker-rates.ts';
 import { type PlanPreview, toPreview } from '../../../coordinator/effects/preview-plan.ts';
 import type { Manifest } from '../../../shared/manifest/schema.ts';
 import { fakeIntake, fakeManifest } from '../../simulation/cluster.ts';
-import { plannedWorkers } from '../coordinator/planned-workers.ts';
+import { A100, plannedWorkers } from '../coordinator/planned-workers.ts';
 
 interface Asked {
   readonly stages?: number | 'auto';
@@ -45,6 +45,28 @@ describe('a plan', () => {
     expect(shown).toMatch(/^time +about \d.*: compute .*overhead /m);
     expect(shown).toMatch(/^figures +measured here$/m);
     expect(shown).toMatch(/^memory +about .* a worker$/m);
+  });
+
+  it('on a device says what a microbatch takes of it, and what happens where that is too much', () => {
+    const on = (deviceMemoryBytes: number): string => text({}, plannedWorkers(1, { ...A100, deviceMemoryBytes }));
+    expect(on(80e9)).toMatch(/^memory +about .* a worker, and .* of its device$/m);
+    expect(on(80e9)).toMatch(/^WORKER .*NEEDS +DEVICE +DEVICE NEEDS/m);
+    expect(text({})).not.toContain('DEVICE');
+    expect(on(80e9)).not.toMatch(/^warning/m);
+    expect(on(0)).not.toMatch(/^warning/m);
+    expect(on(0)).toContain('not known');
+    expect(on(0.5e9)).toMatch(
+      /^warning +a microbatch of 1 needs about .* of the device of w1, which has .*; one sample alone needs about /m,
+    );
+  });
+
+  it('a microbatch that is asked for and does not fit a device will be halved there', () => {
+    const found = preview({}, plannedWorkers(1, { ...A100, deviceMemoryBytes: 80e9 }));
+    const [worker] = found.workers;
+    const small = { ...(worker as (typeof found.workers)[number]) };
+    const capabilities = { ...small.capabilities, deviceMemoryBytes: small.deviceMemoryBytes - 1 };
+    const view = planView({ ...found, workers: [{ ...small, capabilities }] }, '');
+    expect(view.warnings.join()).toMatch(/a microbatch of 4 needs about .*: runs that do not fit are done in halves/);
   });
 
   it('says where nothing would be published', () => {

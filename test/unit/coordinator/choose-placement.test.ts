@@ -232,12 +232,13 @@ describe('a method that needs Hessians', () => {
   });
 });
 
-describe('LLaMA-65B on eight workers like an A100', () => {
-  const { chosen, alternatives } = choosePlacement(LLAMA_65B, plannedWorkers(8, A100), AUTO);
+describe('LLaMA-65B, computed in float32 on eight workers like an A100', () => {
+  const device = { ...LLAMA_65B.device, dtype: 'F32', weights: 2 * LLAMA_65B.device.weights } as const;
+  const { chosen, alternatives } = choosePlacement({ ...LLAMA_65B, device }, plannedWorkers(8, A100), AUTO);
   const minutes = chosen.cost.totalMs / 60_000;
 
   it('takes a quarter of an hour or so, on one stage of eight replicas', () => {
-    // 128 x 2048 tokens through 0.81e9 weights are 4.3e14 operations; 12e12 a second and eight workers make 4.5 s of it,
+    // 128 x 2048 tokens through 0.81e9 weights are 4.3e14 operations; a sixteenth of the rate in 16 bits, 12e12 a second, and eight workers make 4.5 s of it,
     // less for the calibration: about 8 s a layer. Two loads of 1.6 GB at 2 GB/s and over PCIe are 2 s, pruning 2.5 s,
     // and there are 80 layers: 17 minutes. Digests and 130 GB of copying by the coordinator come on top.
     expect([chosen.stages.length, chosen.replicas]).toEqual([1, 8]);
@@ -262,6 +263,34 @@ describe('LLaMA-65B on eight workers like an A100', () => {
     expect(worker?.memoryBytes).toBeLessThan(5e9);
     expect(worker?.deviceMemoryBytes).toBeGreaterThan(3.2e9);
     expect(worker?.deviceMemoryBytes).toBeLessThan(8e9);
+  });
+});
+
+describe('LLaMA-65B, computed in 16 bits on workers like an A100', () => {
+  const job = { ...LLAMA_65B, microbatch: 4 };
+  const { weights, sample } = job.device;
+  const planned = (deviceMemoryBytes: number) =>
+    choosePlacement(job, plannedWorkers(8, { ...A100, deviceMemoryBytes }), AUTO).chosen.cost;
+
+  it('computes in a sixteenth of the time of float32, but for what goes to the device and back', () => {
+    const float32 = { ...job, device: { ...job.device, dtype: 'F32' } } as const;
+    const slow = choosePlacement(float32, plannedWorkers(8, A100), AUTO).chosen.cost;
+    expect(slow.work.compute / planned(80e9).work.compute).toBeGreaterThan(5);
+    expect(slow.work.compute / planned(80e9).work.compute).toBeLessThan(16);
+  });
+
+  it('needs on the device the weights as they are, and the activations of a microbatch', () => {
+    expect(planned(80e9).workers[0]).toMatchObject({
+      deviceMemoryBytes: 1e9 + weights + 4 * sample,
+      deviceMemoryLeastBytes: 1e9 + weights + sample,
+    });
+  });
+
+  it('fits a device that has the memory for one sample: a microbatch is halved there', () => {
+    expect(planned(1e9 + weights + sample).problem).toBeNull();
+    expect(planned(1e9 + weights + sample - 1).problem).toMatch(
+      /^does not fit the device of w1: about \d\.\d GiB with one sample, and it has \d\.\d GiB$/,
+    );
   });
 });
 

@@ -5,8 +5,9 @@ import { planJob, planOutputShards, resolveMicrobatch } from '../../../coordinat
 import type { JobIntake, LinearIntake, TensorSlot } from '../../../coordinator/core/state.ts';
 import type { PlannedWorker } from '../../../coordinator/core/worker-rates.ts';
 import type { LinearChoice } from '../../../shared/manifest/select-linears.ts';
+import { DEVICE_BASE_BYTES, layerDeviceBytes } from '../../../shared/onnx/device-memory.ts';
 import { fakeIntake, fakeManifest } from '../../simulation/cluster.ts';
-import { plannedWorkers } from './planned-workers.ts';
+import { A100, plannedWorkers } from './planned-workers.ts';
 
 const capabilities = (worker: PlannedWorker) => worker.capabilities;
 
@@ -117,7 +118,22 @@ describe('a microbatch', () => {
     [100_000, 16, 128, 'and never more than that'],
     [128, 4096, 1, 'a sequence is never cut'],
   ])('of %d samples of %d tokens has %d: %s', (samples, sequenceLength, expected) => {
-    expect(resolveMicrobatch(auto, samples, sequenceLength)).toBe(expected);
+    expect(resolveMicrobatch({ manifest: auto, intake: null, plan: null }, samples, sequenceLength)).toBe(expected);
+  });
+
+  it('is no larger than what the smallest device is estimated to have memory for', () => {
+    const microbatchOn = (...devices: number[]): number => {
+      const { spec, ...rest } = auto;
+      const calibration = { text: ['a.txt'], samples: 4096, sequenceLength: 512, seed: 0, microbatch: 'auto' } as const;
+      const workers = devices.flatMap((deviceMemoryBytes) => plannedWorkers(1, { ...A100, deviceMemoryBytes }));
+      return planJob({ ...rest, spec: { ...spec, calibration } }, fakeIntake(4), workers.map(capabilities)).microbatch;
+    };
+    const { model, layers } = fakeIntake(4);
+    const storedBytes = layers[0]?.tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) ?? 0;
+    const device = layerDeviceBytes({ model, sequenceLength: 512, computeDtype: 'F32', storedBytes, inputColumns: 0 });
+    const enoughFor = (samples: number): number => DEVICE_BASE_BYTES + device.weights + samples * device.sample;
+    expect([microbatchOn(80e9), microbatchOn(0), microbatchOn(80e9, enoughFor(2.5))]).toEqual([4, 4, 2]);
+    expect([microbatchOn(enoughFor(1)), microbatchOn(1e9)]).toEqual([1, 1]);
   });
 });
 

@@ -217,7 +217,7 @@ function outcomeOf(spec: TaskSpec): TaskOutcome {
     }
     case 'evaluate': {
       const nll = [...membersOf(spec.windows)].map((window) => (spec.weights === 'source' ? 7 : 14) + window);
-      return { kind: 'evaluate', done: spec.windows, nll, tokens: 8 * LAYERS * nll.length, computeMs: 1 };
+      return { kind: 'evaluate', done: spec.windows, nll, tokens: 8 * (LAYERS + 1) * nll.length, computeMs: 1 };
     }
     case 'measureError': {
       const samples = [...membersOf(spec.windows)].map(() => ({ error: [1, 1, 1], output: [2, 2, 2] }));

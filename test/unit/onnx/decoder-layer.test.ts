@@ -144,6 +144,23 @@ describe.each(['groupQueryAttention', 'attention'] as const)('a decoder layer wi
     expect(difference).toBeLessThan(3e-6);
   });
 
+  it('nearly equals itself in F32 where it computes in F16', async () => {
+    const { tensors } = await randomLayer(SMALL, ['F16']);
+    const hidden = randomNumbers(3 * 13 * SMALL.hiddenSize, 5);
+    const run = (computeDtype: FloatDtype): Promise<LayerOutputs> => {
+      const outputs = { statistics: true, hidden: true };
+      const common = { description: SMALL, layer: LAYER, tensors, sequenceLength: 13, outputs, attention };
+      return runOnce(buildDecoderLayer({ ...common, computeDtype }), CPU, hidden, [3, 13, SMALL.hiddenSize]);
+    };
+    const [half, single] = [await run('F16'), await run('F32')];
+    const pairs = [
+      [half.hidden, single.hidden],
+      ...STATISTICS.map((name) => [half.statistics.get(name), single.statistics.get(name)]),
+    ] as [Float32Array, Float32Array][];
+    for (const [found, expected] of pairs)
+      expect(largestDifference(found, Float64Array.from(expected))).toBeLessThan(5e-3);
+  });
+
   it('to 16-bit rounding where it computes in F16', async () => {
     const difference = await differenceToFloat64({ attention, dtypes: ['F16'], computeDtype: 'F16' });
     console.log(`${attention}, computed in F16: largest relative difference ${difference.toExponential(1)}`);

@@ -206,6 +206,59 @@ describe('a decoder layer holds what it needs and no more', () => {
   });
 });
 
+describe('computed in 16 bits', () => {
+  const FLOAT = onnx.TensorProto.DataType.FLOAT;
+
+  /** The node that makes a value; null for inputs and weights. */
+  function makerOf(graph: onnx.IGraphProto, value: string): onnx.INodeProto | null {
+    return graph.node?.find((node) => node.output?.includes(value)) ?? null;
+  }
+
+  it.each(['BF16', 'F16'] as const)('%s weights are multiplied as they are', (dtype) => {
+    const graph = graphOf(build({ dtype, computeDtype: dtype }));
+    const products = graph.node?.filter(({ opType }) => opType === 'Gemm') ?? [];
+    expect(products).toHaveLength(7);
+    for (const { input } of products) expect(input?.[1]).toMatch(/^model\.layers\.2\..*\.weight$/);
+  });
+
+  it('a norm of another type is cast to it', () => {
+    const tensors = located(MODEL, 2, 'BF16');
+    const name = 'model.layers.2.input_layernorm.weight';
+    tensors.set(name, { ...(tensors.get(name) as TensorLocation), dtype: 'F32' });
+    const graph = graphOf(build({ tensors, computeDtype: 'BF16' }));
+    const [norm] = graph.node?.filter(({ opType }) => opType === 'SimplifiedLayerNormalization') ?? [];
+    expect(makerOf(graph, norm?.input?.[1] ?? '')).toMatchObject({ opType: 'Cast', input: [name] });
+  });
+
+  it('hidden states and statistics are float32 outside, squares are added in float32', () => {
+    const graph = graphOf(build({ dtype: 'BF16', computeDtype: 'BF16' }));
+    const all = [...(graph.input ?? []), ...(graph.output ?? [])];
+    expect(all.map((each) => each.type?.tensorType?.elemType)).toEqual(all.map(() => FLOAT));
+    const squares = graph.node?.filter(({ opType, input }) => opType === 'Mul' && input?.[0] === input?.[1]) ?? [];
+    expect(squares).toHaveLength(STATISTICS.length);
+    for (const { input } of squares) {
+      const cast = makerOf(graph, input?.[0] ?? '');
+      expect([cast?.opType, Number(cast?.attribute?.[0]?.i)]).toEqual(['Cast', FLOAT]);
+    }
+  });
+
+  it('outputs of two weights are told apart in float32', () => {
+    const compared = located(MODEL, 2, 'BF16');
+    const outputs = { statistics: false, hidden: false };
+    const graph = graphOf(build({ dtype: 'BF16', computeDtype: 'BF16', compared, outputs }));
+    const differences = graph.node?.filter(({ opType }) => opType === 'Sub') ?? [];
+    expect(differences).toHaveLength(7);
+    for (const { input } of differences)
+      expect(input?.map((value) => makerOf(graph, value)?.opType)).toEqual(['Cast', 'Cast']);
+  });
+
+  it('GroupQueryAttention has the outputs that CUDA writes; on the CPU it has one', () => {
+    const outputsOf = (computeDtype: FloatDtype) =>
+      graphOf(build({ computeDtype })).node?.find(({ opType }) => opType === 'GroupQueryAttention')?.output?.length;
+    expect([outputsOf('BF16'), outputsOf('F16'), outputsOf('F32')]).toEqual([3, 3, 1]);
+  });
+});
+
 describe('attention is computed by the fused operator where the provider has it', () => {
   it.each([
     ['cpu', 128, 'F32', 'groupQueryAttention'],

@@ -103,6 +103,19 @@ describe('the model card', () => {
     });
   });
 
+  it("says of what was kept whether it is the source's", () => {
+    const of = (method: string): string => {
+      const record = sampleRecord(2, 1) as { manifest: { spec: { pruning: object } } };
+      record.manifest.spec.pruning = { method, sparsity: 0.5 };
+      return card(null, '/models/llama', record);
+    };
+    expect(of('wanda')).not.toContain("are not the source's");
+    expect(of('sparsegpt')).toContain(
+      "Those that were kept in these matrices are not the source's: sparsegpt changed them",
+    );
+    for (const method of ['wanda', 'sparsegpt']) expect(of(method)).toContain("Every other tensor is the source's");
+  });
+
   it('names the base model where the cache of the Hub does, and claims none where nothing does', () => {
     const cached = '/root/.cache/huggingface/hub/models--meta-llama--Llama-2-7b-hf/snapshots/0123abc';
     expect(front(card('---\nbase_model: a/b\n---\n', cached)).base_model).toBe('meta-llama/Llama-2-7b-hf');

@@ -13,6 +13,7 @@ import { invariant, SecateurError, toSecateurError } from '../../../shared/error
 import { reach, slowDown } from '../../../shared/failpoint.ts';
 import { contains, countOf, lowest, type MicrobatchSet, membersOf } from '../../../shared/microbatch-set.ts';
 import { layerTensors, STATISTICS, type Statistic } from '../../../shared/models/family.ts';
+import { chooseComputeDtype } from '../../../shared/onnx/compute-dtype.ts';
 import { buildDecoderLayer, chooseAttention } from '../../../shared/onnx/decoder-layer.ts';
 import type { EmbedInput__Output } from '../../../shared/rpc/generated/secateur/v1/EmbedInput.ts';
 import type { PassTask__Output } from '../../../shared/rpc/generated/secateur/v1/PassTask.ts';
@@ -26,6 +27,7 @@ import { layerSettings } from '../layer-settings.ts';
 import { EngineMatrixProduct } from '../matrix-product.ts';
 import type { Outcome } from '../messages.ts';
 import { createLayerSession, type LayerOutputs, type LayerSession } from '../session.ts';
+import { layerLoad, sizedLayerSession } from '../sized-sessions.ts';
 import { readSnapshot, writeSnapshot } from '../snapshot.ts';
 import type { TaskContext } from '../task-context.ts';
 
@@ -70,17 +72,24 @@ export async function runPass(task: PassTask__Output, context: TaskContext): Pro
   const input = await openInput(task, context);
   const product = new EngineMatrixProduct(context.threads);
   const products = productsOf(task, product);
+  const computeDtype = chooseComputeDtype(context.provider, located.values());
+  const inputs = [...products.keys()];
   const modelBytes = buildDecoderLayer({
     description: context.model,
     layer: task.layer,
     tensors: located,
     sequenceLength,
-    outputs: { statistics: task.statistics, hidden: task.hidden, inputs: [...products.keys()] },
-    attention: chooseAttention(context.model, context.provider),
-    computeDtype: 'F32',
+    outputs: { statistics: task.statistics, hidden: task.hidden, inputs },
+    attention: chooseAttention(context.model, context.provider, computeDtype),
+    computeDtype,
   });
   const settings = layerSettings(context, samples * sequenceLength, sequenceLength);
-  const session = await createLayerSession(modelBytes, settings);
+  const loaded = { layer: task.layer, sequenceLength, computeDtype, tensors: located.values(), inputs };
+  const session = await sizedLayerSession(
+    () => createLayerSession(modelBytes, settings),
+    layerLoad(context.model, loaded),
+    { size: context.runSizes.layer, notice: context.notice },
+  );
   const loadMs = performance.now() - begunMs;
   const pass: Pass = {
     task,

@@ -43,7 +43,7 @@ export interface Register {
   'storageReadBytesPerSecond'?: (number);
   'storageWriteBytesPerSecond'?: (number);
   /**
-   * Multiplications and additions a second of a large float32 product.
+   * Multiplications and additions a second of a large product: float32; on CUDA 16 bits.
    */
   'computeFlops'?: (number);
   'deviceMemoryBytes'?: (number);
@@ -87,7 +87,7 @@ export interface Register__Output {
   'storageReadBytesPerSecond': (number);
   'storageWriteBytesPerSecond': (number);
   /**
-   * Multiplications and additions a second of a large float32 product.
+   * Multiplications and additions a second of a large product: float32; on CUDA 16 bits.
    */
   'computeFlops': (number);
   'deviceMemoryBytes': (number);
