@@ -10,11 +10,11 @@ import { chooseComputeDtype } from '../../../shared/onnx/compute-dtype.ts';
 import { buildLanguageHead } from '../../../shared/onnx/language-head.ts';
 import type { EvaluateTask__Output } from '../../../shared/rpc/generated/secateur/v1/EvaluateTask.ts';
 import { setOfRanges } from '../../../shared/rpc/microbatch-ranges.ts';
-import { embedWindows, throughLayer, type WindowRun } from '../../evaluation/window-runs.ts';
 import type { Outcome } from '../messages.ts';
 import { createHeadSession, type HeadSession } from '../session.ts';
 import { headLoad, sizedHeadSession } from '../sized-sessions.ts';
 import type { TaskContext } from '../task-context.ts';
+import { embedWindows, throughLayer, type WindowRun } from '../window-runs.ts';
 
 /** Tokens behind the last layer at once: their logits, [tokens, vocabulary] in float32, twice. */
 const HEAD_TOKENS_MAX = 256;

@@ -11,13 +11,13 @@ import { chooseComputeDtype } from '../../../shared/onnx/compute-dtype.ts';
 import { buildDecoderLayer, chooseAttention } from '../../../shared/onnx/decoder-layer.ts';
 import type { MeasureErrorTask__Output } from '../../../shared/rpc/generated/secateur/v1/MeasureErrorTask.ts';
 import { setOfRanges } from '../../../shared/rpc/microbatch-ranges.ts';
-import { embedWindows, throughLayer, type WindowRun } from '../../evaluation/window-runs.ts';
 import { layerSettings } from '../layer-settings.ts';
 import type { Outcome } from '../messages.ts';
 import { namingLoad } from '../run-size.ts';
 import { createComparisonSession } from '../session.ts';
 import { layerLoad } from '../sized-sessions.ts';
 import type { TaskContext } from '../task-context.ts';
+import { embedWindows, throughLayer, type WindowRun } from '../window-runs.ts';
 
 interface Sums {
   readonly error: number[];

@@ -9,10 +9,10 @@ import type { FileRef__Output } from '../../shared/rpc/generated/secateur/v1/Fil
 import type { TensorRef__Output } from '../../shared/rpc/generated/secateur/v1/TensorRef.ts';
 import { embedTokens } from '../calibration/embed.ts';
 import { readIds } from '../calibration/stored-ids.ts';
-import { layerSettings } from '../engine/layer-settings.ts';
-import { createLayerSession } from '../engine/session.ts';
-import { layerLoad, sizedLayerSession } from '../engine/sized-sessions.ts';
-import type { TaskContext } from '../engine/task-context.ts';
+import { layerSettings } from './layer-settings.ts';
+import { createLayerSession } from './session.ts';
+import { layerLoad, sizedLayerSession } from './sized-sessions.ts';
+import type { TaskContext } from './task-context.ts';
 
 /** Windows that go through a layer together. */
 export interface WindowRun {
