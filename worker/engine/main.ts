@@ -13,6 +13,7 @@ import { chooseJobFiles } from '../../shared/storage/choose-job-files.ts';
 import type { JobFiles } from '../../shared/storage/job-files.ts';
 import { KernelPool } from '../kernels/kernel-pool.ts';
 import { HiddenStore } from './hidden-store.ts';
+import { instructionSet } from './instruction-set.ts';
 import { measureMachine } from './measure-machine.ts';
 import type { EngineOptions, FromEngine, Outcome, ToEngine } from './messages.ts';
 import { ReadAhead } from './read-ahead.ts';
@@ -159,7 +160,8 @@ async function main(options: EngineOptions): Promise<Engine> {
     send({ type: 'log', level: 'info', message: `runs on the CPU: ${why.message}` });
   });
   const require = createRequire(import.meta.url);
-  const engineVersion = (require('onnxruntime-node/package.json') as { version: string }).version;
+  const { version } = require('onnxruntime-node/package.json') as { version: string };
+  const engineVersion = provider === 'cpu' ? `${version}+${await instructionSet()}` : version;
   const { deviceId, threads, cacheDirectory } = options;
   const say = (message: string): void => send({ type: 'log', level: 'warn', message });
   const figures = options.measure ? await measureMachine({ provider, deviceId, threads }, cacheDirectory, say) : null;

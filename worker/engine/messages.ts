@@ -31,6 +31,7 @@ export interface MachineFigures {
 
 export interface EngineReady {
   readonly provider: 'cpu' | 'cuda';
+  /** Of ONNX Runtime, and on the CPU what else decides how it rounds: `1.30.0+avx2` (instruction-set.ts). */
   readonly engineVersion: string;
   /** Null where it was not asked to measure. */
   readonly figures: MachineFigures | null;

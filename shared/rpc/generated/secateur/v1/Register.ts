@@ -29,7 +29,7 @@ export interface Register {
   'tasks'?: (_secateur_v1_TaskIdentity)[];
   'holdings'?: (_secateur_v1_Holding)[];
   /**
-   * Of onnxruntime-node.
+   * Of onnxruntime-node; on the CPU with the instruction set that it takes its kernels for: 1.30.0+avx2.
    */
   'engineVersion'?: (string);
   /**
@@ -73,7 +73,7 @@ export interface Register__Output {
   'tasks': (_secateur_v1_TaskIdentity__Output)[];
   'holdings': (_secateur_v1_Holding__Output)[];
   /**
-   * Of onnxruntime-node.
+   * Of onnxruntime-node; on the CPU with the instruction set that it takes its kernels for: 1.30.0+avx2.
    */
   'engineVersion': (string);
   /**

@@ -17,7 +17,7 @@ export interface WorkerStatus {
   'task'?: (string);
   'version'?: (string);
   /**
-   * Of onnxruntime-node.
+   * Of onnxruntime-node; on the CPU with the instruction set that it takes its kernels for: 1.30.0+avx2.
    */
   'engineVersion'?: (string);
   /**
@@ -40,7 +40,7 @@ export interface WorkerStatus__Output {
   'task': (string);
   'version': (string);
   /**
-   * Of onnxruntime-node.
+   * Of onnxruntime-node; on the CPU with the instruction set that it takes its kernels for: 1.30.0+avx2.
    */
   'engineVersion': (string);
   /**
