@@ -33,6 +33,7 @@ import type { JobLogs } from '../logs/job-logs.ts';
 import type { CoordinatorLoop } from '../loop.ts';
 import { CallLimit } from './call-limit.ts';
 import { type Asked, checkHeld, checkOutcome, checkSnapshot } from './check-outcome.ts';
+import { EngineSilence } from './engine-silence.ts';
 import { MessageTurns } from './message-turns.ts';
 import type { ProgressTracker } from './progress.ts';
 import { readFailure } from './read-failure.ts';
@@ -43,8 +44,6 @@ import type { WorkerStream } from './worker-stream.ts';
 const HEARTBEAT_INTERVAL_MS = 1_000;
 /** Without a word for this long a stream counts as broken: with the grace period, a dead worker is replaced within 20 s. */
 const SILENCE_MAX_MS = 8_000;
-/** An engine that says nothing for this long is told of: with a heartbeat's delay and a watcher's, within ten seconds. */
-const ENGINE_SILENT_AFTER_MS = 7_000;
 /** A stream that has not said who it is after this long is nobody's. */
 const REGISTER_TIMEOUT_MS = 10_000;
 /** Messages that wait for a worker to read them. A worker has one task at a time: more than a few means that it does not read. */
@@ -95,6 +94,7 @@ interface Session {
   memory: WorkerMemory;
   /** A heartbeat of it has come. */
   hasBeaten: boolean;
+  readonly engineSilence: EngineSilence;
   /** Results in a row that left nothing of what they should have left in memory. */
   vanished: number;
   heardMs: number;
@@ -242,6 +242,7 @@ export class WorkersService {
       early: [],
       memory: { residentBytes: 0, engineResidentBytes: 0 },
       hasBeaten: false,
+      engineSilence: new EngineSilence(),
       vanished: 0,
       heardMs: this.context.timers.monotonicMs(),
       leaving: false,
@@ -320,7 +321,7 @@ export class WorkersService {
       if (!identity || lease?.worker !== session.worker) continue;
       progress.report(identity.job, identity.task, { done, total, unit });
       this.tasks.moved(identityOf(identity), session.heardMs, done);
-      const isSilent = silentMs >= ENGINE_SILENT_AFTER_MS;
+      const isSilent = session.engineSilence.isToldOf(silentMs);
       // While the stream was down the engine may have spoken, and fallen silent again.
       const isKnown = isSilent === (lease.silence !== undefined) && !(isSilent && isFirst);
       if (isKnown) continue;
