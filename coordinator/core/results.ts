@@ -1,6 +1,6 @@
 /** What workers and effects bring back. A result counts only from the worker, attempt and epoch that were leased. */
 
-import type { ErrorCode } from '../../shared/errors/secateur-error.ts';
+import type { ErrorCode, ErrorDetails } from '../../shared/errors/secateur-error.ts';
 import { isPublished, recordLocation } from '../../shared/manifest/location.ts';
 import {
   countOf,
@@ -347,6 +347,7 @@ export function taskFailed(t: Transition, event: EventOf<'taskFailed'>): void {
       return loseFile(t, jobId, lost, message);
     }
   }
+  tellDampingTried(t, jobId, lease, event.failure.details);
   tellFailure(t, jobId, lease, event.failure, !isLast);
   if (isLast) {
     const tried = count > 1 ? ` (tried ${count} times)` : '';
@@ -360,6 +361,19 @@ export function taskFailed(t: Transition, event: EventOf<'taskFailed'>): void {
   } else if (!isMissing) {
     shun(t, jobId, event.worker, lease, code);
   }
+}
+
+/** A factorization that failed with every damping: the same events as where one of them did. */
+function tellDampingTried(
+  t: Transition,
+  jobId: string,
+  { spec }: Lease,
+  { dampingTried, linears }: ErrorDetails,
+): void {
+  if (spec.kind !== 'prune' || !Array.isArray(dampingTried) || !Array.isArray(linears)) return;
+  const fractions = dampingTried.map(Number);
+  for (const [index, to] of fractions.slice(1).entries())
+    t.tell(jobId, 'layer', 'dampingRaised', { layer: spec.layer, linears, from: fractions[index] as number, to });
 }
 
 /** The committed layer, or the token ids, that a task could not read; null where it is none that still counts. */

@@ -75,7 +75,7 @@ function kindOf(spec: TaskSpec): Span['kind'] {
     case 'digestSource':
       return 'digest';
     case 'pass':
-      return spec.statistics ? 'calibrate' : 'forward';
+      return spec.statistics || spec.hessian ? 'calibrate' : 'forward';
     case 'countOutliers':
       return 'survey';
     case 'prune':

@@ -599,6 +599,22 @@ describe('Hessians', () => {
     const raised = cluster.events.filter(({ verb }) => verb === 'dampingRaised');
     expect(raised.map(({ data }) => data)).toMatchObject([{ layer: 0, linears: ['l0.w'], from: 0.01, to: 0.1 }]);
   });
+
+  it('that no damping helped say which were tried before the job fails', () => {
+    const cluster = begin(1, 4, ['w1'], { method: 'sparsegpt' });
+    advanceUntil(cluster, () => leasesOf(cluster, 'prune').length > 0);
+    const [{ worker, task, attempt, epoch }] = leasesOf(cluster, 'prune') as [ReturnType<typeof leasesOf>[number]];
+    const details = { layer: 0, linears: ['l0.w'], dampingTried: ['0.01', '0.1', '1'] };
+    const failure = { code: 'CalibrationInvalid' as const, message: 'no', details, retryable: false };
+    const identity = { job: 'fake-1', task, attempt, epoch };
+    cluster.take({ type: 'taskFailed', worker, identity, failure, holdings: null });
+    const raised = cluster.events.filter(({ verb }) => verb === 'dampingRaised');
+    expect(raised.map(({ data }) => data)).toMatchObject([
+      { layer: 0, linears: ['l0.w'], from: 0.01, to: 0.1 },
+      { layer: 0, linears: ['l0.w'], from: 0.1, to: 1 },
+    ]);
+    expect(cluster.job.phase).toBe('Failed');
+  });
 });
 
 describe('a hand-over that fails', () => {

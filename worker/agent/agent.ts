@@ -52,8 +52,8 @@ export interface AgentOptions {
 }
 
 /**
- * A running task says something after every microbatch, tensor or megabyte; the longest silence is the tokenizing of a
- * very large text. An engine that is silent for longer hangs (a dead network mount, a stuck driver).
+ * A running task says something after every run of a graph, every tensor, and every second of a solver that gets on; the longest
+ * silence is one run of a wide layer, or the tokenizing of a very large text. An engine that is silent for longer hangs (a dead network mount, a stuck driver).
  */
 const ENGINE_SILENCE_MAX_MS = 15 * 60_000;
 /** Kubernetes kills after 30 s unless told otherwise: by then everything must be over. */

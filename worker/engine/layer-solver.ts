@@ -19,21 +19,30 @@ export class LayerSolver implements HessianTools {
   readonly solver: Solver;
   /** In the order in which they were made. */
   readonly dampingRaises: DampingRaise[] = [];
+  private readonly work: Work;
   private readonly task: PruneTask__Output;
   private readonly context: TaskContext;
   private current: { readonly statistic: string; readonly factor: HessianFactor } | null = null;
 
-  private constructor(task: PruneTask__Output, context: TaskContext, solver: Solver) {
+  private constructor(task: PruneTask__Output, context: TaskContext, solver: Solver, work: Work) {
     this.layer = task.layer;
     this.task = task;
     this.context = context;
     this.solver = solver;
+    this.work = work;
   }
 
-  static async create(task: PruneTask__Output, context: TaskContext): Promise<LayerSolver> {
+  /** @param progress is told, about once a second, which share of the linear in hand is done: 0 to 1, never less than before */
+  static async create(
+    task: PruneTask__Output,
+    context: TaskContext,
+    progress: (share: number) => void = () => undefined,
+  ): Promise<LayerSolver> {
     const { threads } = context;
+    const work = new Work(progress);
     const alone = threads === 1 || operationsOf(task) < THREADS_WORTH_OPERATIONS;
-    return new LayerSolver(task, context, await (alone ? LocalSolver.create() : SolverPool.create({ threads })));
+    const solver = alone ? LocalSolver.create(work.done) : SolverPool.create({ threads, worked: work.done });
+    return new LayerSolver(task, context, await solver, work);
   }
 
   release(): Promise<void> {
@@ -45,6 +54,8 @@ export class LayerSolver implements HessianTools {
   async factorOf(job: LinearJob, dampingFraction: number): Promise<HessianFactor> {
     const statistic = this.task.linears.find(({ tensor }) => tensor === job.tensor)?.statistic;
     invariant(statistic !== undefined, `${job.tensor} is a linear of the task`);
+    const isReady = this.current?.statistic === statistic;
+    this.work.begin(sweepOperations(job) + (isReady ? 0 : factorOperations(job.columns)));
     if (this.current?.statistic === statistic) return this.current.factor;
     // The one before goes first: there is room for one only.
     this.current = null;
@@ -74,16 +85,47 @@ export class LayerSolver implements HessianTools {
   }
 }
 
-/** 2/3 I^3 for each input, O I^2 for each linear. */
+/** How far the solver is with the linear in hand. */
+class Work {
+  private readonly progress: (share: number) => void;
+  private expected = 0;
+  private before = 0;
+  private operations = 0;
+
+  constructor(progress: (share: number) => void) {
+    this.progress = progress;
+  }
+
+  begin(expected: number): void {
+    this.expected = expected;
+    this.before = this.operations;
+  }
+
+  /** @param operations since the solver is there */
+  readonly done = (operations: number): void => {
+    this.operations = operations;
+    this.progress(Math.min(1, (operations - this.before) / this.expected));
+  };
+}
+
+function factorOperations(columns: number): number {
+  return (2 / 3) * columns ** 3;
+}
+
+function sweepOperations({ rows, columns }: { readonly rows: number; readonly columns: number }): number {
+  return rows * columns ** 2;
+}
+
+/** A factor for each input, a sweep for each linear. */
 function operationsOf({ tensors, linears }: PruneTask__Output): number {
   const inputs = new Map<string, number>();
   let operations = 0;
   for (const { tensor, statistic, selection } of linears) {
     const [rows = 0, columns = 0] = tensors.find(({ name }) => name === tensor)?.shape ?? [];
     if (selection === 'keepAll') continue;
-    operations += rows * columns ** 2;
+    operations += sweepOperations({ rows, columns });
     inputs.set(statistic, columns);
   }
-  for (const columns of inputs.values()) operations += (2 / 3) * columns ** 3;
+  for (const columns of inputs.values()) operations += factorOperations(columns);
   return operations;
 }

@@ -23,7 +23,11 @@ const CONTROL = {
   arrived: 0,
   /** Claims of items in all rounds so far, those that found none left among them. */
   claimed: 1,
+  /** Operations of all threads so far, in units of 2^20. */
+  worked: 2,
 } as const;
+/** Operations that are counted as one. */
+export const WORK_UNIT = 2 ** 20;
 const ABANDONED = 2 ** 30;
 
 /** Thrown on every thread that comes to a meeting of a team of which one failed. */
@@ -35,6 +39,16 @@ export function createTeamMemory(size: number): TeamMemory {
     control: new Int32Array(new SharedArrayBuffer(4 * Object.keys(CONTROL).length)),
     counts: new Uint32Array(new SharedArrayBuffer(4 * 2 * size * TEAM_COUNTS_MAX)),
   };
+}
+
+/** Said by a thread that has done so many multiplications and additions. */
+export function addWork({ control }: TeamMemory, units: number): void {
+  Atomics.add(control, CONTROL.worked, units);
+}
+
+/** What all threads have done since the memory was made. */
+export function workOf({ control }: TeamMemory): number {
+  return Atomics.load(control, CONTROL.worked) * WORK_UNIT;
 }
 
 /** On a thread that failed, or for one that died. Once is enough; more do no harm. */

@@ -37,7 +37,7 @@ export async function writeSnapshot(
 export async function readSnapshot(snapshot: SnapshotFile, context: TaskContext): Promise<Float32Array> {
   const { file: ref, boundary, microbatch } = snapshot;
   try {
-    if (!ref) throw new SecateurError('Internal', 'a snapshot names its file');
+    if (!ref) throw new SecateurError('SourceMissing', 'no file is known for it');
     const path = await context.files.localPath(ref);
     const location = (await readSafetensorsHeader(path)).tensors.get(TENSOR);
     if (location === undefined) throw new SecateurError('SafetensorsInvalid', `${path}: holds no tensor "${TENSOR}"`);

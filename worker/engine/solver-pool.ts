@@ -17,14 +17,18 @@ import type { TileSizes } from '../methods/sparsegpt/invert-cholesky.ts';
 import type { SquareMatrix } from '../methods/sparsegpt/matrix-product.ts';
 import type { Solver } from '../methods/sparsegpt/solver.ts';
 import { partsOf } from '../methods/sparsegpt/team.ts';
-import { abandonTeam, createTeamMemory, type TeamMemory } from './shared-team.ts';
+import { abandonTeam, createTeamMemory, type TeamMemory, workOf } from './shared-team.ts';
 import type { FromSolverThread, SolverThreadData, SolverWork, ToSolverThread } from './solver-messages.ts';
 
 export interface SolverPoolOptions {
   readonly threads: number;
   /** Tests put a thread here that misbehaves. */
   readonly threadFile?: URL;
+  /** Is told once a second while threads get on, and when they are done, how many operations all of them have done since the pool is there. */
+  readonly worked?: (operations: number) => void;
 }
+
+const TOLD_EVERY_MS = 1_000;
 
 interface PoolThread {
   readonly worker: Worker;
@@ -38,16 +42,20 @@ export class SolverPool implements Solver {
   private readonly module: WebAssembly.Module;
   private team: TeamMemory | null = null;
   private failure: SecateurError | null = null;
+  private readonly worked: (operations: number) => void;
+  /** As they were told last. */
+  private operations = 0;
 
-  private constructor(module: WebAssembly.Module) {
+  private constructor(module: WebAssembly.Module, worked: (operations: number) => void) {
     this.module = module;
+    this.worked = worked;
   }
 
   /** Starts the threads; resolves when all are ready. @throws EngineFailed where one does not start */
   static async create(options: SolverPoolOptions): Promise<SolverPool> {
-    const { threads, threadFile = new URL('./solver-thread.ts', import.meta.url) } = options;
+    const { threads, threadFile = new URL('./solver-thread.ts', import.meta.url), worked = () => undefined } = options;
     invariant(Number.isInteger(threads) && threads >= 1, 'a solver has one thread or more');
-    const pool = new SolverPool(await SparseGptKernel.compile());
+    const pool = new SolverPool(await SparseGptKernel.compile(), worked);
     await Promise.all(Array.from({ length: threads }, (_, index) => pool.start(index, threads, threadFile)));
     if (pool.failure !== null) {
       await pool.close();
@@ -96,7 +104,16 @@ export class SolverPool implements Solver {
       thread.worker.postMessage({ ...each, team, index } satisfies ToSolverThread);
       return answer;
     });
+    const before = this.operations;
+    const tell = (): void => {
+      const operations = before + workOf(team);
+      if (operations > this.operations) this.worked(operations);
+      this.operations = operations;
+    };
+    const timer = setInterval(tell, TOLD_EVERY_MS);
     const answers = await Promise.all(asked);
+    clearInterval(timer);
+    tell();
     this.team = null;
     if (this.failure !== null) throw this.failure;
     for (const answer of answers) if (answer?.type === 'failed') throw errorOf(answer);

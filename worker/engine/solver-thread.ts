@@ -4,8 +4,9 @@ import { invariant, toSecateurError } from '../../shared/errors/secateur-error.t
 import { SparseGptKernel } from '../kernels/sparsegpt-kernel.ts';
 import { sweepPart } from '../methods/sparsegpt/column-sweep.ts';
 import { invertCholesky } from '../methods/sparsegpt/invert-cholesky.ts';
+import { countedProduct } from './counted-product.ts';
 import { EngineMatrixProduct } from './matrix-product.ts';
-import { abandonTeam, SharedTeam, TeamAbandoned } from './shared-team.ts';
+import { abandonTeam, addWork, SharedTeam, TeamAbandoned, WORK_UNIT } from './shared-team.ts';
 import type { FromSolverThread, SolverRequest, SolverThreadData, ToSolverThread } from './solver-messages.ts';
 
 class SolverThread {
@@ -28,7 +29,13 @@ class SolverThread {
   }
 
   private async run(request: SolverRequest): Promise<FromSolverThread> {
-    const { product, kernel } = this;
+    const { kernel } = this;
+    let operations = 0;
+    const product = countedProduct(this.product, (more) => {
+      operations += more;
+      addWork(request.team, Math.floor(operations / WORK_UNIT));
+      operations %= WORK_UNIT;
+    });
     const team = new SharedTeam(request.team, request.index);
     if (request.type === 'invert') {
       const { matrix, sizes } = request;

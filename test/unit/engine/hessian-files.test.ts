@@ -4,7 +4,9 @@ import { mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { SecateurError } from '../../../shared/errors/secateur-error.ts';
 import type { FileRef__Output } from '../../../shared/rpc/generated/secateur/v1/FileRef.ts';
+import { VerifiedFiles } from '../../../shared/storage/verified-files.ts';
 import { readHessian, writeProducts } from '../../../worker/engine/hessian-files.ts';
 import { EngineMatrixProduct } from '../../../worker/engine/matrix-product.ts';
 import type { TaskContext } from '../../../worker/engine/task-context.ts';
@@ -17,6 +19,7 @@ afterAll(async () => {
   await product.release();
 });
 
+const verified = new VerifiedFiles();
 const files = {
   scratchPath: async (name: string) => {
     await mkdir(dirname(join(folder, name)), { recursive: true });
@@ -26,7 +29,10 @@ const files = {
     renameSync(scratch, join(folder, ref.name));
     return ref;
   },
-  localPath: async (ref: FileRef__Output) => join(folder, ref.name),
+  localPath: async ({ name, sizeBytes, sha256 }: FileRef__Output) => {
+    await verified.verify(join(folder, name), { name, sizeBytes, sha256 });
+    return join(folder, name);
+  },
   release: () => undefined,
 };
 const context = { files } as unknown as TaskContext;
@@ -71,4 +77,14 @@ describe('Hessians in files', () => {
     rmSync(join(folder, other.name));
     await expect(hessianOf([whole, other])).rejects.toMatchObject(missing);
   });
+
+  it.each(['LimitExceeded', 'StorageFull', 'StorageFailed', 'Unavailable', 'StaleEpoch'] as const)(
+    'are as good as before where the worker has other trouble with them (%s)',
+    async (code) => {
+      const part = await partOf(SAMPLES, 'e1-a5');
+      const troubled = { files: { ...files, localPath: () => Promise.reject(new SecateurError(code, 'no room')) } };
+      const parts = { layer: 5, statistic: 'mlpInput', files: [part], sums: SUMS, samples: 3 };
+      await expect(readHessian(parts, troubled as unknown as TaskContext)).rejects.toMatchObject({ code });
+    },
+  );
 });

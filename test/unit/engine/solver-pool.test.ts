@@ -1,6 +1,7 @@
 /** The solver's threads: what they cannot do is told once, and one that dies takes nobody with it but the pool. */
 import { afterEach, expect, test } from 'vitest';
 import type { SecateurError } from '../../../shared/errors/secateur-error.ts';
+import { LocalSolver } from '../../../worker/engine/local-solver.ts';
 import { SolverPool } from '../../../worker/engine/solver-pool.ts';
 import type { SweepTask } from '../../../worker/methods/sparsegpt/column-sweep.ts';
 import { TILE_SIZES } from '../../../worker/methods/sparsegpt/invert-cholesky.ts';
@@ -103,4 +104,28 @@ test('a thread that does not start is an error', async () => {
   const error = await errorOf(createPool(2, 'throw new Error("no start")'));
   expect(error).toMatchObject({ code: 'EngineFailed' });
   expect(error.message).toContain('no start');
+});
+
+test('threads say how much they have done, and it is about what solving takes', async () => {
+  const [size, rows] = [1024, 300];
+  for (const create of [
+    (worked: (operations: number) => void) => SolverPool.create({ threads: 2, worked }),
+    (worked: (operations: number) => void) => LocalSolver.create(worked),
+  ]) {
+    const told: number[] = [];
+    const solver = await create((operations) => told.push(operations));
+    const identity = { values: sharedFloats(size * size), size };
+    for (let at = 0; at < size; at++) identity.values[at * (size + 1)] = 1;
+    expect(await solver.invert(identity, TILE_SIZES)).toBeNull();
+    const factor = told.at(-1) as number;
+    await solver.sweep(taskOf(rows, size, { blockSize: 128 }));
+    const sweep = (told.at(-1) as number) - factor;
+    await solver.close();
+    expect(told).toEqual(told.toSorted((a, b) => a - b));
+    // Products of tiles; what a WebAssembly kernel does of it is not counted, and tiles reach over the diagonal.
+    expect(factor / ((2 / 3) * size ** 3)).toBeGreaterThan(0.5);
+    expect(factor / ((2 / 3) * size ** 3)).toBeLessThan(2.5);
+    expect(sweep / (rows * size ** 2)).toBeGreaterThan(0.5);
+    expect(sweep / (rows * size ** 2)).toBeLessThan(1.5);
+  }
 });

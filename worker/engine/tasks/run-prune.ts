@@ -52,10 +52,14 @@ async function pruneInto(
   let pruneMs = 0;
   try {
     digest = await FollowingDigest.open(scratch);
-    if (methodByName(task.method).needs === 'hessian') solver = await LayerSolver.create(task, context);
+    let [done, current] = [0, 0];
+    if (methodByName(task.method).needs === 'hessian') {
+      solver = await LayerSolver.create(task, context, (share) => {
+        context.progress(Math.floor(done + share * current), layout.fileSizeBytes, 'bytes');
+      });
+    }
     await writeFully(handle, layout.headerBytes, 0, scratch);
     digest.wrote(0, layout.headerBytes.length);
-    let done = 0;
     for (const tensor of solver === null ? tensors : byStatistic(tensors, task)) {
       const offset = layout.tensors.get(tensor.name)?.offset as number;
       const linear = task.linears.find((each) => each.tensor === tensor.name);
@@ -64,6 +68,7 @@ async function pruneInto(
         const elements = tensor.shape.reduce((a, b) => a * b, 1);
         results.set(tensor.name, { name: tensor.name, elements, zeros: 0, pruned: false });
       } else {
+        current = tensor.sizeBytes;
         const begun = performance.now();
         const destination = { file: scratch, offset };
         results.set(tensor.name, await pruneLinear(task, linear, tensor, destination, context, solver));

@@ -61,7 +61,8 @@ export interface HessianFactor {
  * 2/3 I^3 operations. The same bytes for any number of threads.
  *
  * @throws NonFiniteValue a Hessian with a value that is infinite or no number, with { layer, linears, column }
- * @throws CalibrationInvalid a Hessian that is not positive definite with 100 times the damping either, likewise
+ * @throws CalibrationInvalid a Hessian that is not positive definite with 100 times the damping either, likewise, and
+ * `dampingTried`: the fractions, in order
  * @throws ArgumentInvalid a dampingFraction that is no positive number
  * @throws EngineFailed
  */
@@ -88,15 +89,17 @@ export async function prepareHessianFactor(
   const mean = Math.fround(diagonal.reduce((sum, value) => sum + value, 0) / columns);
 
   let dampingFraction = input.dampingFraction;
+  const tried = [dampingFraction];
   for (let raises = 0; ; raises++) {
     writeDiagonal(matrix, diagonal, Math.fround(Math.fround(dampingFraction) * mean));
     const failed = Number.isFinite(mean) ? await solver.invert(matrix, sizes) : 0;
     if (failed === null) return { columns, upper: matrix, deadColumns, dampingFraction };
     checkFinite(matrix, diagonal, input);
-    if (raises === DAMPING_RAISES_MAX) throw notPositiveDefinite(input, failed, dampingFraction);
+    if (raises === DAMPING_RAISES_MAX) throw notPositiveDefinite(input, failed, tried);
     const raised = dampingFraction * DAMPING_RAISE;
     onDampingRaised({ from: dampingFraction, to: raised, column: failed });
     dampingFraction = raised;
+    tried.push(raised);
     mirrorLower(matrix);
   }
 }
@@ -142,13 +145,13 @@ function checkFinite({ values, size }: SquareMatrix, diagonal: Float32Array, inp
   }
 }
 
-function notPositiveDefinite(input: HessianInput, column: number, dampingFraction: number): SecateurError {
+function notPositiveDefinite(input: HessianInput, column: number, tried: readonly number[]): SecateurError {
   return new SecateurError(
     'CalibrationInvalid',
     `${nameOf(input)}: expected a Hessian that is positive definite once damped; found that its Cholesky factorization ` +
-      `fails at input column ${column} with ${input.dampingFraction} of the diagonal's mean and also with ${dampingFraction}. ` +
+      `fails at input column ${column} with ${input.dampingFraction} of the diagonal's mean and also with ${tried.at(-1)}. ` +
       'Calibrate on more samples or other text, or set a greater dampingFraction.',
-    { details: { layer: input.layer, linears: input.linears, column, dampingFraction } },
+    { details: { layer: input.layer, linears: input.linears, column, dampingTried: tried.map(String) } },
   );
 }
 

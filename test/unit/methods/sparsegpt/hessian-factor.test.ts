@@ -167,6 +167,7 @@ describe('a Hessian that is not positive definite', () => {
     expect(error.code).toBe('CalibrationInvalid');
     expect(error.message).toContain('layer 7, self_attn.q_proj, self_attn.k_proj');
     expect(error.details).toMatchObject({ layer: 7, linears: ['self_attn.q_proj', 'self_attn.k_proj'], column: 3 });
+    expect(error.details.dampingTried).toEqual(['0.01', '0.1', '1']);
     expect(told.length).toBe(2);
   });
 
