@@ -12,7 +12,7 @@ export function eventFacts(data: JsonObject): (readonly [name: string, value: Js
     .map(([key, value]) => [NAMES.get(key) ?? key, value] as const);
 }
 
-/** Three digits behind the point: 593.278, not 593.2781540000015. */
+/** Three digits behind the point, or three that say something: 593.278, not 593.2781540000015; 0.0001, not 0. */
 export function roundForReading(value: number): number {
-  return Math.round(value * 1000) / 1000;
+  return Math.abs(value) < 1 ? Number(value.toPrecision(3)) : Math.round(value * 1000) / 1000;
 }

@@ -90,7 +90,7 @@ describe('unit cases', () => {
     const { maskDiffers, rowsAgreed, relative } = compareWeights(pruned, widen(tensorOf(tensors, each.key)), each.cols);
     // In float64 none of these masks changes, so none may here.
     expect({ maskDiffers, zeros }).toEqual({ maskDiffers: 0, zeros: each.zeros });
-    expect(rowsAgreed).toBeGreaterThan(0);
+    expect(rowsAgreed * each.cols).toBeGreaterThanOrEqual(0.95 * pruned.length);
     expect(relative).toBeLessThan(1e-4);
   });
 });
@@ -126,7 +126,7 @@ describe('layer 0 of micro-llama', () => {
     });
     const { maskDiffers, rowsAgreed, relative } = compareWeights(pruned, widen(tensorOf(expected, linear)), columns);
     expect(maskDiffers).toBeLessThanOrEqual(maskDifferenceMax(choice));
-    expect(rowsAgreed).toBeGreaterThan(0);
+    expect(rowsAgreed * columns).toBeGreaterThanOrEqual(0.95 * pruned.length);
     expect(relative).toBeLessThan(1e-4);
   });
 });

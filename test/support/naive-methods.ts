@@ -65,7 +65,7 @@ export function naiveThreshold(metrics: readonly number[], sparsity: number): bo
   return metrics.map((metric) => metric <= threshold);
 }
 
-/** prune_wanda with use_variant, line by line. */
+/** prune_wanda with use_variant; a row's total is the last of its cumulative sums, rather than a sum of its own. */
 export function naiveCumulative(metrics: readonly number[], columns: number, sparsity: number): boolean[] {
   const rows = Array.from({ length: metrics.length / columns }, (_, r) =>
     metrics.slice(r * columns, (r + 1) * columns),

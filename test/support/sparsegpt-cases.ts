@@ -44,7 +44,7 @@ export interface Comparison {
   /** Share of all weights that are 0 on one side only. */
   readonly maskDiffers: number;
   readonly rowsAgreed: number;
-  /** Norm of the difference over the norm, all rows with the same mask together. */
+  /** Norm of the difference over the norm, of the worst of the rows with the same mask. */
   readonly relative: number;
 }
 
@@ -52,8 +52,7 @@ export interface Comparison {
 export function compareWeights(ours: ArrayLike<number>, theirs: ArrayLike<number>, columns: number): Comparison {
   let differing = 0;
   let rowsAgreed = 0;
-  let difference = 0;
-  let norm = 0;
+  let relative = 0;
   for (let first = 0; first < ours.length; first += columns) {
     let inRow = 0;
     let rowDifference = 0;
@@ -66,8 +65,7 @@ export function compareWeights(ours: ArrayLike<number>, theirs: ArrayLike<number
     differing += inRow;
     if (inRow > 0) continue;
     rowsAgreed++;
-    difference += rowDifference;
-    norm += rowNorm;
+    if (rowDifference > 0) relative = Math.max(relative, Math.sqrt(rowDifference / rowNorm));
   }
-  return { maskDiffers: differing / ours.length, rowsAgreed, relative: norm === 0 ? 0 : Math.sqrt(difference / norm) };
+  return { maskDiffers: differing / ours.length, rowsAgreed, relative };
 }

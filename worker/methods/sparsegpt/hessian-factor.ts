@@ -96,7 +96,8 @@ export async function prepareHessianFactor(
     if (failed === null) return { columns, upper: matrix, deadColumns, dampingFraction };
     checkFinite(matrix, diagonal, input);
     if (raises === DAMPING_RAISES_MAX) throw notPositiveDefinite(input, failed, tried);
-    const raised = dampingFraction * DAMPING_RAISE;
+    // 0.001, not 0.0009999999999999998.
+    const raised = Number((dampingFraction * DAMPING_RAISE).toPrecision(12));
     onDampingRaised({ from: dampingFraction, to: raised, column: failed });
     dampingFraction = raised;
     tried.push(raised);
