@@ -43,14 +43,18 @@ export interface HessianParts {
 }
 
 /**
- * H [I, I] float32 of one input, in shared memory, from the parts that cover its samples. Memory: H itself, and a piece of a part.
+ * H [I, I] float32 of one input, in shared memory (`zeros` gives it), from the parts that cover its samples. Memory: H itself, and a piece of a part.
  *
  * @throws InputsMissing with the file's name as `hessian`, whatever is wrong with it: the coordinator forgets it, and has
  * its samples computed again
  */
-export async function readHessian(parts: HessianParts, context: TaskContext): Promise<Float32Array> {
+export async function readHessian(
+  parts: HessianParts,
+  context: TaskContext,
+  zeros = sharedFloats,
+): Promise<Float32Array> {
   const columns = parts.sums.length;
-  const hessian = sharedFloats(columns * columns);
+  const hessian = zeros(columns * columns);
   const sum = new ProductsSum(hessian, columns);
   for (const file of parts.files) await readPart(parts, file, sum, context);
   toHessian(hessian, parts.sums, parts.samples);

@@ -5,6 +5,7 @@ import type { PruneTask__Output } from '../../shared/rpc/generated/secateur/v1/P
 import type { HessianTools, LinearJob } from '../methods/method.ts';
 import { type HessianFactor, prepareHessianFactor } from '../methods/sparsegpt/hessian-factor.ts';
 import type { Solver } from '../methods/sparsegpt/solver.ts';
+import { ReusedFloats } from '../methods/sparsegpt/team.ts';
 import { readHessian } from './hessian-files.ts';
 import { readLinear, writeLinear } from './linear-weights.ts';
 import { LocalSolver } from './local-solver.ts';
@@ -20,6 +21,8 @@ export class LayerSolver implements HessianTools {
   /** In the order in which they were made. */
   readonly dampingRaises: DampingRaise[] = [];
   private readonly work: Work;
+  private readonly hessians: ReusedFloats;
+  private readonly weights: ReusedFloats;
   private readonly task: PruneTask__Output;
   private readonly context: TaskContext;
   private current: { readonly statistic: string; readonly factor: HessianFactor } | null = null;
@@ -30,6 +33,9 @@ export class LayerSolver implements HessianTools {
     this.context = context;
     this.solver = solver;
     this.work = work;
+    const shapes = prunedShapes(task);
+    this.hessians = new ReusedFloats(Math.max(0, ...shapes.map(({ columns }) => columns ** 2)));
+    this.weights = new ReusedFloats(Math.max(0, ...shapes.map(({ rows, columns }) => rows * columns)));
   }
 
   /** @param progress is told, about once a second, which share of the linear in hand is done: 0 to 1, never less than before */
@@ -57,11 +63,11 @@ export class LayerSolver implements HessianTools {
     const isReady = this.current?.statistic === statistic;
     this.work.begin(sweepOperations(job) + (isReady ? 0 : factorOperations(job.columns)));
     if (this.current?.statistic === statistic) return this.current.factor;
-    // The one before goes first: there is room for one only.
+    // The next one takes its place.
     this.current = null;
     const { layer, samples, hessians: files } = this.task;
     const { inputNormSquared: sums } = job.statistic();
-    const hessian = await readHessian({ layer, statistic, files, sums, samples }, this.context);
+    const hessian = await readHessian({ layer, statistic, files, sums, samples }, this.context, this.hessians.zeros);
     const linears = this.task.linears
       .filter((each) => each.statistic === statistic && each.selection !== 'keepAll')
       .map(({ tensor }) => tensor);
@@ -77,7 +83,7 @@ export class LayerSolver implements HessianTools {
   }
 
   readWeights(job: LinearJob): Promise<Float32Array> {
-    return readLinear(job);
+    return readLinear(job, this.weights.zeros);
   }
 
   writeWeights(job: LinearJob, weights: Float32Array): Promise<{ zeros: number }> {
@@ -116,16 +122,20 @@ function sweepOperations({ rows, columns }: { readonly rows: number; readonly co
   return rows * columns ** 2;
 }
 
+/** Of the linears that are not kept whole. */
+function prunedShapes({ tensors, linears }: PruneTask__Output): { statistic: string; rows: number; columns: number }[] {
+  return linears
+    .filter(({ selection }) => selection !== 'keepAll')
+    .map(({ tensor, statistic }) => {
+      const [rows = 0, columns = 0] = tensors.find(({ name }) => name === tensor)?.shape ?? [];
+      return { statistic, rows, columns };
+    });
+}
+
 /** A factor for each input, a sweep for each linear. */
-function operationsOf({ tensors, linears }: PruneTask__Output): number {
-  const inputs = new Map<string, number>();
-  let operations = 0;
-  for (const { tensor, statistic, selection } of linears) {
-    const [rows = 0, columns = 0] = tensors.find(({ name }) => name === tensor)?.shape ?? [];
-    if (selection === 'keepAll') continue;
-    operations += sweepOperations({ rows, columns });
-    inputs.set(statistic, columns);
-  }
-  for (const columns of inputs.values()) operations += factorOperations(columns);
-  return operations;
+function operationsOf(task: PruneTask__Output): number {
+  const shapes = prunedShapes(task);
+  const inputs = new Map(shapes.map(({ statistic, columns }) => [statistic, columns]));
+  const factors = [...inputs.values()].reduce((sum, columns) => sum + factorOperations(columns), 0);
+  return shapes.reduce((sum, shape) => sum + sweepOperations(shape), factors);
 }

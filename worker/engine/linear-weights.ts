@@ -14,11 +14,15 @@ import { readPiece } from './read-piece.ts';
 const CHUNK_WEIGHTS = 1024 * 1024;
 
 /**
- * @returns [O, I] in shared memory, every stored value exactly
+ * @param zeros gives the shared memory for it
+ * @returns [O, I], every stored value exactly
  * @throws SourceChanged where the file ends before the matrix does
  */
-export async function readLinear({ tensor, dtype, rows, columns, source }: LinearJob): Promise<Float32Array> {
-  const weights = sharedFloats(rows * columns);
+export async function readLinear(
+  { tensor, dtype, rows, columns, source }: LinearJob,
+  zeros = sharedFloats,
+): Promise<Float32Array> {
+  const weights = zeros(rows * columns);
   const size = DTYPE_SIZE_BYTES[dtype];
   const { handle } = await openSourceFile(source.file, 'SourceChanged');
   try {

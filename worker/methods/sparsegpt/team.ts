@@ -2,6 +2,7 @@
  * Threads that do one piece of work together: all run the same program on the same shared memory, and meet where one needs
  * what others have done. Every thread comes to every meeting, in the same order; where one fails, all do.
  */
+import { invariant } from '../../../shared/errors/secateur-error.ts';
 import type { Range } from './matrix-product.ts';
 
 export interface Team {
@@ -29,6 +30,26 @@ export const ALONE: Team = {
 /** Zeros that all threads see. */
 export function sharedFloats(length: number): Float32Array {
   return new Float32Array(new SharedArrayBuffer(4 * length));
+}
+
+/**
+ * The same memory each time. Threads that were sent shared memory hold on to it until they collect garbage, which those that
+ * only wait and multiply hardly ever do: what is new for every matrix would pile up there.
+ */
+export class ReusedFloats {
+  private readonly lengthMax: number;
+  private buffer: SharedArrayBuffer | null = null;
+
+  constructor(lengthMax: number) {
+    this.lengthMax = lengthMax;
+  }
+
+  /** Zeros that all threads see, in the place of those that were given before. */
+  readonly zeros = (length: number): Float32Array => {
+    invariant(length <= this.lengthMax, 'there is room for as many');
+    this.buffer ??= new SharedArrayBuffer(4 * this.lengthMax);
+    return new Float32Array(this.buffer, 0, length).fill(0);
+  };
 }
 
 export function isShared({ buffer }: Float32Array): boolean {

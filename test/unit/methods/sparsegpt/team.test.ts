@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { partsOf } from '../../../../worker/methods/sparsegpt/team.ts';
+import { partsOf, ReusedFloats } from '../../../../worker/methods/sparsegpt/team.ts';
 
 test('parts follow one another from end to end; none is shorter than a unit, nor longer than the most by a unit', () => {
   fc.assert(
@@ -24,4 +24,13 @@ test('parts follow one another from end to end; none is shorter than a unit, nor
       },
     ),
   );
+});
+
+test('memory that is reused is the same each time, and zero', () => {
+  const reused = new ReusedFloats(10);
+  const first = reused.zeros(10);
+  first.fill(3);
+  const second = reused.zeros(4);
+  expect([second.buffer === first.buffer, ...second]).toEqual([true, 0, 0, 0, 0]);
+  expect(() => reused.zeros(11)).toThrow('there is room for as many');
 });
